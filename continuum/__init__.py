@@ -1,0 +1,1 @@
+"""Continuum: the open flywheel for LLM applications."""

@@ -1,0 +1,65 @@
+"""Everything Continuum raises on purpose.
+
+    ContinuumError
+    ├── ConfigurationError(ValueError)    the caller can fix it: unknown task, bad rubric, unpriced judge with a budget
+    ├── MissingExtra(ImportError)         a package of an extra is not installed; the message holds the pip line
+    ├── StoreError(RuntimeError)          the store cannot be read or written
+    ├── JudgeError(RuntimeError)          a judge failed beyond one judgement
+    ├── NotEnoughData(ValueError)         the message says how much there is and how much is needed
+    ├── TrainingDiverged(RuntimeError)    the loss stopped being a number
+    └── DeploymentError(RuntimeError)     a model may not, or cannot, be served
+
+Each class is also the built-in it specialises. A message says what was found, what was needed and what to do.
+"""
+
+EXTRAS = {
+    "torch": "training",
+    "transformers": "training",
+    "peft": "training",
+    "trl": "training",
+    "datasets": "training",
+    "accelerate": "training",
+    "safetensors": "training",
+    "sentence_transformers": "training",
+    "mlflow": "training",
+    "dagster": "pipelines",
+}
+
+
+class ContinuumError(Exception):
+    """Base of every error Continuum raises on purpose."""
+
+
+class ConfigurationError(ContinuumError, ValueError):
+    """Something the caller can fix: an unknown task, a rubric without weights, a judge without a price."""
+
+
+class MissingExtra(ContinuumError, ImportError):
+    """A feature needs a package that one of the extras installs."""
+
+    @classmethod
+    def of(cls, error: ImportError, feature: str) -> "MissingExtra":
+        """Translate the ImportError of an optional package into the pip line that cures it."""
+        package = (error.name or "").split(".")[0]
+        extra = EXTRAS.get(package, "training")
+        return cls(f"{feature} needs the package {package!r}; install it with: pip install 'continuum-ai[{extra}]'")
+
+
+class StoreError(ContinuumError, RuntimeError):
+    """The store cannot be read or written."""
+
+
+class JudgeError(ContinuumError, RuntimeError):
+    """A judge failed in a way that one repeated call does not mend."""
+
+
+class NotEnoughData(ContinuumError, ValueError):
+    """There is too little data; the message says how much is needed and how much there is."""
+
+
+class TrainingDiverged(ContinuumError, RuntimeError):
+    """Training was stopped because its loss is no longer a number."""
+
+
+class DeploymentError(ContinuumError, RuntimeError):
+    """A model may not, or cannot, be served."""

@@ -1,0 +1,246 @@
+"""What a task asks of each stage: declarative, frozen, and stored with the task so that every process reads the same.
+
+The application registers a task; the Dagster sensors, `continuum turn` and the gateway read its policy from the store.
+"""
+
+import warnings
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.dataclasses import dataclass
+
+from continuum.errors import ConfigurationError
+from continuum.timespan import parse_span
+
+
+class Policy(BaseModel):
+    """Base of every part of a policy: frozen, strict about names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One thing a judge looks at.
+
+    Args:
+        name: what the score is called wherever it shows.
+        weight: its share of the overall score; above zero, normalised over the rubric.
+        description: what the judge is asked to look at.
+        anchors: what scores mean, for example `{1: "wrong", 5: "right and complete"}`.
+    """
+
+    name: str
+    weight: float
+    description: str
+    anchors: dict[int, str] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name.isidentifier():
+            raise ConfigurationError(
+                f"criterion name {self.name!r} cannot be a field of the judge's answer; use letters, digits and _"
+            )
+        if not self.weight > 0:
+            raise ConfigurationError(f"criterion {self.name!r} has weight {self.weight}; weights must be above zero")
+        if self.anchors and not set(self.anchors) <= {1, 2, 3, 4, 5}:
+            raise ConfigurationError(f"criterion {self.name!r} anchors {sorted(self.anchors)}; anchors are for scores 1 to 5")
+
+
+DEFAULT_CRITERIA = (
+    Criterion("helpfulness", 0.4, "Directly addresses the question"),
+    Criterion("accuracy", 0.3, "Factually correct, no hallucinations"),
+    Criterion("conciseness", 0.2, "No unnecessary verbosity"),
+    Criterion("tone", 0.1, "Professional and empathetic"),
+)
+
+
+def normalised(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+    """The criteria with weights that sum to 1; a warning says when they did not.
+
+    Raises:
+        ConfigurationError: there are no criteria, or two have one name.
+    """
+    if not criteria:
+        raise ConfigurationError("a rubric needs at least one criterion, found none")
+    names = [criterion.name for criterion in criteria]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"criteria need distinct names, found {sorted(names)}")
+    total = sum(criterion.weight for criterion in criteria)
+    if abs(total - 1) < 1e-9:
+        return criteria
+    warnings.warn(f"criteria weights sum to {total:g}, not 1; they are divided by their sum", stacklevel=3)
+    return tuple(Criterion(c.name, c.weight / total, c.description, c.anchors) for c in criteria)
+
+
+class JudgePolicy(Policy):
+    """Who judges the task's interactions, by which criteria and for how much money."""
+
+    model: str | None = None
+    """A model name at an OpenAI-compatible endpoint; None when people's verdicts are the only labels."""
+    base_url: str | None = None
+    """The endpoint; None for the provider's own. The key is never stored: it comes from the environment."""
+    criteria: tuple[Criterion, ...] = DEFAULT_CRITERIA
+    budget_usd: float | None = Field(default=None, ge=0)
+    """The most one annotation run may spend; None for no limit."""
+    concurrency: int = Field(default=8, ge=1)
+
+
+class CurationPolicy(Policy):
+    """How the training set is chosen; the defaults of `DataCurator`."""
+
+    strategy: Literal["active_learning", "diversity", "uncertainty", "core_set"] = "active_learning"
+    target_size: int = Field(default=1000, ge=1)
+    min_quality_score: float = Field(default=3.5, ge=1, le=5)
+    diversity_coefficient: float = Field(default=0.3, ge=0, le=1)
+    deduplication_threshold: float = Field(default=0.92, gt=0, le=1)
+    time_window: str | None = "30d"
+    min_examples: int = Field(default=20, ge=1)
+    """Below this many curated examples a turn waits instead of training."""
+
+    @field_validator("time_window")
+    @classmethod
+    def _readable_window(cls, value: str | None) -> str | None:
+        if value is not None:
+            parse_span(value)
+        return value
+
+
+class SplitPolicy(Policy):
+    """Which share of a task's groups is held out; decided by a salted hash, so that nothing changes side."""
+
+    golden: float = Field(default=0.2, ge=0, lt=1)
+    validation: float = Field(default=0.05, ge=0, lt=1)
+    salt: str = "continuum"
+    opening_cap: int = Field(default=50, ge=1)
+    """A shared opening links interactions only when at most this many start with it."""
+    max_golden: int = Field(default=400, ge=1)
+    """The guard answers at most this many golden items a run."""
+
+    @model_validator(mode="after")
+    def _leaves_a_training_side(self) -> Self:
+        if self.golden + self.validation >= 1:
+            raise ConfigurationError(f"golden {self.golden} and validation {self.validation} leave nothing to train on")
+        return self
+
+
+class EWCConfig(Policy):
+    """Elastic weight consolidation: how strongly training is held near what earlier turns learned.
+
+    The penalty is on the change of the merged weight (alpha/r)BA, weighted by the factored Fisher of the old data taken
+    at labels sampled from the model (Kirkpatrick et al. 2017, eq. 3, in the form of `training/ewc.py`).
+    """
+
+    enabled: bool = True
+    lambda_ewc: float = Field(default=1000.0, ge=0)
+    fisher_samples: int = Field(default=200, ge=1)
+
+
+class FineTuneConfig(Policy):
+    """One fine-tuning run."""
+
+    method: Literal["lora"] = "lora"
+    lora_rank: int = Field(default=16, ge=1)
+    lora_alpha: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    epochs: float = Field(default=3, gt=0)
+    batch_size: int = Field(default=16, ge=1)
+    max_length: int = Field(default=1024, ge=16)
+    """Tokens a row; a longer conversation keeps its end."""
+    forgetting_prevention: EWCConfig = EWCConfig()
+    replay_buffer_size: int = Field(default=500, ge=0)
+    """Examples of earlier turns kept for replay."""
+    replay_share: float = Field(default=0.25, ge=0, lt=1)
+    """Share of each batch that is replayed, once there is something to replay."""
+    constitutional_constraints: tuple[str, ...] = ()
+    probe_share: float = Field(default=0.125, ge=0, lt=1)
+    """Share of each batch that is constraint probes with compliant answers, when there are constraints."""
+    seed: int = 0
+
+    @field_validator("constitutional_constraints", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _batch_has_new_rows(self) -> Self:
+        if self.replay_share + self.probe_share >= 1:
+            raise ConfigurationError(
+                f"replay_share {self.replay_share} and probe_share {self.probe_share} leave no room for new examples in a batch"
+            )
+        return self
+
+
+class GuardPolicy(Policy):
+    """When a candidate may be deployed; the defaults of `RegressionGuard`."""
+
+    metrics: tuple[str, ...] = ("helpfulness", "accuracy")
+    """Names of criteria, or `action_match`: the answer's tool and arguments, or words, equal the reference's."""
+    thresholds: dict[str, dict[str, float]] = {}
+    """Metric to `{"min_delta": x}` on a 0-1 scale; -0.02 where none is given."""
+    resolution: float = Field(default=0.03, gt=0, lt=1)
+    require_significance: bool = True
+    p_value_threshold: float = Field(default=0.05, gt=0, lt=1)
+    on_inconclusive: Literal["canary", "hold", "approve"] = "canary"
+    inconclusive_traffic: float = Field(default=0.05, gt=0, le=1)
+
+
+class DeploymentPolicy(Policy):
+    """How an approved candidate takes over; the defaults of `ModelDeployer.deploy`."""
+
+    backend: Literal["local"] = "local"
+    strategy: Literal["canary", "blue_green"] = "canary"
+    initial_traffic: float = Field(default=0.05, gt=0, le=1)
+    ramp_schedule: tuple[float, ...] = (0.05, 0.25, 0.50, 1.00)
+    ramp_interval_hours: float = Field(default=2.0, gt=0)
+    rollback_on_quality_drop: float | None = Field(default=0.05, gt=0, lt=1)
+
+    @field_validator("ramp_schedule", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    @field_validator("ramp_schedule")
+    @classmethod
+    def _ramp_rises(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value or list(value) != sorted(set(value)) or not value[0] > 0 or value[-1] > 1:
+            raise ConfigurationError(f"ramp_schedule {value} must rise from above 0 to at most 1, like (0.05, 0.25, 0.5, 1.0)")
+        return value
+
+
+class TaskPolicy(Policy):
+    """A task and all that the wheel needs to know to turn for it."""
+
+    task: str
+    description: str = ""
+    base_model: str | None = None
+    """A local path or a hub id; None for `CONTINUUM_BASE_MODEL`."""
+    auto_annotate: bool = True
+    auto_train_when: int | None = Field(default=None, ge=1)
+    """Start a turn when this many captures have come since the last; None for never by itself."""
+    auto_deploy_if_better: bool = False
+    judge: JudgePolicy = JudgePolicy()
+    curation: CurationPolicy = CurationPolicy()
+    splits: SplitPolicy = SplitPolicy()
+    training: FineTuneConfig = FineTuneConfig()
+    guard: GuardPolicy = GuardPolicy()
+    deployment: DeploymentPolicy = DeploymentPolicy()
+    provider_terms_accepted: bool = False
+
+    @field_validator("task")
+    @classmethod
+    def _name(cls, value: str) -> str:
+        return checked_task_name(value)
+
+
+def checked_task_name(name: str) -> str:
+    """A task's name is part of file names, model names and Dagster partitions: letters, digits, `_`, `-` and `.` only.
+
+    Raises:
+        ConfigurationError: the name holds anything else, is empty, starts with a dot or is longer than 100 characters.
+    """
+    allowed = name and len(name) <= 100 and name[0] != "." and all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
+    if not allowed:
+        raise ConfigurationError(
+            f"task name {name!r} must be 1 to 100 letters, digits, '_', '-' or '.', and not start with a dot"
+        )
+    return name

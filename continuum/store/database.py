@@ -1,0 +1,111 @@
+"""Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
+
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from continuum.config import postgres_driver
+from continuum.errors import StoreError
+from continuum.store.deployments import Deployments
+from continuum.store.interactions import Annotations, FeedbackRows, Interactions
+from continuum.store.learning import Checkpoints, Datasets, Verdicts
+from continuum.store.tasks import Tasks
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 7_212_031_177
+"""Key of the Postgres advisory lock under which one process at a time migrates."""
+
+
+class Store:
+    """Everything the wheel knows, by record."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.tasks = Tasks(engine)
+        self.interactions = Interactions(engine)
+        self.feedback = FeedbackRows(engine)
+        self.annotations = Annotations(engine)
+        self.datasets = Datasets(engine)
+        self.checkpoints = Checkpoints(engine)
+        self.verdicts = Verdicts(engine)
+        self.deployments = Deployments(engine)
+
+    def __repr__(self) -> str:
+        return f"Store({self.engine.url.render_as_string(hide_password=True)!r})"
+
+    def close(self) -> None:
+        """Close the connections; the store opens new ones if it is used again."""
+        self.engine.dispose()
+
+
+def open_store(url: str) -> Store:
+    """Open the store at a SQLAlchemy URL and bring its schema up to date.
+
+    Raises:
+        StoreError: the database cannot be reached or written, or its schema is newer than this package.
+    """
+    address = make_url(postgres_driver(url))
+    shown = address.render_as_string(hide_password=True)
+    if address.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise StoreError(f"the store's URL is {shown}; it must be sqlite:///... or postgresql://...")
+    try:
+        engine = make_engine(address.render_as_string(hide_password=False))
+        upgrade(engine)
+    except (SQLAlchemyError, OSError) as error:
+        reason = str(getattr(error, "orig", None) or error)
+        raise StoreError(f"the store at {shown} cannot be opened: {reason}; check the address and that it is writable") from error
+    return Store(engine)
+
+
+def make_engine(url: str) -> Engine:
+    """An engine with the settings each database needs for several processes at once."""
+    if not url.startswith("sqlite"):
+        return create_engine(url, pool_pre_ping=True)
+    database = make_url(url).database
+    if database and database != ":memory:":
+        Path(database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": 60})
+    event.listen(engine, "connect", _use_wal)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def upgrade(engine: Engine) -> None:
+    """Apply the migrations that are missing; several processes may start at once.
+
+    Raises:
+        StoreError: the schema is newer than this package.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    with engine.execution_options(write_first=True).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current == script.get_current_head():
+            return
+        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
+            raise StoreError(f"the store's schema {current!r} is newer than this package knows; upgrade continuum-ai")
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def _use_wal(connection: Any, _record: Any) -> None:
+    # Readers do not wait for the writer in WAL; NORMAL keeps what is committed when the process is killed.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    cursor.execute("PRAGMA synchronous=NORMAL")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A transaction that reads before it writes must take the write lock at once, or it may fail where others would wait.
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get("write_first") else "BEGIN")

@@ -1,0 +1,75 @@
+"""Deployments: the route table that the gateway reads, and the log of every change to it."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, desc, func, insert, select, update
+
+from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.store.rows import Rows, from_row, insert_new, to_row
+from continuum.store.tables import deployment_events, deployments
+from continuum.timespan import utc_now
+
+SERVING = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.LIVE)
+
+
+class Deployments(Rows):
+    """Deployments of all tasks; each change is a compare-and-set with its event in the same transaction."""
+
+    def add(self, deployment: DeploymentRecord, event: DeploymentEvent) -> None:
+        """Store a new deployment and the event that began it."""
+        with self.engine.begin() as connection:
+            if insert_new(connection, deployments, [to_row(deployment)]):
+                connection.execute(insert(deployment_events).values(to_row(event) | {"sequence": 0}))
+
+    def get(self, deployment_id: str) -> DeploymentRecord | None:
+        """A deployment by id."""
+        found = self._all(deployments.c.id == deployment_id)
+        return found[0] if found else None
+
+    def of(self, task: str) -> list[DeploymentRecord]:
+        """A task's deployments, newest first."""
+        return self._all(deployments.c.task == task)
+
+    def serving(self, task: str | None = None) -> list[DeploymentRecord]:
+        """The deployments that may receive traffic, newest first: of one task, or of all."""
+        condition = deployments.c.state.in_([state.value for state in SERVING])
+        return self._all(condition if task is None else condition & (deployments.c.task == task))
+
+    def champion(self, task: str) -> DeploymentRecord | None:
+        """The deployment that took over a task's traffic whole, most lately; None while production answers."""
+        found = self._all((deployments.c.task == task) & (deployments.c.state == DeploymentState.LIVE.value))
+        return found[0] if found else None
+
+    def change(self, seen: DeploymentRecord, event: DeploymentEvent, **values: Any) -> DeploymentRecord | None:
+        """Change a deployment decided on as `seen`; None when it has changed since, and nothing is written.
+
+        Args:
+            seen: the row the decision was made on.
+            event: who changes it and why; it gets the next sequence number.
+            values: columns to set, such as `state` or `traffic`.
+        """
+        changed = seen.model_copy(update={**values, "version": seen.version + 1, "updated_at": utc_now()})
+        row = to_row(DeploymentRecord.model_validate(changed.model_dump()))
+        unchanged = (deployments.c.id == seen.id) & (deployments.c.version == seen.version)
+        with self.engine.begin() as connection:
+            if connection.execute(update(deployments).where(unchanged).values(row)).rowcount != 1:
+                return None
+            last = select(func.max(deployment_events.c.sequence)).where(deployment_events.c.deployment_id == seen.id)
+            sequence = (connection.execute(last).scalar() or 0) + 1
+            connection.execute(insert(deployment_events).values(to_row(event) | {"sequence": sequence}))
+        return changed
+
+    def events(self, deployment_id: str) -> list[DeploymentEvent]:
+        """Everything that happened to a deployment, oldest first."""
+        query = (
+            select(deployment_events)
+            .where(deployment_events.c.deployment_id == deployment_id)
+            .order_by(deployment_events.c.sequence)
+        )
+        with self.engine.connect() as connection:
+            return [from_row(DeploymentEvent, row) for row in connection.execute(query)]
+
+    def _all(self, condition: ColumnElement[bool]) -> list[DeploymentRecord]:
+        query = select(deployments).where(condition).order_by(desc(deployments.c.created_at), desc(deployments.c.id))
+        with self.engine.connect() as connection:
+            return [from_row(DeploymentRecord, row) for row in connection.execute(query)]

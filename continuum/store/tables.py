@@ -1,0 +1,244 @@
+"""The schema: one table a record, plus the task's policy.
+
+Times are stored as UTC. JSON columns hold what is read whole; what is asked for has a column and an index.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite counts rowids only for a column declared INTEGER.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC time on every database; SQLite itself would forget the zone."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To the database: always UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From the database: always aware."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def key() -> Column[Any]:
+    """A text primary key."""
+    return Column("id", Text, primary_key=True)
+
+
+def task_name() -> Column[Any]:
+    """The task a row belongs to."""
+    return Column("task", Text, nullable=False)
+
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("policy", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("trained_through", Sequence, nullable=False, default=0),
+    Column("spent_micro_usd", BigInteger, nullable=False, default=0),
+    Column("reserved_micro_usd", BigInteger, nullable=False, default=0),
+    Column("claimed_by", Text),
+    Column("claimed_until", UtcDateTime),
+    Column("driver", Text),
+    Column("driver_seen_at", UtcDateTime),
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("sequence", Sequence, primary_key=True, autoincrement=True),
+    Column("id", Text, nullable=False, unique=True),
+    task_name(),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("messages", JSON, nullable=False),
+    Column("response", JSON),
+    Column("status", Text, nullable=False),
+    Column("error", Text),
+    Column("model", Text),
+    Column("conversation_id", Text, index=True),
+    Column("user_id", Text),
+    Column("parent_id", Text),
+    Column("provider_response_id", Text, index=True),
+    Column("latency_ms", Float),
+    Column("time_to_first_chunk_ms", Float),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("cost_usd", Float),
+    Column("deployment_id", Text, index=True),
+    Column("variant", Text),
+    Column("source", Text, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Index(None, "task", "sequence"),
+    Index(None, "task", "started_at"),
+)
+
+# Feedback may arrive before its interaction, so no foreign key ties them.
+feedback = Table(
+    "feedback",
+    metadata,
+    key(),
+    Column("interaction_id", Text, nullable=False, index=True),
+    Column("kind", Text, nullable=False),
+    Column("score", Float),
+    Column("label", Text),
+    Column("comment", Text),
+    Column("correction", Text),
+    Column("confidence", Float, nullable=False),
+    Column("user_id", Text),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Column("idempotency_key", Text, unique=True),
+)
+
+annotations = Table(
+    "annotations",
+    metadata,
+    key(),
+    Column("interaction_id", Text, nullable=False),
+    task_name(),
+    Column("judge", Text, nullable=False),
+    Column("rubric", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("scores", JSON, nullable=False),
+    Column("reasons", JSON, nullable=False),
+    Column("overall", Float),
+    Column("cost_usd", Float, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("interaction_id", "judge", "rubric"),
+    Index(None, "task", "created_at"),
+)
+
+datasets = Table(
+    "datasets",
+    metadata,
+    key(),
+    task_name(),
+    Column("kind", Text, nullable=False),
+    Column("name", Text, nullable=False, unique=True),
+    Column("version", Integer, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("task", "kind", "version"),
+)
+
+dataset_items = Table(
+    "dataset_items",
+    metadata,
+    Column("dataset_id", Text, primary_key=True),
+    Column("interaction_id", Text, primary_key=True, index=True),
+    Column("split", Text, nullable=False),
+    Column("score", Float),
+    Column("reason", Text, nullable=False),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    key(),
+    task_name(),
+    Column("version", Integer, nullable=False),
+    Column("base_model", Text, nullable=False),
+    Column("uri", Text, nullable=False),
+    Column("dataset_id", Text, nullable=False, index=True),
+    Column("parent_id", Text),
+    Column("generation", Integer, nullable=False),
+    Column("manifest", JSON, nullable=False),
+    Column("metrics", JSON, nullable=False),
+    Column("config", JSON, nullable=False),
+    Column("mlflow_run_id", Text),
+    Column("mlflow_version", Text),
+    Column("created_at", UtcDateTime, nullable=False),
+    UniqueConstraint("task", "version"),
+)
+
+verdicts = Table(
+    "verdicts",
+    metadata,
+    key(),
+    task_name(),
+    Column("checkpoint_id", Text, nullable=False, index=True),
+    Column("baseline", Text, nullable=False),
+    Column("golden_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("approved", Boolean, nullable=False),
+    Column("deltas", JSON, nullable=False),
+    Column("intervals", JSON, nullable=False),
+    Column("p_values", JSON, nullable=False),
+    Column("failed_checks", JSON, nullable=False),
+    Column("required_examples", Integer),
+    Column("max_traffic", Float, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+)
+
+deployments = Table(
+    "deployments",
+    metadata,
+    key(),
+    task_name(),
+    Column("checkpoint_id", Text, nullable=False, index=True),
+    Column("model", Text, nullable=False),
+    Column("stable_model", Text, nullable=False),
+    Column("verdict_id", Text),
+    Column("strategy", Text, nullable=False),
+    Column("backend", Text, nullable=False),
+    Column("backend_url", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("traffic", Float, nullable=False),
+    Column("max_traffic", Float, nullable=False),
+    Column("ramp_schedule", JSON, nullable=False),
+    Column("ramp_interval_hours", Float, nullable=False),
+    Column("rollback_on_quality_drop", Float),
+    Column("version", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Index(None, "task", "created_at"),
+)
+
+deployment_events = Table(
+    "deployment_events",
+    metadata,
+    Column("deployment_id", Text, primary_key=True),
+    Column("sequence", Integer, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("from_traffic", Float, nullable=False),
+    Column("to_traffic", Float, nullable=False),
+    Column("evidence", JSON, nullable=False),
+)

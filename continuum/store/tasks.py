@@ -1,0 +1,126 @@
+"""Tasks: the policy that turns the wheel, the high-water mark, the claim and the budget.
+
+Everything that two processes could want at once is one conditional UPDATE: whoever changes the row has won.
+"""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from sqlalchemy import or_, select, update
+
+from continuum.errors import ConfigurationError
+from continuum.policy import TaskPolicy
+from continuum.records import Record
+from continuum.store.rows import Rows, insert_new
+from continuum.store.tables import tasks
+from continuum.timespan import utc_now
+
+Clock = Callable[[], datetime]
+
+
+class TaskState(Record):
+    """A task as the store knows it now."""
+
+    policy: TaskPolicy
+    created_at: datetime
+    trained_through: int
+    """Sequence number of the last interaction that a turn has learned from."""
+    spent_micro_usd: int
+    reserved_micro_usd: int
+    claimed_by: str | None
+    claimed_until: datetime | None
+    driver: str | None
+    """Who last came by to turn the wheel."""
+    driver_seen_at: datetime | None
+
+    @property
+    def name(self) -> str:
+        """The task's name."""
+        return self.policy.task
+
+
+class Tasks(Rows):
+    """The registered tasks."""
+
+    def register(self, policy: TaskPolicy, *, now: Clock = utc_now) -> TaskState:
+        """Create the task or replace its policy; what it has learned and spent stays."""
+        content = policy.model_dump(mode="json")
+        row = {"name": policy.task, "policy": content, "created_at": now()}
+        with self.engine.begin() as connection:
+            if not insert_new(connection, tasks, [row]):
+                connection.execute(update(tasks).where(tasks.c.name == policy.task).values(policy=content))
+        return self.get(policy.task)
+
+    def ensure(self, name: str, *, now: Clock = utc_now) -> None:
+        """Create the task with the default policy if nobody has registered it."""
+        row = {"name": name, "policy": TaskPolicy(task=name).model_dump(mode="json"), "created_at": now()}
+        with self.engine.begin() as connection:
+            insert_new(connection, tasks, [row])
+
+    def get(self, name: str) -> TaskState:
+        """A task.
+
+        Raises:
+            ConfigurationError: there is none of this name; the message lists those there are.
+        """
+        with self.engine.connect() as connection:
+            row = connection.execute(select(tasks).where(tasks.c.name == name)).first()
+        if row is None:
+            known = ", ".join(self.names()) or "none yet"
+            raise ConfigurationError(
+                f"there is no task {name!r} (known: {known}); capture or import something for it, or register its policy"
+            )
+        values = dict(row._mapping)
+        del values["name"]
+        return TaskState(**(values | {"policy": TaskPolicy.model_validate(values["policy"])}))
+
+    def names(self) -> list[str]:
+        """The names of all tasks, sorted."""
+        with self.engine.connect() as connection:
+            return list(connection.execute(select(tasks.c.name).order_by(tasks.c.name)).scalars())
+
+    def advance(self, name: str, *, base: int, to: int) -> bool:
+        """Move the high-water mark from `base` to `to`; False when somebody else moved it first."""
+        moved = update(tasks).where(tasks.c.name == name, tasks.c.trained_through == base).values(trained_through=to)
+        with self.engine.begin() as connection:
+            return connection.execute(moved).rowcount == 1
+
+    def claim(self, name: str, holder: str, *, lasts: timedelta, now: Clock = utc_now) -> bool:
+        """Take the right to turn this task's wheel; False while another holder has it. A claim ends by itself.
+
+        The holder that has it may claim again, to keep it longer.
+        """
+        at = now()
+        free = or_(tasks.c.claimed_by.is_(None), tasks.c.claimed_by == holder, tasks.c.claimed_until < at)
+        taken = update(tasks).where(tasks.c.name == name, free).values(claimed_by=holder, claimed_until=at + lasts)
+        with self.engine.begin() as connection:
+            return connection.execute(taken).rowcount == 1
+
+    def release(self, name: str, holder: str) -> None:
+        """Give the claim back; nothing happens when the holder no longer has it."""
+        mine = update(tasks).where(tasks.c.name == name, tasks.c.claimed_by == holder)
+        with self.engine.begin() as connection:
+            connection.execute(mine.values(claimed_by=None, claimed_until=None))
+
+    def saw_driver(self, driver: str, *, now: Clock = utc_now) -> None:
+        """Note that a driver came by; `status` tells when none has."""
+        with self.engine.begin() as connection:
+            connection.execute(update(tasks).values(driver=driver, driver_seen_at=now()))
+
+    def reserve(self, name: str, micro_usd: int, *, limit_micro_usd: int | None = None) -> bool:
+        """Set money aside for a call about to be made; False when the limit on the task's spend leaves too little."""
+        spend = tasks.c.spent_micro_usd + tasks.c.reserved_micro_usd + micro_usd
+        fits = tasks.c.name == name if limit_micro_usd is None else (tasks.c.name == name) & (spend <= limit_micro_usd)
+        reserved = update(tasks).where(fits).values(reserved_micro_usd=tasks.c.reserved_micro_usd + micro_usd)
+        with self.engine.begin() as connection:
+            return connection.execute(reserved).rowcount == 1
+
+    def settle(self, name: str, *, reserved_micro_usd: int, spent_micro_usd: int) -> None:
+        """Turn a reservation into what the call really cost."""
+        settled = update(tasks).where(tasks.c.name == name)
+        values = {
+            "reserved_micro_usd": tasks.c.reserved_micro_usd - reserved_micro_usd,
+            "spent_micro_usd": tasks.c.spent_micro_usd + spent_micro_usd,
+        }
+        with self.engine.begin() as connection:
+            connection.execute(settled.values(values))

