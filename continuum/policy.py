@@ -93,7 +93,8 @@ class CurationPolicy(Policy):
     min_quality_score: float = Field(default=3.5, ge=1, le=5)
     diversity_coefficient: float = Field(default=0.3, ge=0, le=1)
     deduplication_threshold: float = Field(default=0.92, gt=0, le=1)
-    time_window: str | None = "30d"
+    time_window: str | None = None
+    """How far back to look, such as "30d"; None for all there is."""
     min_examples: int = Field(default=20, ge=1)
     """Below this many curated examples a turn waits instead of training."""
 
@@ -173,8 +174,11 @@ class FineTuneConfig(Policy):
 class GuardPolicy(Policy):
     """When a candidate may be deployed; the defaults of `RegressionGuard`."""
 
-    metrics: tuple[str, ...] = ("helpfulness", "accuracy")
-    """Names of criteria, or `action_match`: the answer's tool and arguments, or words, equal the reference's."""
+    metrics: tuple[str, ...] | None = None
+    """Names of criteria, or `action_match`: the answer's tool and arguments, or words, equal the reference's.
+
+    None for helpfulness and accuracy where there is a judge, and for action_match where people's verdicts are all there is.
+    """
     thresholds: dict[str, dict[str, float]] = {}
     """Metric to `{"min_delta": x}` on a 0-1 scale; -0.02 where none is given."""
     resolution: float = Field(default=0.03, gt=0, lt=1)

@@ -1,0 +1,67 @@
+# Everything a newcomer needs: each target sets up what it uses.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+export CONTINUUM_HOME ?= $(CURDIR)/.continuum
+export DAGSTER_HOME ?= $(CONTINUUM_HOME)/dagster
+export DAGSTER_DISABLE_TELEMETRY := yes
+# Small models on two cores run faster on one thread than on two.
+export OMP_NUM_THREADS ?= 1
+export TOKENIZERS_PARALLELISM := false
+
+.PHONY: help demo ui mlflow test test-fast check format bench bench-peers browser clean
+
+help:  ## say what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## turn the wheel twice on made-up traffic, offline, and tell the story
+	$(BIN)/continuum demo
+
+ui: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## Dagster (webserver and daemon) on http://127.0.0.1:3000
+	$(BIN)/dg dev --host 127.0.0.1 --port 3000
+
+mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000
+	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CONTINUUM_HOME)/mlflow.db
+
+test: $(VENV)/.dev browser  ## the whole suite
+	$(BIN)/python -m pytest
+
+test-fast: $(VENV)/.dev  ## the suite without what trains, serves or opens a browser
+	$(BIN)/python -m pytest -m "not slow"
+
+check: $(VENV)/.dev  ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+
+format: $(VENV)/.dev  ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
+		|| echo "chromium is not installed: the browser test will be skipped"
+
+clean:  ## remove the environment and everything the demo made here
+	rm -rf $(VENV) .continuum build dist *.egg-info
+
+$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+	mkdir -p $(@D)
+	cp $< $@
+
+$(VENV)/.base: constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	touch $@
+
+$(VENV)/.pipelines: $(VENV)/.base
+	@echo "Installing Continuum with training and pipelines into $(VENV) (a few minutes, once) ..."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[pipelines]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.base
+	@echo "Installing Continuum with everything for development into $(VENV) (a few minutes, once) ..."
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $@ $(VENV)/.pipelines

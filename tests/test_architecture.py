@@ -1,0 +1,90 @@
+"""Who may import whom, and what `import continuum` may cost."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+VOCABULARY = {"records", "errors", "timespan", "config", "policy", "progress", "dataset"}
+CAPABILITIES = {
+    "store", "models", "embedding", "similarity", "splits", "statistics",
+    "constitution", "judging", "spool", "provenance", "tracking",
+}  # fmt: skip
+STAGES = {"signals", "feedback", "annotation", "curation", "training", "guard", "deployment", "analytics"}
+ASSEMBLIES = {"flywheel", "erasure", "cli", "demo"}
+HEAVY = {
+    "accelerate", "aiohttp", "boto3", "dagster", "datasets", "faiss", "httpx", "matplotlib", "mlflow", "numpy", "openai",
+    "pandas", "peft", "polars", "rapidfuzz", "rensa", "scipy", "sentence_transformers", "sqlalchemy", "torch",
+    "transformers", "trl",
+}  # fmt: skip
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Every module a file imports, at any depth, whatever the form."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} uses a relative import"
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def part_of(path: Path) -> str:
+    """The package or module directly under `continuum` that a file belongs to."""
+    return path.relative_to(ROOT / "continuum").parts[0].removesuffix(".py")
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", sources("continuum"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_reaches_up_or_across(path: Path) -> None:
+    part = part_of(path)
+    reached = {name.split(".")[1] for name in imports(path) if name.startswith("continuum.") and len(name.split(".")) > 1}
+    known = VOCABULARY | CAPABILITIES | STAGES | ASSEMBLIES
+    others = (reached & known) - {part}
+    if part in VOCABULARY:
+        # The dataset's and the policy's vocabulary may use each other, never what stands on them.
+        assert others <= VOCABULARY
+    elif part in CAPABILITIES:
+        assert others <= VOCABULARY | CAPABILITIES
+        assert part != "store" or not others & CAPABILITIES
+    elif part in STAGES:
+        assert others <= VOCABULARY | CAPABILITIES, f"a stage imports {sorted(others & STAGES)}: what two share is a capability"
+
+
+def test_every_part_of_the_package_has_a_place_in_the_order() -> None:
+    parts = {part_of(path) for path in sources("continuum")} - {"__init__"}
+    assert parts <= VOCABULARY | CAPABILITIES | STAGES | ASSEMBLIES
+
+
+@pytest.mark.parametrize("path", sources("continuum"), ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_sdk_never_imports_dagster(path: Path) -> None:
+    assert not {name for name in imports(path) if name.split(".")[0] in {"dagster", "continuum_pipelines"}}
+
+
+def test_importing_continuum_loads_nothing_heavier_than_pydantic() -> None:
+    program = "import sys, continuum; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert "pydantic" in loaded
+    assert HEAVY.isdisjoint(loaded), sorted(HEAVY & set(loaded))
+
+
+def test_the_code_location_loads_no_model_library() -> None:
+    program = "import sys, continuum_pipelines.definitions; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    heavy = {"torch", "transformers", "peft", "trl", "mlflow", "sentence_transformers", "faiss"}
+    assert heavy.isdisjoint(loaded), sorted(heavy & set(loaded))
+
+
+@pytest.mark.parametrize("path", [*sources("continuum"), *sources("continuum_pipelines")], ids=lambda p: str(p.relative_to(ROOT)))
+def test_no_file_outgrows_one_sitting(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= 400, f"{path.name} has {lines} lines: look for the second idea in it"
+    assert path.stem not in {"utils", "util", "helpers", "helper", "manager", "common", "misc"}
