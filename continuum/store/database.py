@@ -8,7 +8,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
 from continuum.errors import StoreError
@@ -50,7 +50,10 @@ def open_store(url: str) -> Store:
     Raises:
         StoreError: the database cannot be reached or written, or its schema is newer than this package.
     """
-    address = make_url(postgres_driver(url))
+    try:
+        address = make_url(postgres_driver(url))
+    except ArgumentError as error:
+        raise StoreError("the store's URL cannot be read; it must be sqlite:///... or postgresql://...") from error
     shown = address.render_as_string(hide_password=True)
     if address.get_backend_name() not in {"sqlite", "postgresql"}:
         raise StoreError(f"the store's URL is {shown}; it must be sqlite:///... or postgresql://...")

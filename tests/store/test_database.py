@@ -1,0 +1,65 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+from continuum.errors import StoreError
+from continuum.store import default_store
+from continuum.store.database import Store, open_store
+from continuum.store.tables import metadata
+from tests.builders import an_interaction
+
+
+def test_the_migrations_make_the_schema_that_the_code_expects(store: Store) -> None:
+    with store.engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+
+    assert differences == []
+
+
+def test_several_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'new' / 'continuum.db'}"
+
+    with ThreadPoolExecutor(8) as pool:
+        stores = list(pool.map(lambda _: open_store(url), range(8)))
+
+    for opened in stores:
+        opened.interactions.add([an_interaction()])
+    assert stores[0].interactions.count("support") == 8
+    for opened in stores:
+        opened.close()
+
+
+def test_a_schema_from_the_future_is_refused(store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    try:
+        with pytest.raises(StoreError, match="'9999' is newer than this package knows; upgrade continuum-ai"):
+            open_store(store.engine.url.render_as_string(hide_password=False))
+    finally:
+        with store.engine.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+
+
+def test_a_store_that_cannot_be_opened_says_so_without_its_password() -> None:
+    with pytest.raises(StoreError, match="cannot be opened") as caught:
+        open_store("postgresql://someone:hunter2@127.0.0.1:1/none")
+
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://host/db", "nonsense", ""])
+def test_another_kind_of_database_is_refused(url: str) -> None:
+    with pytest.raises(StoreError, match=r"sqlite:///\.\.\. or postgresql://"):
+        open_store(url)
+
+
+def test_the_default_store_lies_in_the_home(home: Path) -> None:
+    opened = default_store()
+
+    assert (home / "continuum.db").is_file()
+    assert default_store() is opened
+    opened.close()

@@ -1,0 +1,81 @@
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+
+from continuum.errors import ConfigurationError
+from continuum.policy import Criterion, JudgePolicy, TaskPolicy
+from continuum.store.database import Store
+from tests.builders import NOON
+
+
+def test_a_registered_policy_is_read_back_whole(store: Store) -> None:
+    policy = TaskPolicy(
+        task="support",
+        auto_train_when=1000,
+        judge=JudgePolicy(model="gpt-4", criteria=(Criterion("tone", 1.0, "Kind", {1: "rude", 5: "warm"}),)),
+    )
+
+    store.tasks.register(policy)
+
+    assert store.tasks.get("support").policy == policy
+
+
+def test_registering_again_changes_the_policy_and_keeps_what_was_learned(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support"))
+    store.tasks.advance("support", base=0, to=41)
+
+    state = store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
+
+    assert (state.policy.auto_train_when, state.trained_through) == (5, 41)
+
+
+def test_ensuring_a_task_leaves_a_registered_policy_alone(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
+
+    store.tasks.ensure("support")
+
+    assert store.tasks.get("support").policy.auto_train_when == 5
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones(store: Store) -> None:
+    store.tasks.ensure("support")
+
+    with pytest.raises(ConfigurationError, match=r"no task 'suport' \(known: support\)"):
+        store.tasks.get("suport")
+
+
+def test_the_mark_moves_once_for_each_base(store: Store) -> None:
+    store.tasks.ensure("support")
+
+    with ThreadPoolExecutor(8) as pool:
+        moved = list(pool.map(lambda to: store.tasks.advance("support", base=0, to=to), range(1, 9)))
+
+    assert moved.count(True) == 1
+    assert store.tasks.get("support").trained_through == moved.index(True) + 1
+
+
+def test_one_driver_at_a_time_holds_a_claim_and_a_dead_ones_ends(store: Store) -> None:
+    store.tasks.ensure("support")
+    hour = timedelta(hours=1)
+
+    assert store.tasks.claim("support", "a", lasts=hour, now=lambda: NOON)
+    assert not store.tasks.claim("support", "b", lasts=hour, now=lambda: NOON + timedelta(minutes=59))
+    assert store.tasks.claim("support", "a", lasts=hour, now=lambda: NOON)
+    assert store.tasks.claim("support", "b", lasts=hour, now=lambda: NOON + timedelta(minutes=61))
+    store.tasks.release("support", "a")
+    assert store.tasks.get("support").claimed_by == "b"
+
+
+def test_reservations_never_pass_the_limit_however_many_ask_at_once(store: Store) -> None:
+    store.tasks.ensure("support")
+
+    with ThreadPoolExecutor(8) as pool:
+        granted = sum(pool.map(lambda _: store.tasks.reserve("support", 30, limit_micro_usd=100), range(20)))
+
+    assert granted == 3
+    store.tasks.settle("support", reserved_micro_usd=90, spent_micro_usd=45)
+    state = store.tasks.get("support")
+    assert (state.spent_micro_usd, state.reserved_micro_usd) == (45, 0)
+    assert store.tasks.reserve("support", 55, limit_micro_usd=100)
+    assert not store.tasks.reserve("support", 1, limit_micro_usd=100)
