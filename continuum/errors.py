@@ -54,7 +54,18 @@ class JudgeError(ContinuumError, RuntimeError):
 
 
 class NotEnoughData(ContinuumError, ValueError):
-    """There is too little data; the message says how much is needed and how much there is."""
+    """There is too little data; the message says how much is needed and how much there is.
+
+    Args:
+        message: what was found, what was needed, what to do.
+        available: how much there is, where it is a count.
+        needed: how much there must be.
+    """
+
+    def __init__(self, message: str, *, available: int | None = None, needed: int | None = None) -> None:
+        super().__init__(message)
+        self.available = available
+        self.needed = needed
 
 
 class TrainingDiverged(ContinuumError, RuntimeError):
