@@ -4,19 +4,37 @@ The application registers a task; the Dagster sensors, `continuum turn` and the 
 """
 
 import warnings
+from dataclasses import dataclass
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from continuum.errors import ConfigurationError
 from continuum.timespan import parse_span
 
 
 class Policy(BaseModel):
-    """Base of every part of a policy: frozen, strict about names."""
+    """Base of every part of a policy: frozen, strict about names.
+
+    Raises:
+        ConfigurationError: a field is unknown or its value makes no sense; the message names each.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise ConfigurationError(f"{type(self).__name__}: {explained(error)}") from error
+
+
+def explained(error: ValidationError) -> str:
+    """What pydantic found, in one line that names each field and the value it holds."""
+    return "; ".join(
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg'].removeprefix('Value error, ')} (found {item['input']!r:.80})"
+        for item in error.errors()
+    )
 
 
 @dataclass(frozen=True)
