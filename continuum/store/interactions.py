@@ -132,6 +132,20 @@ class FeedbackRows(Rows):
                     found[names[row.interaction_id]].append(from_row(Feedback, row))
         return dict(found)
 
+    def count(self, task: str) -> int:
+        """How many of a task's interactions a person has scored or corrected."""
+        named = or_(
+            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
+        )
+        verdict = or_(feedback.c.score.is_not(None), feedback.c.correction.is_not(None))
+        query = (
+            select(func.count(interactions.c.id.distinct()))
+            .join(feedback, named)
+            .where(interactions.c.task == task, feedback.c.kind == "explicit", verdict)
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
 
 class Annotations(Rows):
     """What judges said: one row for an interaction, a judge and a rubric."""
