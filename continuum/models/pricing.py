@@ -1,0 +1,59 @@
+"""What a call costs: list prices from the offline table of genai-prices, and the simulated prices of the demo's models."""
+
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from continuum.models.chat import Usage
+
+
+@dataclass(frozen=True)
+class Price:
+    """What a million tokens cost; zero for a model that runs on one's own machine."""
+
+    input_usd_per_million: float
+    output_usd_per_million: float
+
+    def of(self, usage: Usage) -> float:
+        """US dollars for this usage."""
+        dollars = usage.input_tokens * self.input_usd_per_million + usage.output_tokens * self.output_usd_per_million
+        return dollars / 1_000_000
+
+
+SIMULATED_PRICES = {"sim-gpt": Price(30.0, 60.0), "sim-judge": Price(2.5, 10.0)}
+"""Made-up prices of the demo's simulated provider; they hold on a loopback address only."""
+
+
+def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | None:
+    """US dollars for this usage of a model; None where no price is known, never a silent zero.
+
+    Args:
+        model: the model's name.
+        usage: tokens in and out. Cached input is counted at the full price.
+        base_url: the endpoint that was called; a provider it belongs to sets the price. Behind any other address, a proxy
+            for instance, the model's name alone does.
+    """
+    if base_url and is_loopback(base_url) and model in SIMULATED_PRICES:
+        return SIMULATED_PRICES[model].of(usage)
+    from genai_prices import Usage as Tokens  # its table of all providers is built on import
+    from genai_prices import calc_price
+
+    tokens = Tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    if base_url:
+        try:
+            return float(calc_price(tokens, model, provider_api_url=base_url).total_price)
+        except LookupError:
+            pass
+    try:
+        return float(calc_price(tokens, model).total_price)
+    except LookupError:
+        return None
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
