@@ -59,6 +59,17 @@ class Datasets(Rows):
         with self.engine.connect() as connection:
             return set(connection.execute(query).scalars())
 
+    def holding(self, interaction_id: str) -> list[DatasetRecord]:
+        """The versions, training and golden, that an interaction is a member of, oldest first."""
+        query = (
+            select(datasets)
+            .join(dataset_items, datasets.c.id == dataset_items.c.dataset_id)
+            .where(dataset_items.c.interaction_id == interaction_id)
+            .order_by(datasets.c.created_at, datasets.c.id)
+        )
+        with self.engine.connect() as connection:
+            return [from_row(DatasetRecord, row) for row in connection.execute(query)]
+
     def _first(self, condition: ColumnElement[bool]) -> DatasetRecord | None:
         query = select(datasets).where(condition).order_by(desc(datasets.c.version)).limit(1)
         with self.engine.connect() as connection:
