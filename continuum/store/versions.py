@@ -1,0 +1,97 @@
+"""Publishing a dataset version: the files first, complete and under their final name, then the store's row.
+
+A crash between the two leaves files that nothing refers to, never a row without files.
+"""
+
+import shutil
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from continuum.config import load_settings
+from continuum.records import DatasetRecord, new_id
+from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+    from continuum.store.learning import DatasetItem
+
+Kind = Literal["training", "golden"]
+Write = Callable[[Path, dict[str, Any]], None]
+"""Writes a version's files into a new folder, given the manifest that names it."""
+
+
+def publish(
+    store: "Store",
+    *,
+    task: str,
+    kind: Kind,
+    fingerprint: str,
+    manifest: dict[str, Any],
+    items: Iterable["DatasetItem"],
+    write: Write,
+    now: Callable[[], datetime] = utc_now,
+) -> DatasetRecord:
+    """Store a version under the next free number; content that is already stored keeps the version it has.
+
+    Args:
+        store: where the row goes; the files go below the settings' `datasets_dir`.
+        task: whose data it is.
+        kind: training or golden.
+        fingerprint: the content's hash: the version's id.
+        manifest: gets `name`, `version`, `kind`, `task`, `fingerprint` and `created_at` added.
+        items: who is in it.
+        write: writes the files.
+        now: the clock.
+    """
+    known = store.datasets.get(fingerprint)
+    if known is not None:
+        if not Path(known.uri).is_dir():
+            _place(Path(known.uri), known.manifest, write)
+        return known
+    members = list(items)
+    for version in count(store.datasets.next_version(task, kind)):
+        name = f"{task}_{kind}_v{version}"
+        folder = load_settings().datasets_dir / task / name
+        created_at = now()
+        identity = {"name": name, "version": version, "kind": kind, "task": task, "fingerprint": fingerprint}
+        full = manifest | identity | {"created_at": created_at.isoformat()}
+        # Another process may take the number at any moment, on disk or in the store; the next one is as good.
+        if store.datasets.get(name) is not None or not _place(folder, full, write):
+            continue
+        record = DatasetRecord(
+            id=fingerprint,
+            task=task,
+            kind=kind,
+            name=name,
+            version=version,
+            uri=str(folder),
+            manifest=full,
+            created_at=created_at,
+        )
+        stored = store.datasets.add(record, members)
+        if store.datasets.get(fingerprint) is not None:
+            if stored.name != name:
+                shutil.rmtree(folder)
+            return stored
+        shutil.rmtree(folder)
+    raise AssertionError("unreachable: there is always a next number")
+
+
+def _place(folder: Path, manifest: dict[str, Any], write: Write) -> bool:
+    """Write the files aside and move them to `folder` in one step; False when something is there already."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = folder.parent / f".{folder.name}.{new_id()}"
+    try:
+        unfinished.mkdir()
+        write(unfinished, manifest)
+        unfinished.rename(folder)
+    except OSError:
+        if folder.exists():
+            return False
+        raise
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return True
