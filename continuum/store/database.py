@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, delete, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
@@ -15,6 +15,18 @@ from continuum.errors import StoreError
 from continuum.store.deployments import Deployments
 from continuum.store.interactions import Annotations, FeedbackRows, Interactions
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
+from continuum.store.tables import (
+    annotations,
+    checkpoints,
+    dataset_items,
+    datasets,
+    deployment_events,
+    deployments,
+    feedback,
+    interactions,
+    tasks,
+    verdicts,
+)
 from continuum.store.tasks import Tasks
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -38,6 +50,19 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({self.engine.url.render_as_string(hide_password=True)!r})"
+
+    def drop_task(self, task: str) -> None:
+        """Delete a task and every row under it, in one transaction; files that rows point to are the caller's."""
+        of_datasets = select(datasets.c.id).where(datasets.c.task == task)
+        of_deployments = select(deployments.c.id).where(deployments.c.task == task)
+        of_interactions = select(interactions.c.id).where(interactions.c.task == task)
+        with self.engine.begin() as connection:
+            connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(of_deployments)))
+            connection.execute(delete(dataset_items).where(dataset_items.c.dataset_id.in_(of_datasets)))
+            connection.execute(delete(feedback).where(feedback.c.interaction_id.in_(of_interactions)))
+            for table in (deployments, verdicts, checkpoints, datasets, annotations, interactions):
+                connection.execute(delete(table).where(table.c.task == task))
+            connection.execute(delete(tasks).where(tasks.c.name == task))
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""

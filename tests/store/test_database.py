@@ -4,11 +4,13 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from continuum.errors import StoreError
+from continuum.records import DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback
 from continuum.store import default_store
 from continuum.store.database import Store, open_store
+from continuum.store.learning import DatasetItem
 from continuum.store.tables import metadata
 from tests.builders import an_interaction
 
@@ -18,6 +20,27 @@ def test_the_migrations_make_the_schema_that_the_code_expects(store: Store) -> N
         differences = compare_metadata(MigrationContext.configure(connection), metadata)
 
     assert differences == []
+
+
+def test_dropping_a_task_leaves_no_row_of_it_and_every_row_of_the_others(store: Store) -> None:
+    for task in ("gone", "kept"):
+        store.tasks.ensure(task)
+        one = an_interaction(task=task)
+        store.interactions.add([one])
+        store.feedback.add([Feedback(interaction_id=one.id, score=1)])
+        record = DatasetRecord(id=task, task=task, name=task, version=1, uri="d", manifest={})
+        store.datasets.add(record, [DatasetItem(interaction_id=one.id, split="train")])
+        deployment = DeploymentRecord(task=task, checkpoint_id="c", model=f"{task}-v1", stable_model="production")
+        store.deployments.add(deployment, DeploymentEvent(deployment_id=deployment.id, actor="test", action="deploy"))
+    with store.engine.connect() as connection:
+        counts = {table: connection.execute(select(func.count()).select_from(table)).scalar() for table in metadata.sorted_tables}
+
+    store.drop_task("gone")
+
+    assert store.tasks.names() == ["kept"]
+    with store.engine.connect() as connection:
+        for table, before in counts.items():
+            assert connection.execute(select(func.count()).select_from(table)).scalar() == before / 2
 
 
 def test_several_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:

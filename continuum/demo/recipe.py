@@ -1,0 +1,80 @@
+"""The sizes and settings of the demo: what `make demo` builds, sends, trains and asks."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from continuum.policy import (
+    CurationPolicy,
+    DeploymentPolicy,
+    EWCConfig,
+    FineTuneConfig,
+    GuardPolicy,
+    JudgePolicy,
+    SplitPolicy,
+    TaskPolicy,
+)
+
+TASK = "support_demo"
+PRODUCTION_MODEL = "sim-gpt"
+JUDGE_MODEL = "sim-judge"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How much of everything; the defaults are the demo's, tests take less."""
+
+    seed: int = 0
+    base_texts: int = 8000
+    base_steps: int = 250
+    first_questions: int = 1200
+    """Customers of the shop, before it sells the speaker; answered by production."""
+    live_questions: int = 200
+    """Sent through the gateway at each step of the ramp, to see the split."""
+    second_questions: int = 640
+    """Customers after the speaker is on sale; answered by the first tuned model, corrected by people where it is wrong."""
+    target_size: int = 480
+    epochs: float = 5.0
+    golden: int = 150
+    exam_questions: int = 60
+    """Of each group that the exam asks, at most."""
+
+
+def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraints: tuple[str, ...]) -> TaskPolicy:
+    """The policy of the demo's task.
+
+    The learning rate and lambda are those of a model of half a million parameters; a real base takes the defaults.
+    """
+    return TaskPolicy(
+        task=TASK,
+        description="Simulated support traffic of a made-up shop",
+        base_model=str(base_model),
+        auto_train_when=recipe.first_questions,
+        auto_deploy_if_better=True,
+        judge=JudgePolicy(model=JUDGE_MODEL, base_url=provider_url, budget_usd=5.0, concurrency=16),
+        curation=CurationPolicy(target_size=recipe.target_size, min_quality_score=4.3, min_examples=50),
+        splits=SplitPolicy(golden=0.15, max_golden=recipe.golden),
+        training=FineTuneConfig(
+            learning_rate=1e-2,
+            epochs=recipe.epochs,
+            batch_size=16,
+            max_length=128,
+            forgetting_prevention=EWCConfig(lambda_ewc=1000, fisher_samples=200),
+            replay_buffer_size=480,
+            constitutional_constraints=constraints,
+            seed=recipe.seed,
+        ),
+        guard=GuardPolicy(metrics=("helpfulness", "accuracy")),
+        deployment=DeploymentPolicy(ramp_schedule=(0.05, 0.25, 0.5, 1.0)),
+        provider_terms_accepted=True,
+    )
+
+
+def plain(config: FineTuneConfig) -> FineTuneConfig:
+    """The same fine-tuning with nothing against forgetting: what most people run, and the demo's contrast."""
+    return config.model_copy(
+        update={
+            "forgetting_prevention": EWCConfig(enabled=False),
+            "replay_buffer_size": 0,
+            "constitutional_constraints": (),
+        }
+    )
