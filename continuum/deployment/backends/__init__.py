@@ -1,1 +1,1 @@
-
+"""Who serves the tuned models."""

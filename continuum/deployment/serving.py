@@ -1,0 +1,108 @@
+"""What the gateway and the server of tuned models share as HTTP servers: listening, JSON bodies, errors in OpenAI form."""
+
+import json
+import logging
+from collections.abc import Awaitable, Callable, Collection
+from ipaddress import ip_address
+from typing import Any
+
+from aiohttp import web
+
+from continuum.errors import ConfigurationError, ContinuumError
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+logger = logging.getLogger(__name__)
+
+
+class BadRequest(ContinuumError):
+    """A request that is answered with an error, in the form that OpenAI clients read."""
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def error_response(message: str, status: int, headers: dict[str, str] | None = None) -> web.Response:
+    """An error in the form that OpenAI clients read."""
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return web.json_response({"error": {"message": message, "type": kind, "code": status}}, status=status, headers=headers)
+
+
+@web.middleware
+async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer what the handlers raise, and what aiohttp itself refuses, as JSON."""
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return error_response(str(error), error.status)
+    except ConfigurationError as error:
+        return error_response(str(error), 400)
+    except ContinuumError as error:
+        return error_response(str(error), 500)
+    except web.HTTPException as error:
+        return error_response(error.reason, error.status)
+
+
+async def read_object(request: web.Request, what: str, known: Collection[str] | None = None) -> dict[str, Any]:
+    """The JSON object in a request's body.
+
+    Args:
+        what: how a message calls it.
+        known: the fields it may have; None for any.
+
+    Raises:
+        BadRequest: the body is something else.
+    """
+    return parse_body(request, await request.read(), what, known)
+
+
+def parse_body(request: web.Request, raw: bytes, what: str, known: Collection[str] | None = None) -> dict[str, Any]:
+    """As `read_object`, of a body that has been read."""
+    # A web page may send a form or plain text to loopback unasked, but not JSON.
+    if request.content_type != "application/json":
+        raise BadRequest(f"content-type is {request.content_type!r}; send the {what} as application/json", status=415)
+    try:
+        content = json.loads(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadRequest(f"the {what} is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise BadRequest(f"the {what} is a JSON {type(content).__name__}; it must be an object")
+    if known is not None and (unknown := sorted(set(content) - set(known))):
+        raise BadRequest(f"{what} has no field {unknown[0]!r:.80}; it may have {', '.join(sorted(known))}")
+    return content
+
+
+def base_url_of(host: str, port: int) -> str:
+    """The base URL under which an OpenAI client finds a server; one that listens everywhere is found on loopback."""
+    shown = "127.0.0.1" if host in ("", "0.0.0.0") else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104
+    return f"http://{shown}:{port}/v1"
+
+
+async def listen(app: web.Application, host: str, port: int, *, drain_s: float) -> tuple[web.AppRunner, str]:
+    """Start serving; the runner to clean up, and the base URL.
+
+    Args:
+        drain_s: how long answers that have begun may take when the runner is cleaned up.
+
+    Raises:
+        ConfigurationError: the address cannot be listened on.
+    """
+    if not _is_loopback(host):
+        logger.warning("listening on %s, which other machines may reach, and requests are not asked for a key", host)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_s)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        await runner.cleanup()
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+    return runner, base_url_of(host, runner.addresses[0][1])
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
