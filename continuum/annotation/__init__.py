@@ -1,1 +1,1 @@
-
+"""Annotation: a judge's opinion of every interaction, within a budget."""

@@ -1,1 +1,1 @@
-
+"""The demo: a made-up shop, a simulated provider, and the story told with them."""

@@ -1,0 +1,73 @@
+"""Asking a judge about many answers: so many at a time, each outcome told as it comes, and an end to what has no hope."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
+
+from continuum.errors import ConfigurationError, JudgeError
+from continuum.judging.judge import Judge, Judgement, held_open
+from continuum.models.budget import Budget, BudgetExhausted
+from continuum.policy import Criterion
+from continuum.records import Message
+
+K = TypeVar("K")
+
+HOPELESS_ROUNDS = 2
+"""When this many judgements for each slot have failed and none has succeeded, the rest is not tried."""
+
+
+async def judge_each(
+    cases: Iterable[tuple[K, Sequence[Message], Message]],
+    criteria: Sequence[Criterion],
+    judge: Judge,
+    *,
+    on_outcome: Callable[[K, Judgement | JudgeError], None],
+    concurrency: int = 8,
+    budget: Budget | None = None,
+) -> None:
+    """Ask for a judgement of each case, and tell each outcome as soon as it is there.
+
+    A failed judgement is an outcome and the rest goes on. Once the budget turns a call away no further case is taken up.
+
+    Args:
+        cases: a key, a conversation and the answer to judge; taken up one by one, as there is room.
+        criteria: what to judge by.
+        judge: whom to ask.
+        on_outcome: gets the key and the judgement, or the error in its place.
+        concurrency: judgements under way at once.
+        budget: what pays for them.
+
+    Raises:
+        ConfigurationError: the judge cannot be asked at all; outcomes before it have been told.
+        JudgeError: not one judgement succeeded.
+    """
+    waiting = iter(cases)
+    succeeded = 0
+    failures: list[JudgeError] = []
+    refused: ConfigurationError | None = None
+
+    async def take_up() -> None:
+        nonlocal succeeded, refused
+        for key, conversation, response in waiting:
+            try:
+                outcome = await judge.judge(conversation, response, criteria, budget=budget)
+                succeeded += 1
+            except JudgeError as error:
+                outcome = error
+                if not isinstance(error, BudgetExhausted):
+                    failures.append(error)
+            except ConfigurationError as error:
+                refused = error
+                return
+            on_outcome(key, outcome)
+            hopeless = not succeeded and len(failures) >= HOPELESS_ROUNDS * concurrency
+            if refused or hopeless or (budget is not None and budget.exhausted):
+                return
+
+    async with held_open(judge), asyncio.TaskGroup() as group:
+        for _ in range(concurrency):
+            group.create_task(take_up())
+    if refused:
+        raise refused
+    if failures and not succeeded:
+        raise failures[0]

@@ -1,0 +1,118 @@
+"""The scores of many answers to one set of questions, item by item: what the guard and the learning curve compare."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from continuum.errors import ConfigurationError, JudgeError
+from continuum.judging.asking import judge_each
+from continuum.judging.judge import Judge, Judgement
+from continuum.judging.prompt import has_content
+from continuum.models.budget import Budget
+from continuum.policy import Criterion
+from continuum.records import Message
+
+ACTION_MATCH = "action_match"
+
+
+class Question(Protocol):
+    """What an answer is scored against; golden items are such."""
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation that was answered."""
+        ...
+
+    @property
+    def reference(self) -> Message | None:
+        """The answer that is known to be good, where there is one."""
+        ...
+
+
+async def score_answers(
+    golden: Sequence[Question],
+    answers: Sequence[Message | None],
+    metrics: Sequence[str],
+    *,
+    judge: Judge | None,
+    criteria: Sequence[Criterion],
+    concurrency: int = 8,
+    budget: Budget | None = None,
+) -> dict[str, list[float | None]]:
+    """Score each answer by each metric on a scale from 0 to 1.
+
+    A criterion's score s counts as (s - 1) / 4. `action_match` is 1 where the answer does what the reference does, else 0.
+    None stands where there is nothing to score: no reference, no judge, a judgement that failed or was not valid, or no money
+    left for one. An answer that is None, or says nothing at all, is a failure and scores 0.
+
+    Args:
+        golden: what was asked.
+        answers: one for each question; None where the model failed.
+        metrics: names of criteria, or `action_match`.
+        judge: who scores the criteria.
+        criteria: what the names of the metrics mean.
+        concurrency: judgements under way at once.
+        budget: what pays for them.
+
+    Raises:
+        ConfigurationError: a metric is none of the criteria, or the answers do not fit the questions.
+        JudgeError: not one judgement succeeded.
+    """
+    known = {criterion.name: criterion for criterion in criteria}
+    if unknown := [name for name in metrics if name not in known and name != ACTION_MATCH]:
+        raise ConfigurationError(f"metric {unknown[0]!r} is not among the criteria {sorted(known)}; give its Criterion")
+    if len(golden) != len(answers):
+        raise ConfigurationError(f"{len(answers)} answers do not fit {len(golden)} questions; give one for each")
+    asked = [known[name] for name in metrics if name in known]
+    judgements: list[Judgement | None] = [None] * len(golden)
+    if judge is not None and asked:
+        judgements = await judge_answers(golden, answers, asked, judge, concurrency=concurrency, budget=budget)
+    return {
+        name: [
+            _match(question, answer) if name == ACTION_MATCH else _score(answer, judgement, name, judge)
+            for question, answer, judgement in zip(golden, answers, judgements, strict=True)
+        ]
+        for name in metrics
+    }
+
+
+async def judge_answers(
+    golden: Sequence[Question],
+    answers: Sequence[Message | None],
+    criteria: Sequence[Criterion],
+    judge: Judge,
+    *,
+    concurrency: int = 8,
+    budget: Budget | None = None,
+) -> list[Judgement | None]:
+    """A judgement for each answer; None where there is no answer, no money for its judgement, or the judge failed on it.
+
+    Raises:
+        ConfigurationError: the judge's endpoint refuses the key, the model or the address.
+        JudgeError: not one judgement succeeded.
+    """
+    judgements: list[Judgement | None] = [None] * len(golden)
+
+    def keep(place: int, outcome: Judgement | JudgeError) -> None:
+        judgements[place] = outcome if isinstance(outcome, Judgement) else None
+
+    cases = (
+        (place, question.messages, answer)
+        for place, (question, answer) in enumerate(zip(golden, answers, strict=True))
+        if answer is not None and has_content(answer)
+    )
+    await judge_each(cases, criteria, judge, on_outcome=keep, concurrency=concurrency, budget=budget)
+    return judgements
+
+
+def _match(question: Question, answer: Message | None) -> float | None:
+    if question.reference is None:
+        return None
+    return float(answer is not None and answer.action == question.reference.action)
+
+
+def _score(answer: Message | None, judgement: Judgement | None, name: str, judge: Judge | None) -> float | None:
+    if judge is None:
+        return None
+    if not has_content(answer):
+        return 0.0
+    return (judgement.scores[name] - 1) / 4 if judgement is not None and judgement.status == "ok" else None
