@@ -1,1 +1,1 @@
-
+"""Signals: what production says, captured, imported and summed up."""

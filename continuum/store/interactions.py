@@ -3,20 +3,50 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
 
 from continuum.records import Annotation, Feedback, Interaction
-from continuum.store.rows import Rows, from_row, in_batches
+from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, insert_new, to_row
 from continuum.store.tables import annotations, feedback, interactions
+
+COMPLETED = (
+    "deployment_id",
+    "variant",
+    "provider_response_id",
+    "input_tokens",
+    "output_tokens",
+    "cost_usd",
+    "time_to_first_chunk_ms",
+    "conversation_id",
+    "user_id",
+    "parent_id",
+    "model",
+)
+"""What one door may know and the other not."""
+SEEN = ("messages", "response", "status", "error", "latency_ms", "tags", "source")
+"""What the decorator saw better: it knows the whole call, of which the gateway served a part."""
 
 
 class Interactions(Rows):
     """Captured calls, in the order they reached the store."""
 
     def add(self, batch: Iterable[Interaction]) -> int:
-        """Store interactions; one whose id is already there is left as it is. Returns how many were new."""
-        return self.insert_all(interactions, batch)
+        """Store interactions and return how many were new; one whose id is already there is left as it is.
+
+        The exception is a call that came by two doors, the decorator and the gateway: it is one row, the same whichever came
+        first. What the decorator saw stands, and what only the gateway knows is filled in.
+        """
+        new = 0
+        for records in in_batches(batch, BATCH_ROWS // 4):
+            rows = [to_row(record) for record in records]
+            with self.engine.begin() as connection:
+                added = insert_new(connection, interactions, rows)
+                if added < len(rows):
+                    merge(connection, rows)
+            new += added
+        return new
 
     def get(self, interaction_id: str) -> Interaction | None:
         """One interaction, by our id or by the provider's response id."""
@@ -57,17 +87,22 @@ class Interactions(Rows):
 
     def unannotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> Iterator[Interaction]:
         """Answered interactions that this judge has not yet scored by this rubric, oldest first."""
-        scored = and_(
-            annotations.c.interaction_id == interactions.c.id, annotations.c.judge == judge, annotations.c.rubric == rubric
-        )
-        query = (
-            select(interactions)
-            .outerjoin(annotations, scored)
-            .where(interactions.c.task == task, interactions.c.status == "ok", annotations.c.id.is_(None))
-        )
+        query = select(interactions).outerjoin(annotations, scored_by(judge, rubric))
+        query = query.where(interactions.c.task == task, interactions.c.status == "ok", annotations.c.id.is_(None))
         if since is not None:
             query = query.where(interactions.c.started_at >= since)
         return self._pages(query)
+
+    def count_annotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> tuple[int, int]:
+        """How many answered interactions a task has, and how many of them this judge has scored by this rubric."""
+        query = select(func.count(), func.count(annotations.c.id)).select_from(interactions)
+        query = query.outerjoin(annotations, scored_by(judge, rubric))
+        query = query.where(interactions.c.task == task, interactions.c.status == "ok")
+        if since is not None:
+            query = query.where(interactions.c.started_at >= since)
+        with self.engine.connect() as connection:
+            answered, scored = connection.execute(query).one()
+        return answered, scored
 
     def count(self, task: str, *, after: int = 0, through: int | None = None, since: datetime | None = None) -> int:
         """How many of a task's interactions lie above the sequence number `after`, up to `through` where one is given."""
@@ -94,6 +129,15 @@ class Interactions(Rows):
         with self.engine.connect() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
+    def span(self, task: str) -> tuple[datetime | None, datetime | None]:
+        """When the task's first and last interactions began; None and None where it has none."""
+        query = select(func.min(interactions.c.started_at), func.max(interactions.c.started_at)).where(
+            interactions.c.task == task
+        )
+        with self.engine.connect() as connection:
+            first, last = connection.execute(query).one()
+        return first, last
+
     def _pages(self, query: Select, size: int = 500) -> Iterator[Interaction]:
         # Pages by sequence number, so that no transaction stays open while the caller works.
         after = 0
@@ -106,6 +150,30 @@ class Interactions(Rows):
             if len(rows) < size:
                 return
             after = rows[-1].sequence
+
+
+def scored_by(judge: str, rubric: str) -> ColumnElement[bool]:
+    """Joins an interaction to what this judge said of it by this rubric."""
+    return and_(annotations.c.interaction_id == interactions.c.id, annotations.c.judge == judge, annotations.c.rubric == rubric)
+
+
+def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Bring what these rows know into the rows of the same ids; rows that were just inserted do not change."""
+    theirs = {name: bindparam(f"new_{name}", type_=interactions.c[name].type) for name in (*COMPLETED, *SEEN)}
+    same = interactions.c.id == bindparam("new_id")
+    fill = (
+        update(interactions).where(same).values({name: func.coalesce(interactions.c[name], theirs[name]) for name in COMPLETED})
+    )
+    seen = {name: theirs[name] for name in SEEN}
+    known = {name: func.coalesce(theirs[name], interactions.c[name]) for name in COMPLETED}
+    replace = update(interactions).where(same, interactions.c.source == "gateway").values(seen | known)
+    values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows]
+    captured = [value for value in values if value["new_source"] == "capture"]
+    completing = [value for value in values if value["new_source"] in {"capture", "gateway"}]
+    if captured:
+        connection.execute(replace, captured)
+    if completing:
+        connection.execute(fill, completing)
 
 
 class FeedbackRows(Rows):
@@ -145,6 +213,26 @@ class FeedbackRows(Rows):
         )
         with self.engine.connect() as connection:
             return connection.execute(query).scalar_one()
+
+    def verdicts(self, task: str) -> tuple[int, int, int]:
+        """How many of a task's interactions people score 4 or better, 2 or worse, and in between; the newest score counts."""
+        named = or_(
+            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
+        )
+        newest_first = (feedback.c.recorded_at.desc(), feedback.c.id.desc())
+        scores = (
+            select(feedback.c.score, func.row_number().over(partition_by=interactions.c.id, order_by=newest_first).label("age"))
+            .select_from(interactions)
+            .join(feedback, named)
+            .where(interactions.c.task == task, feedback.c.kind == "explicit", feedback.c.score.is_not(None))
+            .subquery()
+        )
+        good = func.count(case((scores.c.score >= 4, 1)))
+        bad = func.count(case((scores.c.score <= 2, 1)))
+        query = select(good, bad, func.count() - good - bad).where(scores.c.age == 1)
+        with self.engine.connect() as connection:
+            found = connection.execute(query).one()
+        return found[0], found[1], found[2]
 
 
 class Annotations(Rows):

@@ -33,8 +33,9 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     if not rows:
         return 0
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(list(rows)).on_conflict_do_nothing()
-    return connection.execute(statement).rowcount
+    # RETURNING lets SQLAlchemy send many rows in one statement that it compiles once; what comes back are the new ones.
+    statement = dialect.insert(table).on_conflict_do_nothing().returning(*table.primary_key)
+    return len(connection.execute(statement, list(rows)).all())
 
 
 def in_batches(items: Iterable[T], size: int = BATCH_ROWS) -> Iterator[list[T]]:

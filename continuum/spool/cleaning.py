@@ -1,0 +1,105 @@
+"""Values from outside made fit to keep: whatever an application or a file hands over becomes plain JSON that every store takes.
+
+Postgres refuses NUL in text, UTF-8 refuses lone surrogates, JSON refuses NaN, and an object's `repr` may be anything.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+MAX_PAYLOAD = 1_000_000
+"""Characters of text kept of one payload; what goes beyond is cut and marked."""
+MAX_DEPTH = 50
+MAX_NODES = 100_000
+
+MAX_ID = 500
+"""Characters of an id; Postgres cannot index much longer ones."""
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+def clean_text(text: str, limit: int | None = None) -> str:
+    """The text with NUL and lone surrogates replaced by U+FFFD, cut to `limit` characters where one is given."""
+    if limit is not None and len(text) > limit:
+        text = text[: max(0, limit - 1)] + "…"
+    # Most text is ASCII or Latin, and the search alone is cheaper than a substitution that changes nothing.
+    return text if UNSTORABLE.search(text) is None else UNSTORABLE.sub("\ufffd", text)
+
+
+def id_text(value: Any) -> str | None:
+    """An id as text that every store can hold and index; None for None and for empty text."""
+    return None if value is None else clean_text(str(value), MAX_ID) or None
+
+
+def described(value: Any, limit: int = 200) -> str:
+    """A value as short text: strings as they are, data as JSON, anything else by its `repr`."""
+    if isinstance(value, str):
+        return clean_text(value, limit)
+    if isinstance(value, (bytes, bytearray)):
+        return clean_text(bytes(value[:limit]).decode(errors="replace"), limit)
+    try:
+        content = Snapshot(limit * 4, nodes=limit).take(value)
+        text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError):
+        text = represented(value)
+    return clean_text(text, limit)
+
+
+def represented(value: Any) -> str:
+    """The `repr` of an object, or its type where even that fails."""
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  the application's own code runs here, and may do anything
+        return f"<{type(value).__name__} without a repr>"
+
+
+class Snapshot:
+    """Copies values into plain JSON while its budgets of characters and of nodes last.
+
+    The copy shares nothing with the original, which the application goes on changing.
+    """
+
+    def __init__(self, budget: int = MAX_PAYLOAD, nodes: int = MAX_NODES) -> None:
+        self.left = budget
+        self.nodes = nodes
+        self.truncated = False
+
+    def take(self, value: Any, depth: int = 0) -> Any:
+        """The value as plain JSON: strings cleaned and cut, NaN and infinities as None, unknown objects by their `repr`."""
+        self.nodes -= 1
+        if isinstance(value, str):
+            return self.text(value)
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, int):
+            return int(value) if value.bit_length() < 64 else hex(value) if value.bit_length() < 4096 else "a huge number"
+        if isinstance(value, float):
+            return float(value) if math.isfinite(value) else None
+        if depth > MAX_DEPTH:
+            self.truncated = True
+            return "…"
+        if isinstance(value, Mapping):
+            return {self.text(str(key)): self.take(value[key], depth + 1) for key in self.within(value)}
+        if isinstance(value, (list, tuple, set, frozenset)):
+            return [self.take(item, depth + 1) for item in self.within(value)]
+        if callable(getattr(type(value), "model_dump", None)):
+            return self.take(value.model_dump(mode="json", exclude_none=True, warnings=False), depth + 1)
+        return self.text(bytes(value[: self.left]).decode(errors="replace") if isinstance(value, bytes) else represented(value))
+
+    def within(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items, as far as the budget of nodes goes."""
+        for item in items:
+            if self.nodes <= 0:
+                self.truncated = True
+                return
+            yield item
+
+    def text(self, text: str) -> str:
+        """The text, cleaned, cut to what is left of the budget."""
+        if len(text) > self.left:
+            self.truncated = True
+            text = text[: self.left] + "…"
+        self.left = max(0, self.left - len(text))
+        return clean_text(text)
