@@ -1,1 +1,1 @@
-
+"""From judged interactions to a versioned training set."""

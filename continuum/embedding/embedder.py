@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from itertools import pairwise
 from math import log
 from pathlib import Path
 from typing import Protocol
@@ -85,7 +86,7 @@ def open_embedder(name: str) -> Embedder:
 def _features(text: str) -> Iterator[str]:
     words = WORD.findall(text)
     yield from words
-    yield from (f"{left} {right}" for left, right in zip(words, words[1:], strict=False))
+    yield from (f"{left} {right}" for left, right in pairwise(words))
     for word in words:
         marked = f"<{word}>"
         yield from (f"#{marked[start : start + 4]}" for start in range(max(1, len(marked) - 3)))

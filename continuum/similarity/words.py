@@ -12,16 +12,20 @@ from rapidfuzz.distance import Indel
 WORD = re.compile(r"\w+(?:'\w+)?")
 
 NEGATIONS = frozenset(
-    "no not never none nor nothing nobody neither without cannot can't don't doesn't didn't won't wouldn't isn't aren't wasn't "
-    "weren't hasn't haven't hadn't shouldn't couldn't".split()
+    WORD.findall(
+        "no not never none nor nothing nobody neither without cannot can't don't doesn't didn't won't wouldn't isn't aren't "
+        "wasn't weren't hasn't haven't hadn't shouldn't couldn't"
+    )
 )
 
 # Question words are content: "when" and "where" ask for different things.
 FUNCTION_WORDS = frozenset(
-    "a an the this that these those some any of to in on at for from by with as and or but so then than too very just also "
-    "i me my mine you your yours we us our it its he him his she her they them their is am are was were be been being do does "
-    "did have has had will would can could shall should may might must please thanks thank hi hello hey ok okay well um uh "
-    "there here i'm i'd i'll i've you're it's that's let's".split()
+    WORD.findall(
+        "a an the this that these those some any of to in on at for from by with as and or but so then than too very just also "
+        "i me my mine you your yours we us our it its he him his she her they them their is am are was were be been being do does "
+        "did have has had will would can could shall should may might must please thanks thank hi hello hey ok okay well um uh "
+        "there here i'm i'd i'll i've you're it's that's let's"
+    )
 )
 
 SPELLING_SIMILARITY = 0.8

@@ -139,9 +139,7 @@ def hold_out(
 
 def _candidates(store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides) -> list[GoldenItem]:
     """What could be measured: answered questions with a reference, or any where the task has a judge."""
-    answered = [
-        interaction for interaction in held if interaction.status == "ok" and interaction.messages and interaction.response
-    ]
+    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
     feedback = store.feedback.of(answered)
     judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
     items = [_item(interaction, feedback.get(interaction.id, []), sides.group[interaction.id]) for interaction in answered]

@@ -114,8 +114,8 @@ def _side_of(position: float, policy: SplitPolicy) -> Side:
 def _with_history(
     members: list[str], decided: Side, golden_ids: AbstractSet[str], trained_ids: AbstractSet[str]
 ) -> dict[str, Side]:
-    measured = golden_ids.intersection(members)
-    trained = trained_ids.intersection(members)
+    measured = golden_ids & set(members)
+    trained = trained_ids & set(members)
     if measured and trained:
         return {member: "golden" if member in measured else "quarantined" for member in members}
     if measured:

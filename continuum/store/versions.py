@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from continuum.store.learning import DatasetItem
 
 Kind = Literal["training", "golden"]
-Write = Callable[[Path, dict[str, Any]], None]
+Write = Callable[[Path, dict[str, Any]], object]
 """Writes a version's files into a new folder, given the manifest that names it."""
 
 

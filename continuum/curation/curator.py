@@ -1,0 +1,152 @@
+"""`DataCurator`: from the interactions of a task to the training set its model should learn from next."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Literal, Self
+
+from continuum.config import load_settings
+from continuum.dataset import Dataset
+from continuum.errors import ConfigurationError
+from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
+from continuum.progress import Progress, silent
+from continuum.store import default_store
+from continuum.timespan import parse_span, utc_now
+
+if TYPE_CHECKING:
+    from continuum.embedding.embedder import Embedder
+    from continuum.store.database import Store
+
+Strategy = Literal["active_learning", "diversity", "uncertainty", "core_set"]
+
+
+class DataCurator:
+    """Chooses a training set: good answers, each once, as different from one another as asked, none of them golden.
+
+    Args:
+        strategy: `active_learning` weighs quality and uncertainty and spreads over the traffic; `diversity` spreads first;
+            `uncertainty` takes what the scores of similar questions predict worst; `core_set` takes extremes.
+        target_size: the most examples to choose.
+        min_quality_score: 1 to 5; people's verdicts come first, the judge's where there are none.
+        diversity_coefficient: 0 to 1; 0 prefers quality most, 1 looks at spread alone.
+        deduplication_threshold: character similarity, above 0 up to 1, of both question and answer from which two are one.
+        min_examples: with fewer, `build` raises `NotEnoughData`.
+        store: None for the default store.
+        embedder: None for the one that CONTINUUM_EMBEDDER names.
+        seed: of everything random.
+        splits: which groups are held out; None for what the task's policy says.
+
+    Raises:
+        ConfigurationError: an argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy = "active_learning",
+        target_size: int = 1000,
+        min_quality_score: float = 3.5,
+        diversity_coefficient: float = 0.3,
+        deduplication_threshold: float = 0.92,
+        *,
+        min_examples: int = 20,
+        store: "Store | None" = None,
+        embedder: "Embedder | None" = None,
+        seed: int = 0,
+        splits: SplitPolicy | None = None,
+    ) -> None:
+        try:
+            self.config = CurationPolicy(
+                strategy=strategy,
+                target_size=target_size,
+                min_quality_score=min_quality_score,
+                diversity_coefficient=diversity_coefficient,
+                deduplication_threshold=deduplication_threshold,
+                min_examples=min_examples,
+            )
+        except ValueError as error:
+            raise ConfigurationError(f"DataCurator cannot work like this: {error}") from error
+        self.seed = seed
+        self._store = store
+        self._embedder = embedder
+        self._splits = splits
+        self._policy: TaskPolicy | None = None
+
+    @classmethod
+    def for_task(
+        cls, policy: TaskPolicy, *, store: "Store | None" = None, embedder: "Embedder | None" = None, seed: int = 0
+    ) -> Self:
+        """A curator that works as a task's policy says; `build` then also takes its window from there."""
+        curation = policy.curation
+        curator = cls(
+            curation.strategy,
+            curation.target_size,
+            curation.min_quality_score,
+            curation.diversity_coefficient,
+            curation.deduplication_threshold,
+            min_examples=curation.min_examples,
+            store=store,
+            embedder=embedder,
+            seed=seed,
+        )
+        curator.config = curation
+        curator._policy = policy
+        return curator
+
+    async def build(
+        self,
+        task: str,
+        time_window: str | timedelta | None = "policy",
+        on_progress: Progress = silent,
+        now: Callable[[], datetime] = utc_now,
+    ) -> Dataset:
+        """Build, store and return the next version of a task's training set, after its golden dataset.
+
+        Args:
+            task: whose interactions.
+            time_window: how far back to look, like "30d"; None for everything; "policy" for the window of `for_task`'s policy,
+                30 days without one.
+            on_progress: told at each stage.
+            now: the clock; the window ends here.
+
+        Returns:
+            The dataset; the version that is already stored when the same data and configuration were built before.
+
+        Raises:
+            ConfigurationError: there is no such task, or the window cannot be read.
+            NotEnoughData: too few examples are left; the message says how many, and why.
+        """
+        from continuum.curation.assembly import assemble  # numpy, faiss and rensa start here
+        from continuum.curation.manifest import Recipe
+
+        store = self._store or default_store()
+        policy = self._policy if self._policy is not None and self._policy.task == task else store.tasks.get(task).policy
+        if self._splits is not None:
+            policy = policy.model_copy(update={"splits": self._splits})
+        recipe = Recipe(
+            strategy=self.config.strategy,
+            target_size=self.config.target_size,
+            min_quality_score=self.config.min_quality_score,
+            diversity_coefficient=self.config.diversity_coefficient,
+            deduplication_threshold=self.config.deduplication_threshold,
+            min_examples=self.config.min_examples,
+            time_window=_window(self.config.time_window if time_window == "policy" else time_window),
+            seed=self.seed,
+        )
+
+        def work() -> Dataset:
+            return assemble(store, policy, recipe, self._open_embedder(), now=now, on_progress=on_progress)
+
+        return await asyncio.to_thread(work)
+
+    def _open_embedder(self) -> "Embedder":
+        from continuum.embedding.embedder import open_embedder
+
+        return self._embedder or open_embedder(load_settings().embedder)
+
+
+def _window(window: str | timedelta | None) -> str | None:
+    """A window as text, so that equal windows are equal in a fingerprint."""
+    if window is None:
+        return None
+    seconds = parse_span(window).total_seconds()
+    return f"{seconds / 86400:g}d" if seconds % 86400 == 0 else f"{seconds:g}s"

@@ -1,0 +1,97 @@
+"""Which interactions are eligible at all, and why the others are not."""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from continuum.curation.quality import Rated, rate
+from continuum.policy import TaskPolicy
+from continuum.records import Interaction
+from continuum.splits.sides import Sides, assign_sides
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
+STAGES = ("seen", "golden", "quarantined", "failed", "empty", "suspected_injection", "unscored", "below_quality")
+"""What is counted: all interactions of the window, then why each one was left out."""
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """A task's interactions within the window, and the side of all it ever had."""
+
+    interactions: list[Interaction]
+    older: int
+    """Interactions from before the window."""
+    sides: Sides
+
+
+@dataclass(frozen=True)
+class Pool:
+    """What may be learned from, before duplicates are looked for."""
+
+    scored: list[Rated]
+    """Everything with a score that is on the train or validation side, whatever the score; by interaction id."""
+    good: list[Rated]
+    """Those of them with the quality asked for."""
+    counts: dict[str, int]
+    """Stage to interactions: what was seen, and what each stage left out."""
+
+
+def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None) -> Traffic:
+    """Read a task once: everything decides the sides, only what lies in the window is kept."""
+    recent: list[Interaction] = []
+    older = 0
+
+    def passing() -> Iterator[Interaction]:
+        nonlocal older
+        for interaction in store.interactions.scan(policy.task, status=None):
+            if since is None or interaction.started_at >= since:
+                recent.append(interaction)
+            else:
+                older += 1
+            yield interaction
+
+    sides = assign_sides(
+        passing(),
+        policy.splits,
+        golden_ids=store.datasets.member_ids(policy.task, "golden"),
+        trained_ids=store.datasets.member_ids(policy.task, "training"),
+    )
+    return Traffic(recent, older, sides)
+
+
+def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
+    """Rate the interactions on the training side and keep the good; each one left out is counted once, by its first reason."""
+    counts = Counter(seen=len(traffic.interactions))
+    usable = list(_usable(traffic, counts))
+    feedback = store.feedback.of(usable)
+    annotations = store.annotations.of(interaction.id for interaction in usable)
+    scored: list[Rated] = []
+    for interaction in sorted(usable, key=lambda interaction: interaction.id):
+        annotation = annotations.get(interaction.id)
+        rated = rate(interaction, feedback.get(interaction.id, []), annotation)
+        if annotation is not None and annotation.status == "suspected_injection":
+            counts["suspected_injection"] += 1
+        elif rated is not None:
+            scored.append(rated)
+        else:
+            counts["unscored" if interaction.response is not None and interaction.response.action else "empty"] += 1
+    good = [rated for rated in scored if rated.score >= min_score]
+    counts["below_quality"] = len(scored) - len(good)
+    return Pool(scored, good, {stage: counts[stage] for stage in STAGES})
+
+
+def _usable(traffic: Traffic, counts: Counter[str]) -> Iterator[Interaction]:
+    for interaction in traffic.interactions:
+        side = traffic.sides.side[interaction.id]
+        if side in ("golden", "quarantined"):
+            counts[side] += 1
+        elif interaction.status != "ok":
+            counts["failed"] += 1
+        elif not interaction.messages:
+            counts["empty"] += 1
+        else:
+            yield interaction
