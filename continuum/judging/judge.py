@@ -171,6 +171,7 @@ class RecordedJudge:
         self._path = Path(path)
         self._judge = judge
         self._recorded: dict[str, Judgement] = {}
+        self._open: list[AsyncExitStack] = []
         self.name = judge.name if judge else "recorded"
         for number, line in enumerate(self._path.read_text("utf-8").splitlines() if self._path.exists() else (), start=1):
             try:
@@ -181,12 +182,13 @@ class RecordedJudge:
             self.name = judge.name if judge else row.judge
 
     async def __aenter__(self) -> Self:
-        self._open = AsyncExitStack()
-        await self._open.enter_async_context(held_open(self._judge))
+        stack = AsyncExitStack()
+        await stack.enter_async_context(held_open(self._judge))
+        self._open.append(stack)
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._open.aclose()
+        await self._open.pop().aclose()
 
     async def judge(
         self,

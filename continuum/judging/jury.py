@@ -25,16 +25,18 @@ class Jury:
         if len(judges) < 2 or len({judge.name for judge in judges}) < len(judges):
             raise ConfigurationError(f"a jury needs two or more different judges, found {[judge.name for judge in judges]}")
         self.judges = tuple(judges)
+        self._open: list[AsyncExitStack] = []
         self.name = "jury(" + ",".join(sorted(judge.name for judge in judges)) + ")"
 
     async def __aenter__(self) -> Self:
-        self._open = AsyncExitStack()
+        stack = AsyncExitStack()
         for judge in self.judges:
-            await self._open.enter_async_context(held_open(judge))
+            await stack.enter_async_context(held_open(judge))
+        self._open.append(stack)
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._open.aclose()
+        await self._open.pop().aclose()
 
     async def judge(
         self,
