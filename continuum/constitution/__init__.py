@@ -1,1 +1,1 @@
-
+"""Constraints with probes and checks, shared by training and guard."""

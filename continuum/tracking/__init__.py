@@ -1,1 +1,1 @@
-
+"""Runs, model versions and their aliases, in MLflow or in a folder."""

@@ -1,0 +1,297 @@
+"""A language model in this process: the base weights once, any number of LoRA adapters on top of them.
+
+Answers are greedy, so the same weights and the same question give the same words.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+
+import torch
+from peft import LoraModel, PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from continuum.errors import ConfigurationError
+from continuum.models.chat import Usage
+from continuum.models.chat_format import IGNORED, EncodedTurn, Turn, encode_prompts, encode_turns, parse_answer
+from continuum.records import Message
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+NO_ADAPTER = "__base__"
+"""PEFT's name for a row of a batch that the base model answers."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said and how many tokens it took."""
+
+    message: Message
+    usage: Usage
+
+
+class LocalModel:
+    """A base model and its adapters; calls from several threads wait for each other.
+
+    Args:
+        base_model: a local path, or a hub id, which is downloaded when it is not in the local cache.
+
+    Raises:
+        ConfigurationError: there is no such model, or it has no safetensors weights.
+    """
+
+    def __init__(self, base_model: str | Path) -> None:
+        self.base_model = str(base_model)
+        self.tokenizer = load_tokenizer(base_model)
+        self._base = load_base(base_model).eval()
+        self._adapted: PeftModel | None = None
+        self._slots: dict[str, str] = {}
+        self._loaded = 0
+        self._lock = Lock()
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters that can answer now."""
+        return tuple(self._slots)
+
+    def load_adapter(self, name: str, folder: Path) -> None:
+        """Make an adapter ready under a name; a name that is taken gets the new weights.
+
+        Raises:
+            ConfigurationError: the folder has no safetensors weights, or they do not fit the base model.
+        """
+        require_safetensors(folder)
+        with self._lock:
+            # PEFT keeps adapters as torch modules, whose names may not hold dots; task names may.
+            slot = f"adapter_{self._loaded}"
+            self._loaded += 1
+            try:
+                with quiet_peft():
+                    if self._adapted is None:
+                        self._adapted = PeftModel.from_pretrained(self._base, str(folder), adapter_name=slot).eval()
+                    else:
+                        self._adapted.load_adapter(str(folder), adapter_name=slot)
+            except (RuntimeError, ValueError) as error:
+                self._drop_half_loaded(slot)
+                raise ConfigurationError(f"the adapter at {folder} does not fit the base model {self.base_model}") from error
+            replaced = self._slots.get(name)
+            self._slots[name] = slot
+            if replaced is not None:
+                self._adapted.delete_adapter(replaced)
+
+    def unload_adapter(self, name: str) -> None:
+        """Forget an adapter; one that is not loaded is no error."""
+        with self._lock:
+            slot = self._slots.pop(name, None)
+            if slot is None or self._adapted is None:
+                return
+            if self._slots:
+                self._adapted.delete_adapter(slot)
+            else:
+                self._base = self._adapted.unload()
+                self._adapted = None
+
+    def answer(
+        self,
+        conversations: Sequence[Sequence[Message]],
+        *,
+        adapter: str | Sequence[str | None] | None = None,
+        max_new_tokens: int = 96,
+        batch_size: int = 64,
+    ) -> list[Answer]:
+        """The model's answers, in the order of the conversations.
+
+        Args:
+            conversations: each ends where the assistant is to speak; a longer one than the model reads loses its beginning.
+            adapter: who answers: None for the base, one adapter for all, or one for each conversation.
+            max_new_tokens: the longest answer, in tokens.
+            batch_size: conversations answered at once.
+
+        Raises:
+            ConfigurationError: an adapter is not loaded.
+        """
+        names = [adapter] * len(conversations) if adapter is None or isinstance(adapter, str) else list(adapter)
+        with self._lock:
+            slots = [self._slot(name) for name in names]
+            prompts = encode_prompts(self.tokenizer, conversations, self._room(max_new_tokens))
+            answers: list[Answer | None] = [None] * len(prompts)
+            for batch in _by_length([len(prompt) for prompt in prompts], batch_size):
+                written = self._generate([prompts[n] for n in batch], [slots[n] for n in batch], max_new_tokens)
+                for n, tokens in zip(batch, written, strict=True):
+                    message = parse_answer(str(self.tokenizer.decode(tokens, skip_special_tokens=True)))
+                    answers[n] = Answer(message, Usage(len(prompts[n]), len(tokens)))
+        return [answer for answer in answers if answer is not None]
+
+    def loss(self, examples: Sequence[Turn], *, adapter: str | None = None, batch_size: int = 16) -> list[float]:
+        """How surprised the model is by each answer: mean nats per token of the answer, its end included.
+
+        Raises:
+            ConfigurationError: the adapter is not loaded.
+        """
+        with self._lock:
+            model = self._ready(self._slot(adapter))
+            rows = encode_turns(self.tokenizer, examples, self._room(0))
+            return answer_losses(model, rows, pad_id(self.tokenizer), batch_size)
+
+    def _drop_half_loaded(self, slot: str) -> None:
+        if self._adapted is None:
+            self._base = load_base(self.base_model).eval()
+        elif slot in self._adapted.peft_config:
+            self._adapted.delete_adapter(slot)
+
+    def _slot(self, name: str | None) -> str:
+        if name is None:
+            return NO_ADAPTER
+        if name not in self._slots:
+            loaded = ", ".join(self._slots) or "none"
+            raise ConfigurationError(f"adapter {name!r} is not loaded (loaded: {loaded}); load it first")
+        return self._slots[name]
+
+    @property
+    def _lora(self) -> LoraModel:
+        assert self._adapted is not None and isinstance(self._adapted.base_model, LoraModel)  # noqa: S101, PT018 - only LoRA is loaded
+        return self._adapted.base_model
+
+    def _ready(self, slot: str) -> torch.nn.Module:
+        """The model with one adapter switched on, or with none."""
+        if self._adapted is None:
+            return self._base
+        if slot == NO_ADAPTER:
+            self._lora.disable_adapter_layers()
+        else:
+            self._lora.enable_adapter_layers()
+            self._adapted.set_adapter(slot)
+        return self._adapted
+
+    def _room(self, max_new_tokens: int) -> int | None:
+        longest = getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
+        return None if longest is None else max(1, longest - max_new_tokens)
+
+    @torch.inference_mode()
+    def _generate(self, prompts: list[list[int]], slots: list[str], max_new_tokens: int) -> list[list[int]]:
+        width = max(len(prompt) for prompt in prompts)
+        pad = pad_id(self.tokenizer)
+        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._base.device)
+        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self._base.device)
+        ends = _end_ids(self._base, self.tokenizer)
+        config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=ends)
+        mixed = len(set(slots)) > 1
+        model = self._ready(next((slot for slot in slots if slot != NO_ADAPTER), NO_ADAPTER))
+        output = model.generate(  # pyright: ignore[reportCallIssue]
+            input_ids=ids, attention_mask=mask, generation_config=config, **({"adapter_names": slots} if mixed else {})
+        )
+        return [_until_end(row, ends) for row in output[:, width:].tolist()]
+
+
+def load_tokenizer(base_model: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a base model, with a padding token.
+
+    Raises:
+        ConfigurationError: there is none at this path or hub id.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(str(base_model))
+    except (OSError, ValueError) as error:
+        raise _no_model(base_model) from error
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_base(base_model: str | Path) -> PreTrainedModel:
+    """The weights of a base model from safetensors: on a GPU in half precision where there is one, else on the CPU.
+
+    Raises:
+        ConfigurationError: there is no such model, or it has no safetensors weights.
+    """
+    on_gpu = torch.cuda.is_available()
+    disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            str(base_model),
+            use_safetensors=True,
+            dtype=torch.bfloat16 if on_gpu else torch.float32,
+            device_map="cuda" if on_gpu else None,
+        )
+    except (OSError, ValueError) as error:
+        raise _no_model(base_model) from error
+    # Sampling defaults that a model ships with have no part in greedy answers.
+    ends = model.generation_config.eos_token_id if model.generation_config is not None else None
+    model.generation_config = GenerationConfig(eos_token_id=ends)
+    return model
+
+
+@contextmanager
+def quiet_peft() -> Iterator[None]:
+    """Silence the deprecation that PEFT 0.21 sets off in transformers 5.23 whenever it wraps a model."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="`is_gradient_checkpointing` is deprecated", category=FutureWarning)
+        yield
+
+
+def require_safetensors(folder: Path) -> None:
+    """Refuse an adapter without safetensors weights: PEFT would look for a pickle and run it.
+
+    Raises:
+        ConfigurationError: the folder holds none.
+    """
+    if not (Path(folder) / ADAPTER_WEIGHTS).is_file():
+        raise ConfigurationError(f"{folder} holds no {ADAPTER_WEIGHTS}; only adapters saved as safetensors are loaded")
+
+
+def pad_id(tokenizer: PreTrainedTokenizerBase) -> int:
+    """The id that fills a batch; its value is never looked at."""
+    return tokenizer.pad_token_id if isinstance(tokenizer.pad_token_id, int) else 0
+
+
+def padded(rows: Sequence[EncodedTurn], pad: int, device: torch.device) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Input ids, attention mask and labels of a batch, padded on the right."""
+    width = max(len(row.input_ids) for row in rows)
+    ids = torch.tensor([row.input_ids + [pad] * (width - len(row.input_ids)) for row in rows], device=device)
+    mask = torch.tensor([[1] * len(row.input_ids) + [0] * (width - len(row.input_ids)) for row in rows], device=device)
+    labels = torch.tensor([row.labels + [IGNORED] * (width - len(row.labels)) for row in rows], device=device)
+    return ids, mask, labels
+
+
+@torch.inference_mode()
+def answer_losses(model: torch.nn.Module, rows: Sequence[EncodedTurn], pad: int, batch_size: int = 16) -> list[float]:
+    """Mean negative log-likelihood, in nats per answer token, of each row."""
+    device = next(model.parameters()).device
+    losses = [0.0] * len(rows)
+    for batch in _by_length([len(row.input_ids) for row in rows], batch_size):
+        ids, mask, labels = padded([rows[n] for n in batch], pad, device)
+        logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
+        targets = labels[:, 1:]
+        nats = torch.nn.functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=IGNORED, reduction="none")
+        means = nats.sum(1) / (targets != IGNORED).sum(1).clamp(min=1)
+        for n, mean in zip(batch, means.tolist(), strict=True):
+            losses[n] = mean
+    return losses
+
+
+def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Indices in batches of similar length, so that little is padded."""
+    order = sorted(range(len(lengths)), key=lambda n: (lengths[n], n))
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    configured = model.generation_config.eos_token_id if model.generation_config is not None else None
+    ends = configured if isinstance(configured, list) else [configured]
+    return sorted({end for end in (*ends, tokenizer.eos_token_id) if isinstance(end, int)})
+
+
+def _until_end(tokens: list[int], ends: list[int]) -> list[int]:
+    stop = next((n for n, token in enumerate(tokens) if token in ends), None)
+    return tokens if stop is None else tokens[: stop + 1]
+
+
+def _no_model(base_model: str | Path) -> ConfigurationError:
+    return ConfigurationError(
+        f"no base model with a tokenizer and safetensors weights at {str(base_model)!r}; give a local folder or a hub id, "
+        "or build one with: continuum base build --task TASK"
+    )

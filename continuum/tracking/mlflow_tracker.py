@@ -1,0 +1,159 @@
+"""Trainings in MLflow: one experiment and one registered model a task, artifacts as plain files, no pickled models."""
+
+import os
+
+# Before mlflow is imported: it reads these once.
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+
+import json
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlflow import MlflowClient
+from mlflow.entities import Metric, Param, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.utils.time import get_current_time_millis
+from sqlalchemy.exc import SADeprecationWarning
+
+from continuum.errors import StoreError
+from continuum.records import Checkpoint, Verdict
+from continuum.tracking.tracker import CANDIDATE, History, TrackedModel
+
+# It announces every database it makes.
+logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+
+ARTIFACT_PATH = "adapter"
+BATCH = 900
+"""Metrics of one request; a server takes at most 1000."""
+
+
+class MlflowTracker:
+    """A tracker on an MLflow server or store.
+
+    Args:
+        tracking_uri: `http://...` or a database URL such as `sqlite:///mlflow.db`.
+        artifacts: folder for the artifacts where there is no server that has its own place for them.
+
+    Raises:
+        StoreError: it cannot be reached; each method raises it likewise.
+    """
+
+    def __init__(self, tracking_uri: str, *, artifacts: Path) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifacts = artifacts
+        self._remote = tracking_uri.startswith(("http://", "https://"))
+        if tracking_uri.startswith("sqlite:///"):
+            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        with self._talking():
+            self._client = MlflowClient(tracking_uri=tracking_uri)
+
+    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
+        """Log parameters, losses step by step, and the artifact's files; register the version as `candidate`."""
+        with self._talking():
+            run = self._client.create_run(self._experiment(checkpoint.task), run_name=checkpoint.name)
+            run_id = run.info.run_id
+            try:
+                self._log_values(run_id, checkpoint, history)
+                self._client.log_artifacts(run_id, checkpoint.uri, ARTIFACT_PATH)
+                version = self._register(checkpoint, f"{run.info.artifact_uri}/{ARTIFACT_PATH}", run_id)
+            except BaseException:
+                self._client.set_terminated(run_id, "FAILED")
+                raise
+            self._client.set_terminated(run_id)
+        self.set_alias(checkpoint.task, CANDIDATE, version)
+        return TrackedModel(run_id, version)
+
+    def set_alias(self, task: str, alias: str, version: str) -> None:
+        """Move the alias of the task's registered model."""
+        with self._talking():
+            self._client.set_registered_model_alias(task, alias, version)
+
+    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
+        """The verdict as tags, its deltas as metrics, and the whole of it as verdict.json."""
+        now = get_current_time_millis()
+        tags = {"verdict": verdict.status.value, "approved": str(verdict.approved).lower(), "verdict_id": verdict.id}
+        metrics = [Metric(f"delta_{name}", value, now, 0) for name, value in verdict.deltas.items()]
+        with self._talking():
+            self._client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
+            self._client.log_dict(run_id, verdict.model_dump(mode="json"), "verdict.json")
+
+    def run_url(self, run_id: str) -> str | None:
+        """The run's page on the server; None without one."""
+        if not self._remote:
+            return None
+        with self._talking():
+            experiment = self._client.get_run(run_id).info.experiment_id
+        return f"{self.tracking_uri.rstrip('/')}/#/experiments/{experiment}/runs/{run_id}"
+
+    @contextmanager
+    def _talking(self) -> Iterator[None]:
+        """Translate what goes wrong with MLflow, and silence what it sets off in SQLAlchemy 2.1."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SADeprecationWarning)
+            try:
+                yield
+            except (MlflowException, OSError) as error:
+                raise StoreError(
+                    f"MLflow at {_without_password(self.tracking_uri)} failed: {error}; is it up and writable?"
+                ) from error
+
+    def _experiment(self, task: str) -> str:
+        found = self._client.get_experiment_by_name(task)
+        if found is None:
+            location = None if self._remote else (self.artifacts / task).absolute().as_uri()
+            try:
+                return self._client.create_experiment(task, artifact_location=location)
+            except MlflowException:
+                # Another process made it meanwhile.
+                found = self._client.get_experiment_by_name(task)
+                if found is None:
+                    raise
+        return found.experiment_id
+
+    def _log_values(self, run_id: str, checkpoint: Checkpoint, history: History) -> None:
+        now = get_current_time_millis()
+        origin = {"base_model": checkpoint.base_model, "dataset": checkpoint.dataset_id, "parent": checkpoint.parent_id or ""}
+        params = origin | flattened(checkpoint.config)
+        metrics = [Metric(name, value, now, 0) for name, value in checkpoint.metrics.items()]
+        metrics += [
+            Metric(f"step_{name}", value, now, int(point["step"]))
+            for point in history
+            for name, value in point.items()
+            if name != "step"
+        ]
+        tags = {"checkpoint": checkpoint.id, "generation": str(checkpoint.generation)}
+        self._client.log_batch(
+            run_id,
+            params=[Param(name, value) for name, value in params.items()],
+            tags=[RunTag(name, value) for name, value in tags.items()],
+        )
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+
+    def _register(self, checkpoint: Checkpoint, source: str, run_id: str) -> str:
+        try:
+            self._client.create_registered_model(checkpoint.task)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        tags = {"checkpoint": checkpoint.id, "version": str(checkpoint.version)}
+        return str(self._client.create_model_version(checkpoint.task, source, run_id, tags=tags).version)
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return scheme + separator + rest.rpartition("@")[2]
+
+
+def flattened(values: dict[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level of dotted names, with values as JSON text where they are not words."""
+    flat: dict[str, str] = {}
+    for name, value in values.items():
+        if isinstance(value, dict):
+            flat |= flattened(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return flat

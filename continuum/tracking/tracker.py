@@ -1,0 +1,111 @@
+"""Where trainings are logged and models are registered: MLflow, or a folder of plain files.
+
+A tracker remembers; it decides nothing. The store knows which checkpoint serves, and the alias follows.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from continuum.config import Settings
+from continuum.errors import MissingExtra
+from continuum.records import Checkpoint, Verdict, new_id
+
+CANDIDATE = "candidate"
+"""The alias of the newest trained version."""
+CHAMPION = "champion"
+"""The alias of the version that serves all traffic."""
+
+History = Sequence[Mapping[str, float]]
+"""What was logged at each step: `step`, and metrics by name."""
+
+
+@dataclass(frozen=True)
+class TrackedModel:
+    """A training as the tracker knows it."""
+
+    run_id: str
+    version: str
+    """The version of the registered model, which is named as the task."""
+
+
+class Tracker(Protocol):
+    """Keeps the history of a task's models."""
+
+    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
+        """Log a training with its artifact, register the model version, and move the alias `candidate` to it."""
+        ...
+
+    def set_alias(self, task: str, alias: str, version: str) -> None:
+        """Let an alias of the task's registered model name this version."""
+        ...
+
+    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
+        """Add the guard's verdict to the run of the training."""
+        ...
+
+    def run_url(self, run_id: str) -> str | None:
+        """Where a person looks at the run; None when there is no server to look at."""
+        ...
+
+
+def open_tracker(settings: Settings) -> Tracker:
+    """The MLflow tracker of these settings.
+
+    Raises:
+        MissingExtra: mlflow is not installed.
+    """
+    try:
+        from continuum.tracking.mlflow_tracker import MlflowTracker  # mlflow starts here
+    except ImportError as error:
+        raise MissingExtra.of(error, "Tracking") from error
+    return MlflowTracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlartifacts")
+
+
+class FolderTracker:
+    """A tracker in a folder: one JSON file a run, one of aliases a task. For tests, and for those without MLflow."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = Path(folder)
+
+    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
+        """Write the run; the artifact stays where it is."""
+        run_id = new_id()
+        self._write(self._run(run_id), {"checkpoint": checkpoint.model_dump(mode="json"), "history": [dict(h) for h in history]})
+        tracked = TrackedModel(run_id, str(checkpoint.version))
+        self.set_alias(checkpoint.task, CANDIDATE, tracked.version)
+        return tracked
+
+    def set_alias(self, task: str, alias: str, version: str) -> None:
+        """Write the task's aliases with this one changed."""
+        self._write(self.folder / "models" / f"{task}.json", self.aliases(task) | {alias: version})
+
+    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
+        """Write the verdict into the run's file."""
+        self._write(self._run(run_id), self.run(run_id) | {"verdict": verdict.model_dump(mode="json")})
+
+    def run_url(self, run_id: str) -> str | None:
+        """There is no page to look at."""
+        return None
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        """What is known of a run; empty for one that is not known."""
+        return self._read(self._run(run_id))
+
+    def aliases(self, task: str) -> dict[str, str]:
+        """The task's aliases and the versions they name."""
+        return self._read(self.folder / "models" / f"{task}.json")
+
+    def _run(self, run_id: str) -> Path:
+        return self.folder / "runs" / f"{run_id}.json"
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _write(self, path: Path, value: dict[str, Any]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = path.with_suffix(".part")
+        unfinished.write_text(json.dumps(value, indent=2, sort_keys=True), encoding="utf-8")
+        unfinished.replace(path)
