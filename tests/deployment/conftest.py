@@ -1,0 +1,76 @@
+"""A checkpoint with real files and a real manifest, the verdict on it, and gateways before a provider on loopback."""
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from continuum.config import Settings, load_settings
+from continuum.provenance.artifacts import write_manifest
+from continuum.records import Checkpoint, Verdict, VerdictStatus
+from continuum.store.database import Store
+from tests.deployment.provider import Provider
+
+MakeCheckpoint = Callable[..., Checkpoint]
+
+
+@pytest.fixture
+def a_checkpoint(store: Store, tmp_path: Path) -> MakeCheckpoint:
+    """Makes a stored checkpoint of `support`, approved unless told otherwise; `status=None` leaves it without a verdict."""
+
+    def make(version: int = 1, *, status: str | None = "approved", **verdict: Any) -> Checkpoint:
+        folder = tmp_path / f"support-v{version}"
+        folder.mkdir()
+        (folder / "adapter_model.safetensors").write_bytes(b"weights %d" % version)
+        checkpoint = Checkpoint(
+            task="support",
+            version=version,
+            base_model="tiny",
+            uri=str(folder),
+            dataset_id="d",
+            manifest=write_manifest(folder),
+            mlflow_version=str(version),
+        )
+        store.checkpoints.add(checkpoint)
+        if status is not None:
+            store.verdicts.add(a_verdict(checkpoint, status, **verdict))
+        return checkpoint
+
+    return make
+
+
+def a_verdict(checkpoint: Checkpoint, status: str = "approved", **fields: Any) -> Verdict:
+    values = {
+        "task": checkpoint.task,
+        "checkpoint_id": checkpoint.id,
+        "baseline": "production",
+        "golden_id": "g",
+        "status": VerdictStatus(status),
+        "approved": status != "blocked",
+        "max_traffic": 0.05 if status == "inconclusive" else 1.0,
+        "required_examples": 640 if status == "inconclusive" else None,
+        "failed_checks": ("safety",) if status == "blocked" else (),
+    }
+    return Verdict(**(values | fields))
+
+
+@pytest.fixture
+async def production() -> AsyncIterator[Provider]:
+    async with Provider("production says hello") as provider:
+        yield provider
+
+
+@pytest.fixture
+async def tuned() -> AsyncIterator[Provider]:
+    """The server of tuned models, played."""
+    async with Provider("tuned says hello") as provider:
+        yield provider
+
+
+@pytest.fixture
+def settings(production: Provider, home: Path) -> Settings:
+    return load_settings({"CONTINUUM_HOME": str(home)}).model_copy(
+        update={"upstream_base_url": production.base_url, "upstream_api_key": SecretStr("sk-upstream")}
+    )
