@@ -1,1 +1,1 @@
-
+"""The regression guard: whether a candidate may serve."""

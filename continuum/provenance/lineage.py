@@ -95,6 +95,18 @@ def lineage(store: "Store", id: str) -> Lineage:
     )
 
 
+def trained_ids(store: "Store", model: Checkpoint) -> set[str]:
+    """Ids of the interactions that a checkpoint, or one it was continued from, was trained on."""
+    found: set[str] = set()
+    line: Checkpoint | None = model
+    while line is not None:
+        found |= {item.interaction_id for item in store.datasets.items(line.dataset_id) if item.split == "train"}
+        parent = store.checkpoints.get(line.parent_id) if line.parent_id else None
+        # Versions only grow along a line, so this ends even if a row names a wrong parent.
+        line = parent if parent is not None and parent.version < line.version else None
+    return found
+
+
 # --- back to the interactions ------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, stats
+from scipy import optimize, special
 
 Values = NDArray[np.float64]
 
@@ -126,12 +126,12 @@ def t_p(differences: Values, margin: float, *, worse: bool) -> float:
         beyond = distance < -NOISE if worse else distance > NOISE
         return 0.0 if beyond else 1.0
     t = distance / error
-    return float(stats.t.cdf(t, n - 1) if worse else stats.t.sf(t, n - 1))
+    return float(special.stdtr(n - 1, t if worse else -t))
 
 
 def t_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
     """Student's two-sided interval of the mean of at least two values."""
-    half = float(stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values)))
+    half = float(special.stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
     mean = float(values.mean())
     return mean - half, mean + half
 
@@ -147,12 +147,12 @@ def tango_p(gained: int, lost: int, n: int, margin: float, *, worse: bool) -> fl
         worse: test for a difference below the margin; else for one above it.
     """
     z = _tango_z(gained, lost, n, margin)
-    return float(stats.norm.cdf(z) if worse else stats.norm.sf(z))
+    return float(special.ndtr(z if worse else -z))
 
 
 def tango_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple[float, float]:
     """The differences of proportions that the score test does not reject."""
-    bound = float(stats.norm.ppf((1 + level) / 2))
+    bound = float(special.ndtri((1 + level) / 2))
     estimate, edge = (gained - lost) / n, 1 - 1e-9
 
     # The statistic falls as the margin grows, so each end is one root; an end without a root is the end of the scale.

@@ -2,7 +2,7 @@
 
 import math
 
-from scipy import stats
+from scipy import special
 
 POWER = 0.8
 """The chance of a decision that required sizes are worked out for."""
@@ -47,12 +47,12 @@ def miss_rate(sd: float, n: int, shift: float, *, alpha: float = 0.05) -> float:
     """The chance that a one-sided t test on n groups does not notice a true difference of `shift` below its margin."""
     if sd <= 0:
         return 0.0
-    critical = stats.t.ppf(1 - alpha, n - 1)
-    return float(stats.nct.cdf(critical, n - 1, shift * math.sqrt(n) / sd))
+    critical = special.stdtrit(n - 1, 1 - alpha)
+    return float(special.nctdtr(n - 1, shift * math.sqrt(n) / sd, critical))
 
 
 def _quantiles(alpha: float, power: float) -> float:
-    return float(stats.norm.ppf(1 - alpha) + stats.norm.ppf(power))
+    return float(special.ndtri(1 - alpha) + special.ndtri(power))
 
 
 def _score_with_worst_case(n: int, sd: float, delta: float, floor: float) -> float:

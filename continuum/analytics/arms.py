@@ -1,0 +1,84 @@
+"""The models that a learning curve compares: production, the base, and every version trained so far."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from continuum.config import load_settings
+from continuum.errors import ConfigurationError
+from continuum.policy import TaskPolicy
+from continuum.provenance.lineage import trained_ids
+from continuum.records import Checkpoint
+from continuum.splits.golden import GoldenItem
+
+if TYPE_CHECKING:
+    from continuum.statistics.means import Estimate
+    from continuum.store.database import Store
+
+PRODUCTION = "production"
+BASE = "base"
+COST = "cost_per_query"
+"""A column of every comparison, not a metric that answers are scored by."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to compare."""
+
+    name: str
+    """As the caller wrote it, or `production`, `base`, `v<n>`."""
+    checkpoint: Checkpoint | None = None
+    """None for production and for the base."""
+    examples: int = 0
+    """Interactions it was trained on, all turns of its line together."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One model on the curve."""
+
+    model: str
+    examples: int
+    """Curated examples it has learned from, all its turns together; 0 for the base and for production."""
+    means: "Mapping[str, Estimate]"
+    """Metric to its mean, 0 to 1; a metric without data is not there."""
+    gains: "Mapping[str, Estimate]"
+    """Metric to the paired difference from the reference model, on the items that both have a score for."""
+    intents: Mapping[str, float]
+    """Intent to the mean of all metrics over its items."""
+    cost_usd: float | None
+    """A query; None where nobody knows."""
+
+
+def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], models: Sequence[str] | None) -> list[Contender]:
+    """Look the models up.
+
+    Raises:
+        ConfigurationError: a name stands for no model, or there is none to compare.
+    """
+    versions = store.checkpoints.of(policy.task)
+    if models is None:
+        models = [f"v{checkpoint.version}" for checkpoint in versions]
+        if versions or policy.base_model or load_settings().base_model:
+            models.insert(0, BASE)
+        if any(item.production is not None for item in items):
+            models.insert(0, PRODUCTION)
+    if not models:
+        raise ConfigurationError(f"task {policy.task!r} has no model to compare yet; train one, or name a base model")
+    by_name = {name: found for found in versions for name in (f"v{found.version}", found.name, found.id)}
+    unknown = [name for name in models if name not in by_name and name not in (PRODUCTION, BASE)]
+    if unknown:
+        known = ", ".join([PRODUCTION, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
+        raise ConfigurationError(f"task {policy.task!r} has no model {unknown[0]!r}; it has {known}")
+    return [_contender(store, name, by_name.get(name)) for name in dict.fromkeys(models)]
+
+
+def production_cost_usd(store: "Store", items: Sequence[GoldenItem]) -> float | None:
+    """Mean cost of the calls that gave production's answers; None where no cost was captured."""
+    calls = store.interactions.get_many(item.interaction_id for item in items if item.production is not None).values()
+    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
+    return sum(costs) / len(costs) if costs else None
+
+
+def _contender(store: "Store", name: str, checkpoint: Checkpoint | None) -> Contender:
+    return Contender(name, checkpoint, len(trained_ids(store, checkpoint)) if checkpoint else 0)
