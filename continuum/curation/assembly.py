@@ -91,7 +91,9 @@ def _require(sealed: Sealed, traffic: Traffic, pool: Pool, task: str, recipe: Re
         f"task {task!r} has {len(sealed.kept)} distinct examples scored {recipe.min_quality_score:g} or better, "
         f"{recipe.min_examples} are needed; of {len(traffic.interactions)} interactions from {window} "
         f"these were left out: {', '.join(left_out) or 'none'}; {traffic.older} are older; "
-        "capture or annotate more, widen time_window or lower min_quality_score"
+        "capture or annotate more, widen time_window or lower min_quality_score",
+        available=len(sealed.kept),
+        needed=recipe.min_examples,
     )
 
 
