@@ -1,0 +1,48 @@
+"""The third asset: what is worth learning."""
+
+import dagster as dg
+
+from continuum.curation.curator import DataCurator
+from continuum.errors import NotEnoughData
+from continuum_pipelines.claims import stand_down
+from continuum_pipelines.handover import materialized, waiting
+from continuum_pipelines.partitions import bootstrap, tasks
+from continuum_pipelines.plots import bar_plot
+from continuum_pipelines.progress import log_progress
+from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.tables import counts_table, histogram, markdown
+
+
+@dg.asset(partitions_def=tasks, deps=["judged_annotations"], automation_condition=bootstrap, kinds={"polars", "parquet"})
+async def curated_dataset(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """The training examples of one task: good, different from each other, none of them on the golden side.
+
+    A task with too little data waits: nothing fails, and the assets after this one wait with it.
+    """
+    opened, task = store.build(), context.partition_key
+    policy, previous = opened.tasks.get(task).policy, opened.datasets.latest(task)
+    if wait := stand_down(context, opened):
+        return materialized(wait, idle=True)
+    try:
+        dataset = await DataCurator.for_task(policy, store=opened).build(
+            task=task, time_window=policy.curation.time_window, on_progress=log_progress(context)
+        )
+    except NotEnoughData as shortage:
+        return materialized(waiting(shortage), {"what_is_missing": str(shortage)}, idle=True)
+    scores = histogram(example.score for example in dataset)
+    record = opened.datasets.get(dataset.fingerprint)
+    return materialized(
+        f"{dataset.name}: {len(dataset)} examples of {dataset.source_interactions} interactions",
+        {
+            "examples": len(dataset),
+            "source_interactions": dataset.source_interactions,
+            "average_score": dataset.avg_score,
+            "lowest_score": dataset.min_score,
+            "intent_coverage": dataset.intent_coverage,
+            "fingerprint": dataset.fingerprint,
+            "dataset": dg.MetadataValue.path(record.uri) if record else None,
+            "parent": previous.name if previous and previous.id != dataset.fingerprint else None,
+            "score_histogram": counts_table("score", scores),
+            "scores": markdown(bar_plot(scores, "how many examples have which score")),
+        },
+    )

@@ -1,0 +1,40 @@
+"""The seventh asset: how far the task has come."""
+
+import dagster as dg
+
+from continuum.analytics.curve import LearningCurve
+from continuum_pipelines.handover import idle_status, materialized
+from continuum_pipelines.partitions import bootstrap, tasks
+from continuum_pipelines.plots import line_plot
+from continuum_pipelines.progress import log_progress
+from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.tables import markdown, rows_table
+
+
+@dg.asset(partitions_def=tasks, deps=["deployment"], automation_condition=bootstrap, kinds={"scipy"})
+async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
+    """What each of the task's models gained over the last, on the same held-out questions, and what a query costs."""
+    opened, task = store.build(), context.partition_key
+    if idle := idle_status(context, "deployment") or (None if opened.checkpoints.of(task) else "waiting for a checkpoint"):
+        return materialized(idle, idle=True)
+    curve = await LearningCurve.compute(
+        task, store=opened, limit=opened.tasks.get(task).policy.splits.max_golden, on_progress=log_progress(context)
+    )
+    rows = [
+        {"model": point.model, "metric": metric, "mean": found.mean, "low": found.low, "high": found.high, "items": found.items}
+        for point in curve.points
+        for metric, found in point.means.items()
+    ]
+    first = curve.metrics[0]
+    means = {point.model: point.means[first].mean for point in curve.points if first in point.means}
+    return materialized(
+        f"{first}: " + ", ".join(f"{model} {mean:.2f}" for model, mean in means.items()),
+        {
+            "golden_dataset": curve.golden,
+            "items": curve.items,
+            "judge": curve.judge,
+            "scores": rows_table(rows),
+            "curve": markdown(line_plot(list(means.values()), f"{first}: {' to '.join(means)}")),
+            "summary": markdown(curve.to_markdown()),
+        },
+    )

@@ -1,0 +1,80 @@
+"""Who turns a task's wheel, and how far it has been turned.
+
+Drivers agree through two compare-and-sets in the store: the claim, which one driver holds while it trains, and the
+high-water mark, the sequence number through which the task has learned. A run that the threshold sensor starts pins the mark
+it was decided on in a tag.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from continuum.errors import ConfigurationError
+from continuum.flywheel import claimed
+from continuum.records import Checkpoint, DatasetRecord
+from continuum.store.database import Store
+from continuum_pipelines.handover import latest, metadata_of
+
+PARTITION_TAG = "dagster/partition"
+BASE_TAG = "continuum/base"
+"""The high-water mark on which a run was decided."""
+TRIGGER_TAG = "continuum/trigger"
+BOOTSTRAP = "new task"
+HOLDER = "dagster run "
+"""How the claim of a Dagster run begins; its root run's id follows, so that an automatic retry holds the same claim."""
+
+
+def root_of(run: dg.DagsterRun) -> str:
+    """The id of the run that this one repeats, or its own."""
+    return run.root_run_id or run.run_id
+
+
+@contextmanager
+def training_claim(context: dg.AssetExecutionContext, store: Store) -> Iterator[str | None]:
+    """Hold the task's claim; yields None, or who holds it instead when another driver is turning the task."""
+    claim = claimed(store, context.partition_key, HOLDER + root_of(context.run))
+    try:
+        claim.__enter__()
+    except ConfigurationError as held:
+        yield str(held)
+        return
+    try:
+        yield None
+    finally:
+        claim.__exit__(None, None, None)
+
+
+def stand_down(context: dg.AssetExecutionContext, store: Store) -> str | None:
+    """Why this run must not make a new model; None when it may.
+
+    A run of the threshold sensor stands down when another turn has moved the mark it was decided on. The run that bootstraps
+    a new task is nobody's request: it shows the task in the graph, and the policy says from how many interactions on the task
+    is to learn.
+    """
+    state = store.tasks.get(context.partition_key)
+    pinned = context.run.tags.get(BASE_TAG)
+    if pinned is not None and state.trained_through > int(pinned):
+        return "superseded: another turn has learned what this one was started for"
+    if context.run.tags.get(TRIGGER_TAG) != BOOTSTRAP:
+        return None
+    wanted = state.policy.auto_train_when
+    if wanted is None:
+        return "waiting to be asked (auto_train_when is not set)"
+    new = store.interactions.count(state.name, after=state.trained_through)
+    return None if new >= wanted else f"waiting ({new} of {wanted})"
+
+
+def learned_from(store: Store, dataset: DatasetRecord) -> Checkpoint | None:
+    """The checkpoint that was trained on a dataset version, where there is one."""
+    return next((model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id), None)
+
+
+def mark_learned(context: dg.AssetExecutionContext, store: Store) -> None:
+    """Move the high-water mark to what `raw_interactions` last saw; to the newest interaction where it never looked."""
+    task = context.partition_key
+    seen = latest(context, "raw_interactions")
+    through = store.interactions.last_sequence(task) if seen is None else int(metadata_of(seen)["through"])
+    base = store.tasks.get(task).trained_through
+    if through > base:
+        store.tasks.advance(task, base=base, to=through)

@@ -1,0 +1,34 @@
+"""The code location: what Dagster shows of Continuum, in the order data flows."""
+
+import dagster as dg
+
+from continuum_pipelines.assets.curated_dataset import curated_dataset
+from continuum_pipelines.assets.deployment import deployment
+from continuum_pipelines.assets.guard_verdict import guard_verdict
+from continuum_pipelines.assets.judged_annotations import judged_annotations
+from continuum_pipelines.assets.learning_curve import learning_curve
+from continuum_pipelines.assets.lora_checkpoint import lora_checkpoint
+from continuum_pipelines.assets.raw_interactions import raw_interactions
+from continuum_pipelines.jobs import annotation, flywheel
+from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.resources.tracker import TrackerResource
+from continuum_pipelines.schedules import nightly_annotation
+from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
+
+defs = dg.Definitions(
+    assets=[
+        raw_interactions,
+        judged_annotations,
+        curated_dataset,
+        lora_checkpoint,
+        guard_verdict,
+        deployment,
+        learning_curve,
+    ],
+    jobs=[flywheel, annotation],
+    schedules=[nightly_annotation],
+    sensors=[new_tasks, bootstrap_new_tasks, enough_new_data],
+    resources={"store": StoreResource(), "tracker": TrackerResource()},
+    # A turn is one process: starting another for each asset costs more than most assets do.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,62 @@
+"""What one asset tells the next.
+
+Records travel through the store: an asset takes up the newest dataset, checkpoint or verdict of its task, so each can be
+materialized alone, and twice. Within one run an asset that made nothing new idles those after it: its status,
+`waiting (12 of 20)`, is theirs too.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from continuum.errors import NotEnoughData
+
+STATUS = "status"
+IDLE = "idle"
+
+
+def materialized(
+    status: str,
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    idle: bool = False,
+    checks: Sequence[dg.AssetCheckResult] = (),
+) -> dg.MaterializeResult:
+    """A materialization with its status in words; metadata without a value is left out.
+
+    Args:
+        status: one line on what came of it.
+        metadata: what else the UI shows.
+        idle: nothing new was made, so that the assets after this one have nothing to do in this run.
+        checks: what the asset's checks came to.
+    """
+    shown = {name: value for name, value in (metadata or {}).items() if value is not None and value != ""}
+    return dg.MaterializeResult(metadata={STATUS: status, **shown, **({IDLE: True} if idle else {})}, check_results=list(checks))
+
+
+def idle_status(context: dg.AssetExecutionContext, upstream: str) -> str | None:
+    """The status of the asset before this one when it was materialized in this run and made nothing new; None otherwise."""
+    event = latest(context, upstream)
+    if event is None or event.run_id != context.run.run_id or IDLE not in metadata_of(event):
+        return None
+    return str(metadata_of(event)[STATUS])
+
+
+def latest(context: dg.AssetExecutionContext, asset: str) -> dg.EventLogRecord | None:
+    """The newest materialization of another asset for the partition at hand."""
+    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key])
+    return next(iter(context.instance.fetch_materializations(wanted, limit=1).records), None)
+
+
+def metadata_of(record: dg.EventLogRecord) -> dict[str, Any]:
+    """The plain values of a materialization's metadata."""
+    materialization = record.asset_materialization
+    return {} if materialization is None else {name: value.value for name, value in materialization.metadata.items()}
+
+
+def waiting(shortage: NotEnoughData) -> str:
+    """The status of a task that has too little data."""
+    if shortage.available is None or shortage.needed is None:
+        return "waiting for more data"
+    return f"waiting ({shortage.available} of {shortage.needed})"

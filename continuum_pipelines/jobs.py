@@ -1,0 +1,17 @@
+"""What can be run by name."""
+
+import dagster as dg
+
+flywheel = dg.define_asset_job(
+    "flywheel",
+    selection=dg.AssetSelection.all(),
+    executor_def=dg.in_process_executor,
+    description="One whole turn of a task: from its interactions to the model that serves the next ones.",
+)
+
+annotation = dg.define_asset_job(
+    "annotation",
+    selection=dg.AssetSelection.assets("raw_interactions", "judged_annotations"),
+    executor_def=dg.in_process_executor,
+    description="Judge what a task has captured since the last time.",
+)

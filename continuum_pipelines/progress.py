@@ -1,0 +1,45 @@
+"""How far long work is: a line a second in the run's log, and a call to whoever drives the run in this process."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dagster as dg
+
+from continuum.progress import Progress
+
+BAR_WIDTH = 12
+LINES_EVERY_S = 1.0
+
+_listeners: list[Progress] = []
+
+
+@contextmanager
+def listening(progress: Progress) -> Iterator[None]:
+    """Tell `progress` too, in the runs that this process executes itself while the block lasts."""
+    _listeners.append(progress)
+    try:
+        yield
+    finally:
+        _listeners.remove(progress)
+
+
+def log_progress(context: dg.AssetExecutionContext, *, clock: Callable[[], float] = time.monotonic) -> Progress:
+    """The progress to hand to a stage: logs at most once a second, and the last step always."""
+    last_line = float("-inf")
+
+    def report(done: int, total: int, note: str) -> None:
+        nonlocal last_line
+        for listener in _listeners:
+            listener(done, total, note)
+        if done >= total or clock() - last_line >= LINES_EVERY_S:
+            last_line = clock()
+            context.log.info(f"{bar(done, total)} {done}/{total} {note}")
+
+    return report
+
+
+def bar(done: int, total: int) -> str:
+    """A bar of fixed width in text."""
+    filled = round(BAR_WIDTH * min(done, total) / total) if total > 0 else 0
+    return "█" * filled + "░" * (BAR_WIDTH - filled)

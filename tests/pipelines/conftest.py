@@ -1,0 +1,43 @@
+"""Dagster's memory for one test, and tasks to turn."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from continuum.policy import TaskPolicy
+from continuum.records import Feedback
+from continuum.store.database import Store
+from continuum_pipelines.instance import open_instance
+from tests.builders import interactions
+
+
+@pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster with its memory in this process."""
+    with dg.DagsterInstance.ephemeral() as opened:
+        yield opened
+
+
+@pytest.fixture
+def home_instance(home: Path) -> Iterator[dg.DagsterInstance]:
+    """Dagster on SQLite in the test's home, with the project's dagster.yaml."""
+    with open_instance() as opened:
+        yield opened
+
+
+@pytest.fixture
+def a_task(store: Store, instance: dg.DagsterInstance) -> Callable[..., str]:
+    """Registers a task with some interactions, the first of them praised by people, and its partition; returns its name."""
+
+    def register(captured: int = 0, name: str = "support", praised: int = 0, **policy: Any) -> str:
+        rows = interactions(captured, task=name)
+        store.tasks.register(TaskPolicy(task=name, **policy))
+        store.interactions.add(rows)
+        store.feedback.add(Feedback(interaction_id=row.id, score=5) for row in rows[:praised])
+        instance.add_dynamic_partitions("task", [name])
+        return name
+
+    return register

@@ -1,0 +1,110 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+import yaml
+
+from continuum_pipelines.checks import no_regression
+from continuum_pipelines.definitions import defs
+from continuum_pipelines.instance import open_instance
+from continuum_pipelines.partitions import tasks
+
+ROOT = Path(__file__).parents[2]
+LINE = [
+    "raw_interactions",
+    "judged_annotations",
+    "curated_dataset",
+    "lora_checkpoint",
+    "guard_verdict",
+    "deployment",
+    "learning_curve",
+]
+
+
+def test_the_seven_assets_stand_in_one_line() -> None:
+    graph = defs.resolve_asset_graph()
+    parents = {
+        key.to_user_string(): [parent.to_user_string() for parent in graph.get(key).parent_keys]
+        for key in graph.get_all_asset_keys()
+    }
+    assert parents == {name: LINE[place - 1 : place] if place else [] for place, name in enumerate(LINE)}
+
+
+def test_no_asset_is_in_a_group_so_that_the_graph_opens_uncollapsed() -> None:
+    assert {spec.group_name for spec in defs.resolve_all_asset_specs()} == {"default"}
+
+
+def test_every_asset_is_partitioned_by_task_bootstraps_itself_and_says_what_it_is() -> None:
+    for spec in defs.resolve_all_asset_specs():
+        assert spec.partitions_def == tasks
+        assert spec.automation_condition is not None
+        assert spec.description
+        assert spec.kinds
+
+
+def test_the_guard_is_a_check_by_task_that_blocks_nothing() -> None:
+    assert no_regression.partitions_def == tasks
+    assert not no_regression.blocking
+    assert no_regression.asset_key == dg.AssetKey("guard_verdict")
+
+
+def test_each_asset_file_is_named_as_its_asset() -> None:
+    files = {path.stem for path in (ROOT / "continuum_pipelines" / "assets").glob("*.py")} - {"__init__"}
+    assert files == set(LINE)
+
+
+def test_the_sensors_and_the_schedule_run_by_themselves() -> None:
+    sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or []}
+    assert sensors == dict.fromkeys(["new_tasks", "bootstrap_new_tasks", "enough_new_data"], dg.DefaultSensorStatus.RUNNING)
+    assert defs.resolve_schedule_def("nightly_annotation").cron_schedule == "0 3 * * *"
+
+
+def test_the_code_location_stays_light() -> None:
+    program = (
+        "import sys, json, continuum_pipelines.definitions; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"
+    )
+    loaded = set(json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout))
+    assert "dagster" in loaded
+    assert loaded.isdisjoint(
+        {"torch", "mlflow", "transformers", "peft", "trl", "polars", "scipy", "sentence_transformers", "faiss"}
+    )
+
+
+@pytest.mark.slow
+def test_dagster_loads_the_workspace_as_it_stands(home: Path) -> None:
+    command = [sys.executable, "-m", "dagster", "definitions", "validate", "-w", "workspace.yaml"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "continuum_pipelines" in done.stdout + done.stderr
+
+
+def test_one_model_is_trained_at_a_time_and_one_run_works_on_a_task(home_instance: dg.DagsterInstance) -> None:
+    limits = home_instance.get_concurrency_config()
+    assert limits.pool_config.default_pool_limit == 1
+    assert limits.run_queue_config is not None
+    assert limits.run_queue_config.tag_concurrency_limits == [
+        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    ]
+    assert defs.resolve_assets_def("lora_checkpoint").op.pool == "training"
+
+
+def test_a_killed_run_is_repeated_and_an_error_is_not(home_instance: dg.DagsterInstance) -> None:
+    assert home_instance.run_retries_enabled
+    assert home_instance.get_settings("run_retries")["retry_on_asset_or_op_failure"] is False
+
+
+def test_the_instance_of_a_team_differs_in_its_storage_only() -> None:
+    one = yaml.safe_load((ROOT / "dagster.yaml").read_text())
+    team = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
+    assert team.pop("storage") == {"postgres": {"postgres_url": {"env": "DAGSTER_POSTGRES_URL"}}}
+    assert team == one
+
+
+def test_the_instance_lies_in_the_home_and_is_found_again(home: Path, home_instance: dg.DagsterInstance) -> None:
+    home_instance.add_dynamic_partitions("task", ["support"])
+    with open_instance() as again:
+        assert again.get_dynamic_partitions("task") == ["support"]
+    assert Path(home_instance.root_directory) == home / "dagster"

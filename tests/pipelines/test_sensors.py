@@ -1,0 +1,214 @@
+from collections.abc import Callable
+from datetime import timedelta
+
+import dagster as dg
+import pytest
+from dagster import DagsterRunStatus as Run
+
+from continuum.records import new_id
+from continuum.store.database import Store
+from continuum_pipelines.claims import BASE_TAG, HOLDER, PARTITION_TAG
+from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.sensors import enough_new_data, new_tasks
+from tests.builders import interactions
+
+
+@pytest.fixture
+def tick(instance: dg.DagsterInstance) -> Callable[..., dg.SensorResult | dg.SkipReason]:
+    """One look of a sensor at the store and at Dagster's memory; the cursor goes from tick to tick."""
+    cursors: dict[str, str | None] = {}
+
+    def look(sensor: dg.SensorDefinition = enough_new_data) -> dg.SensorResult | dg.SkipReason:
+        with dg.build_sensor_context(
+            instance=instance, cursor=cursors.get(sensor.name), resources={"store": StoreResource()}
+        ) as context:
+            result = sensor(context)
+        if isinstance(result, dg.SensorResult) and result.cursor is not None:
+            cursors[sensor.name] = result.cursor
+        return result
+
+    return look
+
+
+def a_run(instance: dg.DagsterInstance, status: Run, task: str = "support", **tags: str) -> dg.DagsterRun:
+    run = dg.DagsterRun(job_name="flywheel", run_id=new_id(), status=status, tags={PARTITION_TAG: task, **tags})
+    return instance.add_run(run)
+
+
+def materialized(instance: dg.DagsterInstance, task: str = "support") -> None:
+    """As after the task's bootstrap."""
+    instance.report_runless_asset_event(dg.AssetMaterialization("raw_interactions", partition=task))
+
+
+def reason(result: dg.SensorResult | dg.SkipReason) -> str:
+    skipped = result if isinstance(result, dg.SkipReason) else result.skip_reason
+    assert skipped is not None, result
+    return str(skipped.skip_message)
+
+
+def requests(result: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
+    assert isinstance(result, dg.SensorResult), result
+    return list(result.run_requests or [])
+
+
+def test_a_new_task_gets_its_partition_once(
+    store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    store.tasks.ensure("support")
+    store.tasks.ensure("billing")
+
+    (added,) = tick(new_tasks).dynamic_partitions_requests
+
+    assert (added.partitions_def_name, list(added.partition_keys)) == ("task", ["billing", "support"])
+    instance.add_dynamic_partitions("task", added.partition_keys)
+    assert "2 tasks in the store" in reason(tick(new_tasks))
+
+
+def test_below_the_threshold_the_sensor_says_how_far_it_is(
+    a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=9, auto_train_when=10)
+    assert reason(tick()) == "support: 9 of 10 new interactions"
+
+
+def test_a_task_that_never_asked_is_not_turned(a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]) -> None:
+    a_task(captured=50)
+    assert "only when asked" in reason(tick())
+
+
+def test_enough_data_starts_one_turn_decided_on_the_high_water_mark(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=25, auto_train_when=10)
+    materialized(instance)
+    store.tasks.advance("support", base=0, to=7)
+
+    (request,) = requests(tick())
+
+    assert request.partition_key == "support"
+    assert request.tags[BASE_TAG] == "7"
+    assert request.run_key == "turn:support:7:10:1"
+
+
+def test_two_ticks_on_the_same_data_ask_for_the_same_run(
+    a_task: Callable[..., str], instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=12, auto_train_when=10)
+    materialized(instance)
+    assert [request.run_key for request in requests(tick())] == [request.run_key for request in requests(tick())]
+
+
+def test_after_a_turn_that_learned_nothing_the_next_full_batch_starts_another(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=10, auto_train_when=10)
+    materialized(instance)
+    (first,) = requests(tick())
+    a_run(instance, Run.SUCCESS)
+
+    store.interactions.add(interactions(9))
+    (same,) = requests(tick())
+    store.interactions.add(interactions(1))
+    (next_batch,) = requests(tick())
+
+    assert first.run_key == same.run_key != next_batch.run_key
+
+
+@pytest.mark.parametrize("status", [Run.NOT_STARTED, Run.STARTING, Run.STARTED, Run.CANCELING])
+def test_a_task_with_a_run_under_way_is_left_alone(
+    status: Run, a_task: Callable[..., str], instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    a_run(instance, status)
+    assert "a run is under way" in reason(tick())
+
+
+def test_a_crash_that_will_be_retried_counts_as_under_way_until_its_retry_exists(
+    a_task: Callable[..., str], instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    crashed = a_run(instance, Run.FAILURE, **{"dagster/will_retry": "true"})
+    assert "a run is under way" in reason(tick())
+
+    retry = a_run(instance, Run.SUCCESS)
+    instance.add_run_tags(crashed.run_id, {"dagster/auto_retry_run_id": retry.run_id})
+    assert len(requests(tick())) == 1
+
+
+def test_the_run_of_another_task_holds_nothing_up(
+    a_task: Callable[..., str], instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    a_run(instance, Run.STARTED, task="billing")
+    assert len(requests(tick())) == 1
+
+
+def test_a_task_that_another_driver_turns_is_left_to_it(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    store.tasks.claim("support", "laptop-17", lasts=timedelta(hours=1))
+    assert "laptop-17 is turning it" in reason(tick())
+
+
+def test_the_claim_of_a_run_that_was_killed_for_good_is_given_back(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    dead = a_run(instance, Run.FAILURE)
+    store.tasks.claim("support", HOLDER + dead.run_id, lasts=timedelta(hours=12))
+
+    assert len(requests(tick())) == 1
+    assert store.tasks.get("support").claimed_by is None
+
+
+def test_the_claim_of_a_killed_run_waits_for_its_retry(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    materialized(instance)
+    dead = a_run(instance, Run.FAILURE, **{"dagster/will_retry": "true"})
+    store.tasks.claim("support", HOLDER + dead.run_id, lasts=timedelta(hours=12))
+
+    tick()
+
+    assert store.tasks.get("support").claimed_by == HOLDER + dead.run_id
+
+
+def test_the_first_turn_is_left_to_the_bootstrap_for_a_while(
+    a_task: Callable[..., str],
+    instance: dg.DagsterInstance,
+    tick: Callable[..., dg.SensorResult],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    a_task(captured=20, auto_train_when=10)
+    assert "its first run is about to start" in reason(tick())
+
+    monkeypatch.setattr("continuum_pipelines.sensors.BOOTSTRAP_GRACE", timedelta(0))
+    assert len(requests(tick())) == 1
+
+
+def test_a_task_whose_bootstrap_had_to_wait_gets_its_first_turn_from_the_threshold(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=4, auto_train_when=10)
+    materialized(instance)
+    assert "4 of 10" in reason(tick())
+
+    store.interactions.add(interactions(6))
+
+    (request,) = requests(tick())
+    assert request.tags[BASE_TAG] == "0"
+
+
+def test_every_tick_shows_the_store_that_a_driver_lives(
+    a_task: Callable[..., str], store: Store, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task()
+    tick()
+    assert store.tasks.get("support").driver == "dagster"
