@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 
+ADVANCE_CALLS = 20
+"""Calls for which money is booked in the store at once: a write for every call would cost more time than the call."""
+
+
 class BudgetExhausted(JudgeError):
     """The next call does not fit the budget and never will; those who run a batch turn this into a result."""
 
@@ -57,6 +61,10 @@ class Budget:
         self.exhausted = False
         """Whether a call was turned away for lack of money."""
         self._account = (store.tasks, task) if store is not None and task is not None else None
+        # What the store holds as reserved for us: the calls under way, `_unused`, and `_owed`, which is spent already.
+        self._unused = 0
+        self._owed = 0
+        self._under_way = 0
         self._settled = asyncio.Event()
 
     @property
@@ -77,9 +85,9 @@ class Budget:
         reservation = Reservation(in_micro_usd(bound_usd))
         await self._take(reservation.micro_usd)
         try:
-            self._book(reservation.micro_usd)
             yield reservation
         finally:
+            self._under_way -= 1
             self._settle(reservation)
 
     async def _take(self, amount: int) -> None:
@@ -91,7 +99,9 @@ class Budget:
                     f"${amount / 1e6:.4f}; raise cost_budget_usd to go on"
                 )
             await self._settled.wait()
+        self._book(amount)
         self.reserved += amount
+        self._under_way += 1
 
     def _settle(self, reservation: Reservation) -> None:
         cost = reservation.micro_usd if reservation.outcome is None else reservation.outcome
@@ -99,14 +109,20 @@ class Budget:
         self.spent += cost
         self._settled.set()
         self._settled = asyncio.Event()
-        if self._account is not None:
+        self._unused += reservation.micro_usd - cost
+        self._owed += cost
+        if self._account is not None and not self._under_way:
             tasks, name = self._account
-            tasks.settle(name, reserved_micro_usd=reservation.micro_usd, spent_micro_usd=cost)
+            tasks.settle(name, reserved_micro_usd=self._unused + self._owed, spent_micro_usd=self._owed)
+            self._unused = self._owed = 0
 
     def _book(self, amount: int) -> None:
-        if self._account is not None:
+        # A process that dies leaves in the store what it had booked: too much, never too little.
+        if self._account is not None and self._unused < amount:
             tasks, name = self._account
-            tasks.reserve(name, amount)
+            tasks.reserve(name, ADVANCE_CALLS * amount)
+            self._unused += ADVANCE_CALLS * amount
+        self._unused -= amount
 
 
 def in_micro_usd(dollars: float) -> int:
