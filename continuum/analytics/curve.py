@@ -13,7 +13,7 @@ from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
-from continuum.judging.measures import Measures, measures_of, metrics_of
+from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.policy import Criterion
 from continuum.progress import Progress, silent
@@ -89,8 +89,8 @@ class LearningCurve:
         golden = GoldenDataset.latest(task, store=opened)
         if golden is None or not len(golden):
             raise ConfigurationError(f"task {task!r} has no golden items to measure on; curate it first, which sets some aside")
-        asked = [metric for metric in metrics if metric != COST] if metrics is not None else metrics_of(policy)
-        measures = measures_of(policy, asked or metrics_of(policy), judge=judge, criteria=criteria)
+        asked = [metric for metric in metrics or () if metric != COST]
+        measures = measures_of(policy, asked or policy.guard.metrics, judge=judge, criteria=criteria)
         items = whole_groups(golden.items, limit, salt=golden.fingerprint)
         chosen = contenders(opened, policy, items, models)
         base_model = next((c.checkpoint.base_model for c in reversed(chosen) if c.checkpoint), None) or policy.base_model

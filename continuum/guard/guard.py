@@ -15,7 +15,7 @@ from continuum.guard.evidence import Loss, evidence_of
 from continuum.guard.pairs import Arm, Outcome, pair_up
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
-from continuum.judging.measures import Measures, measures_of, metrics_of
+from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer, LossMeasurer
 from continuum.policy import Criterion, GuardPolicy, TaskPolicy
 from continuum.progress import Progress, silent
@@ -113,7 +113,7 @@ class RegressionGuard:
         rules = policy.guard
         return cls(
             golden_dataset,
-            metrics_of(policy),
+            rules.metrics,
             rules.thresholds,
             rules.require_significance,
             rules.p_value_threshold,

@@ -8,7 +8,10 @@ from continuum.errors import ConfigurationError
 from continuum.judging.criteria import BUILT_IN, rubric_fingerprint
 from continuum.judging.evaluation import ACTION_MATCH
 from continuum.judging.judge import Judge, judge_for_task
-from continuum.policy import Criterion, GuardPolicy, TaskPolicy
+from continuum.policy import Criterion, TaskPolicy
+
+JUDGED = ("helpfulness", "accuracy")
+"""What is measured where nobody says what and there is a judge."""
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,6 @@ class Measures:
     def rubric(self) -> str | None:
         """Fingerprint of the criteria; None without criteria."""
         return rubric_fingerprint(self.criteria) if self.criteria else None
-
-
-def metrics_of(policy: TaskPolicy) -> tuple[str, ...] | None:
-    """The metrics a policy asks for; None where it leaves the default, which depends on whether there is a judge."""
-    return None if policy.guard.metrics == GuardPolicy().metrics else policy.guard.metrics
 
 
 def measures_of(
@@ -58,7 +56,7 @@ def measures_of(
     known = {**BUILT_IN, **{criterion.name: criterion for criterion in criteria or policy.judge.criteria}}
     needless = metrics is not None and set(metrics) <= {ACTION_MATCH}
     chosen_judge = None if needless else judge or judge_for_task(policy, load_settings())
-    default: Sequence[str] = GuardPolicy().metrics if chosen_judge else (ACTION_MATCH,)
+    default: Sequence[str] = JUDGED if chosen_judge else (ACTION_MATCH,)
     names = tuple(default if metrics is None else metrics)
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(f"metrics are {list(names)}; name at least one, and each only once")

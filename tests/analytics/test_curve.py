@@ -1,0 +1,221 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from continuum.analytics.curve import LearningCurve
+from continuum.errors import ConfigurationError
+from continuum.judging.judge import ScriptedJudge
+from continuum.policy import GuardPolicy, TaskPolicy
+from continuum.records import Checkpoint, DatasetRecord, Message
+from continuum.splits.golden import hold_out
+from continuum.store.database import Store
+from continuum.store.learning import DatasetItem
+from tests.builders import assistant, interactions
+
+METRICS = ["helpfulness", "accuracy", "cost_per_query"]
+
+
+class StarAnswerer:
+    """Each model answers with so many stars; a later version with more."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def answer(self, model: Checkpoint | None, conversations: Sequence[Sequence[Message]]) -> list[Message | None]:
+        self.asked.append(model.name if model else "base")
+        stars = 2 if model is None else min(5, 2 + model.version)
+        # Every fifth answer is a star short, so that there is some spread.
+        return [assistant(str(stars - (n % 5 == 0))) for n in range(len(conversations))]
+
+
+@pytest.fixture
+def judge() -> ScriptedJudge:
+    return ScriptedJudge("stars", lambda conversation, response, criterion: float(response.text[0]))
+
+
+@pytest.fixture
+def task(store: Store) -> Store:
+    """A task with golden items that production answered with four stars, and no version yet."""
+    policy = TaskPolicy.model_validate({"task": "support", "base_model": "tiny", "judge": {"model": "stars"}})
+    store.tasks.register(policy)
+    captured = [
+        interaction.model_copy(update={"response": assistant("4"), "cost_usd": 0.03, "tags": {"intent": ("bill", "ship")[n % 2]}})
+        for n, interaction in enumerate(interactions(150))
+    ]
+    store.interactions.add(captured)
+    assert hold_out(store, policy) is not None
+    return store
+
+
+def train(store: Store, versions: int) -> None:
+    """Versions v1, v2, ... each continued from the one before on 50 new examples."""
+    for version in range(1, versions + 1):
+        record = DatasetRecord(
+            id=f"data{version}",
+            task="support",
+            name=f"support_training_v{version}",
+            version=version,
+            uri="nowhere",
+            manifest={},
+        )
+        members = [DatasetItem(interaction_id=f"trained-{version}-{n}", split="train") for n in range(50)]
+        store.datasets.add(record, members)
+        store.checkpoints.add(
+            Checkpoint(
+                id=f"c{version}",
+                task="support",
+                version=version,
+                base_model="tiny",
+                uri="nowhere",
+                dataset_id=f"data{version}",
+                parent_id=f"c{version - 1}" if version > 1 else None,
+            )
+        )
+
+
+async def test_every_model_is_compared_on_the_same_golden_items(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 2)
+
+    curve = await LearningCurve.compute(
+        task="support", models=["base", "v1", "v2"], metrics=METRICS, store=task, judge=judge, answerer=StarAnswerer()
+    )
+
+    assert [point.model for point in curve.points] == ["base", "v1", "v2"]
+    assert [point.examples for point in curve.points] == [0, 50, 100]
+    base, first, second = curve.points
+    assert base.gains == {}
+    assert first.means["helpfulness"].mean == pytest.approx(0.45, abs=0.01)
+    assert first.gains["helpfulness"].mean == pytest.approx(0.25)
+    assert second.gains["accuracy"].mean == pytest.approx(0.5)
+    assert second.means["accuracy"].low < second.means["accuracy"].mean < second.means["accuracy"].high
+    assert curve.metrics == ("helpfulness", "accuracy")
+
+
+async def test_left_to_itself_it_compares_production_the_base_and_all_versions_by_the_guards_metrics(
+    task: Store, judge: ScriptedJudge
+) -> None:
+    train(task, 1)
+    policy = task.tasks.get("support").policy
+    task.tasks.register(policy.model_copy(update={"guard": GuardPolicy(metrics=("tone",))}))
+
+    curve = await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())
+
+    assert [point.model for point in curve.points] == ["production", "base", "v1"]
+    assert curve.metrics == ("tone",)
+    assert curve.reference == "base"
+    assert curve.points[0].means["tone"].mean == 0.75
+    assert curve.points[0].cost_usd == pytest.approx(0.03)
+    assert curve.points[2].cost_usd == 0
+
+
+async def test_the_frontier_holds_what_no_model_beats_in_cost_and_quality(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 1)
+
+    curve = await LearningCurve.compute("support", metrics=METRICS, store=task, judge=judge, answerer=StarAnswerer())
+
+    # v1 is free and better than the base; production is better still and dear.
+    standing = {found.model: found for found in curve.frontier}
+    assert {model: found.on_frontier for model, found in standing.items()} == {"base": False, "v1": True, "production": True}
+    assert standing["base"].probability == 0
+    assert standing["v1"].probability == 1
+
+
+async def test_few_versions_get_a_reason_instead_of_a_projection(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 2)
+
+    curve = await LearningCurve.compute("support", metrics=METRICS, store=task, judge=judge, answerer=StarAnswerer())
+
+    assert curve.projections["accuracy"].startswith("2 versions with different numbers of examples are too few")
+    assert "no projection: 2 versions" in curve.summary()
+
+
+async def test_four_versions_are_projected_with_an_interval(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 4)
+
+    curve = await LearningCurve.compute("support", metrics=METRICS, store=task, judge=judge, answerer=StarAnswerer())
+
+    found = curve.projections["helpfulness"]
+    assert not isinstance(found, str)
+    assert found.examples == 400
+    assert found.low <= found.mean <= found.high <= 1
+    assert "at 400 examples" in curve.summary()
+
+
+async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 2)
+
+    summary = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).summary()
+
+    for words in ("helpfulness against base", "Trajectory", "v1 +0.250, v2 +0.250", "Cost and quality", "Projection", "ship"):
+        assert words in summary
+    assert "$0.03000" in summary
+    assert "judged by stars" in summary
+
+
+async def test_the_frame_has_a_row_for_each_model_and_metric(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 1)
+
+    frame = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).to_polars()
+
+    assert frame.height == 6
+    assert frame.filter(model="v1", metric="accuracy")["gain"].item() == pytest.approx(0.25)
+    assert frame.filter(model="base")["gain"].null_count() == 2
+
+
+async def test_the_plot_is_written_with_and_without_a_projection(task: Store, judge: ScriptedJudge, tmp_path: Path) -> None:
+    train(task, 4)
+    curve = await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())
+    short = await LearningCurve.compute("support", ["v1"], store=task, judge=judge, answerer=StarAnswerer())
+
+    for number, found in enumerate((curve, short)):
+        written = found.plot(tmp_path / "plots" / f"{number}.png")
+        assert written.read_bytes().startswith(b"\x89PNG")
+
+
+async def test_answers_that_are_there_already_are_not_asked_for_again(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 1)
+    answerer = StarAnswerer()
+    ready = {f"{interaction.id}": assistant("5") for interaction in task.interactions.scan("support")}
+
+    curve = await LearningCurve.compute("support", store=task, judge=judge, answerer=answerer, answers={"v1": ready})
+
+    assert answerer.asked == ["base"]
+    assert curve.points[-1].means["helpfulness"].mean == 1
+
+
+async def test_without_a_judge_references_are_matched_and_the_note_says_what_that_means(task: Store) -> None:
+    train(task, 1)
+
+    curve = await LearningCurve.compute("support", metrics=["action_match"], store=task, answerer=StarAnswerer())
+
+    # Nobody has called an answer good yet: there is no reference, so no mean.
+    assert all(point.means == {} for point in curve.points)
+    assert curve.frontier == ()
+    assert "no model has both a cost and a quality" in curve.summary()
+    assert any("by construction" in note for note in curve.notes)
+
+
+async def test_markdown_is_a_table(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 1)
+
+    markdown = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).to_markdown()
+
+    assert markdown.startswith("| model | examples | helpfulness | accuracy |")
+
+
+@pytest.mark.parametrize(
+    ("models", "words"), [(["v7"], "no model 'v7'; it has production, base, v1"), ([], "no model to compare")]
+)
+async def test_models_that_are_not_there_are_named(task: Store, judge: ScriptedJudge, models: list[str], words: str) -> None:
+    train(task, 1)
+
+    with pytest.raises(ConfigurationError, match=words):
+        await LearningCurve.compute("support", models, store=task, judge=judge, answerer=StarAnswerer())
+
+
+async def test_a_task_without_golden_items_says_so(store: Store, judge: ScriptedJudge) -> None:
+    store.tasks.ensure("empty")
+
+    with pytest.raises(ConfigurationError, match="no golden items"):
+        await LearningCurve.compute("empty", store=store, judge=judge)
