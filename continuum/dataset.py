@@ -80,10 +80,8 @@ class Dataset:
 
     def write(self, folder: Path) -> Path:
         """Write the rows and then the manifest into `folder`; returns it."""
-        import polars  # the one door to frames
-
         folder.mkdir(parents=True, exist_ok=True)
-        polars.DataFrame([_row(example) for example in self], schema=_schema(), orient="row").write_parquet(folder / ROWS)
+        self.to_polars().write_parquet(folder / ROWS)
         # The manifest is written last: its presence means the dataset is complete.
         unfinished = folder / (MANIFEST + ".part")
         unfinished.write_text(json.dumps(self.manifest, indent=2, sort_keys=True), encoding="utf-8")
@@ -100,14 +98,15 @@ class Dataset:
         import polars
 
         path = Path(folder)
-        if not (path / MANIFEST).is_file():
-            raise StoreError(f"{path} holds no complete dataset: {MANIFEST} is missing; build the dataset again")
+        missing = [name for name in (MANIFEST, ROWS) if not (path / name).is_file()]
+        if missing:
+            raise StoreError(f"{path} holds no complete dataset: {' and '.join(missing)} missing; build the dataset again")
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         return cls([_example(row) for row in polars.read_parquet(path / ROWS).iter_rows(named=True)], manifest)
 
     def to_polars(self) -> "polars.DataFrame":
         """The rows as a polars frame; `messages` is in the chat form that trainers take, the answer last."""
-        import polars
+        import polars  # the one door to frames
 
         return polars.DataFrame([_row(example) for example in self], schema=_schema(), orient="row")
 
@@ -153,10 +152,16 @@ def _row(example: Example) -> dict[str, Any]:
     return {
         **example.model_dump(exclude={"messages", "response"}),
         "duplicates": list(example.duplicates),
-        "messages": [{"role": message.role, "content": message.action} for message in conversation],
-        # Tool calls and unknown fields do not fit two columns; the conversation itself is kept as JSON beside them.
-        "conversation": json.dumps([message.to_openai() for message in conversation], ensure_ascii=False, sort_keys=True),
+        "messages": [{"role": message.role, "content": _storable(message.action)} for message in conversation],
+        # Tool calls and unknown fields do not fit two columns; the conversation itself is kept as JSON beside them,
+        # in ASCII, which carries whatever was captured.
+        "conversation": json.dumps([message.to_openai() for message in conversation], sort_keys=True),
     }
+
+
+def _storable(text: str) -> str:
+    """The text with half surrogate pairs, which no file of UTF-8 holds, replaced."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _example(row: dict[str, Any]) -> Example:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from rapidfuzz.distance import Indel
 from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue] - a compiled module
 
-from continuum.similarity.words import same_words
+from continuum.similarity.words import numbers, same_words
 
 SHINGLE = 4
 PERMUTATIONS = 128
@@ -72,13 +72,25 @@ def keepers(items: Sequence[Answered], threshold: float) -> list[int]:
 
 
 def _candidates(texts: Sequence[str]) -> list[list[int]]:
-    """For each text the later ones that MinHash finds similar."""
-    if not texts:
-        return []
-    hashes = RMinHash.from_token_sets([_shingles(text[-LONGEST:]) for text in texts], num_perm=PERMUTATIONS, seed=SEED)
+    """For each text the later ones that MinHash finds similar and that hold the same numbers."""
+    compared = [text[-LONGEST:] for text in texts]
+    # Templated traffic is all alike but for its numbers: asking MinHash about it as a whole would propose every pair.
+    blocks: dict[tuple[str, ...], list[int]] = {}
+    for position, text in enumerate(compared):
+        blocks.setdefault(numbers(text), []).append(position)
+    later: list[list[int]] = [[] for _ in texts]
+    for block in blocks.values():
+        if len(block) > 1:
+            for position, found in zip(block, _similar([compared[position] for position in block]), strict=True):
+                later[position] = sorted(block[other] for other in found if block[other] > position)
+    return later
+
+
+def _similar(texts: Sequence[str]) -> list[list[int]]:
+    hashes = RMinHash.from_token_sets([_shingles(text) for text in texts], num_perm=PERMUTATIONS, seed=SEED)
     index = RMinHashLSH(threshold=0.4, num_perm=PERMUTATIONS, num_bands=BANDS)
     index.insert_many(hashes)
-    return [sorted(other for other in found if other > first) for first, found in enumerate(index.query_all(hashes))]
+    return index.query_all(hashes)
 
 
 def _shingles(text: str) -> list[str]:

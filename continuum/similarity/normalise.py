@@ -27,8 +27,9 @@ TYPOGRAPHY = str.maketrans(
 
 
 def canonical(text: str) -> str:
-    """The text without case, spare space and typographic quotes, in Unicode's compatibility form."""
-    return " ".join(unicodedata.normalize("NFKC", text).translate(TYPOGRAPHY).casefold().split())
+    """The text without case, spare space, typographic quotes and half surrogate pairs, in Unicode's compatibility form."""
+    valid = text.encode("utf-8", "replace").decode("utf-8")
+    return " ".join(unicodedata.normalize("NFKC", valid).translate(TYPOGRAPHY).casefold().split())
 
 
 def canonical_lines(messages: Sequence[Message]) -> list[str]:

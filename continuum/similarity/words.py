@@ -21,10 +21,10 @@ NEGATIONS = frozenset(
 # Question words are content: "when" and "where" ask for different things.
 FUNCTION_WORDS = frozenset(
     WORD.findall(
-        "a an the this that these those some any of to in on at for from by with as and or but so then than too very just also "
-        "i me my mine you your yours we us our it its he him his she her they them their is am are was were be been being do does "
-        "did have has had will would can could shall should may might must please thanks thank hi hello hey ok okay well um uh "
-        "there here i'm i'd i'll i've you're it's that's let's"
+        "a an the this that these those some any of to in on at for from by with as and or but so then than too very just "
+        "also i me my mine you your yours we us our it its he him his she her they them their is am are was were be been "
+        "being do does did have has had will would can could shall should may might must please thanks thank hi hello hey "
+        "ok okay well um uh there here i'm i'd i'll i've you're it's that's let's"
     )
 )
 
@@ -48,12 +48,21 @@ def same_words(left: str, right: str) -> bool:
     return not unmatched
 
 
+def numbers(text: str) -> tuple[str, ...]:
+    """The words with digits, sorted: texts that differ in them never say the same."""
+    return tuple(sorted(word for word in WORD.findall(text) if _has_digit(word)))
+
+
+def _has_digit(word: str) -> bool:
+    return any(character.isdigit() for character in word)
+
+
 def _content(words: list[str]) -> list[str]:
     return sorted(word for word in words if word not in FUNCTION_WORDS and word not in NEGATIONS)
 
 
 def _spelling_variant(left: str, right: str) -> bool:
-    if any(character.isdigit() for character in left + right):
+    if _has_digit(left) or _has_digit(right):
         return False
     if sorted(left) == sorted(right):
         return True
