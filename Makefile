@@ -15,7 +15,7 @@ help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## turn the wheel twice on made-up traffic, offline, and tell the story
-	$(BIN)/continuum demo
+	$(BIN)/python -m continuum_pipelines.demo
 
 ui: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## Dagster (webserver and daemon) on http://127.0.0.1:3000
 	$(BIN)/dg dev --host 127.0.0.1 --port 3000

@@ -24,7 +24,7 @@ from continuum.progress import Progress
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="The open flywheel for LLM applications.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="The open flywheel for LLM applications.")
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
 app.add_typer(tasks_app, name="tasks")

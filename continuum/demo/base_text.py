@@ -8,7 +8,7 @@ what it can answer after training, training taught it.
 import random
 
 from continuum.demo.knowledge import SKILLS
-from continuum.demo.world import BASE_PHRASES, OPENINGS, World
+from continuum.demo.world import BASE_PHRASES, OPENINGS, World, exam_opening
 from continuum.records import Message
 
 BaseText = str | tuple[Message, ...]
@@ -47,7 +47,8 @@ def general(rng: random.Random) -> tuple[Message, ...]:
     """A question of a general skill with its right answer."""
     _, _, pairs = rng.choice(SKILLS)
     question, answer = rng.choice(pairs)
-    return exchange(rng.choice(OPENINGS) + question, answer)
+    openings = [opening for opening in OPENINGS if opening != exam_opening(question)]
+    return exchange(rng.choice(openings) + question, answer)
 
 
 def exchange(question: str, answer: str) -> tuple[Message, ...]:

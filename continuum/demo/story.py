@@ -37,7 +37,7 @@ from continuum.models.answering import LocalAnswerer
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress
 from continuum.records import Checkpoint, Message, Verdict
-from continuum.signals.decorator import flush
+from continuum.spool.queue import flush
 from continuum.store import default_store
 from continuum.training.trainer import Trainer
 
@@ -95,14 +95,13 @@ class Demo:
         self.teller.open(self.settings.home, self.recipe.seed)
         policy = await self._build_base()
         exam = Exam(self.world, policy, at_most=self.recipe.exam_questions)
-        await self._customers_ask(self.provider.base_url, "shop", self.recipe.first_questions, phase="traffic")
-        first = await self._turn("turn 1")
         upstream = {"upstream_base_url": self.provider.base_url, "upstream_api_key": None}
-        # The application moves over by its base URL alone; the environment says where the gateway and the models are.
         async with LocalServer(self.store) as local, Gateway(self.store, self.settings.model_copy(update=upstream)) as gateway:
+            # The application knows the gateway's address and nothing else; who answers behind it changes under its feet.
             with environment(CONTINUUM_SERVING_URL=local.base_url, CONTINUUM_GATEWAY_URL=gateway.base_url):
-                deployment = Deployment.open(self._deployed(first), store=self.store)
-                await self._ramp(deployment, gateway.base_url)
+                await self._customers_ask(gateway.base_url, "shop", self.recipe.first_questions, phase="traffic 1")
+                first = await self._turn("turn 1")
+                await self._ramp(Deployment.open(self._deployed(first), store=self.store), gateway.base_url)
                 await self._the_speaker_is_sold(gateway.base_url)
                 second = await self._turn("turn 2")
         contrast, blocked = await self._offer_the_plain_candidate(policy, second)

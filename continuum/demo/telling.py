@@ -42,7 +42,9 @@ class Teller:
         """A chapter: a bar while it works, a line with its seconds when it is done."""
         before = clock.seconds.get(name, 0.0)
         columns = (TextColumn("  {task.description}"), BarColumn(bar_width=30), TimeElapsedColumn())
-        with Bar(*columns, console=self.console, transient=True) as shown, clock.phase(name):
+        # In a log a bar would only leave empty lines.
+        hidden = not self.console.is_terminal
+        with Bar(*columns, console=self.console, transient=True, disable=hidden) as shown, clock.phase(name):
             row = shown.add_task(title, total=None)
             yield lambda done, total, note: shown.update(row, completed=done, total=total or None, description=note or title)
         self.console.print(f"[green]✓[/green] {title} [dim]{clock.seconds[name] - before:.1f} s[/dim]", highlight=False)
@@ -87,10 +89,11 @@ class Teller:
         self.console.print(f"\n[bold]The plain LoRA was offered to the guard: {verdict.status.upper()}[/bold]")
         for check in verdict.failed_checks:
             self.console.print(f"  {check}", highlight=False, soft_wrap=True)
-        for worst in verdict.evidence.get("worst", [])[:1]:
-            self.console.print("  the answer that damned it:", highlight=False)
-            for name in ("question", "baseline", "candidate"):
-                self.console.print(f"    {name}: {worst.get(name)}", highlight=False, markup=False, soft_wrap=True)
+        for worst in verdict.evidence["worst"][:1]:
+            damned = {"asked": "question", "the champion said": "baseline_answer", "the candidate said": "candidate_answer"}
+            self.console.print("  the answer that damned it:")
+            for name, key in damned.items():
+                self.console.print(f"    {name}: {worst[key]}", highlight=False, markup=False, soft_wrap=True)
         self.console.print()
 
 

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from zlib import crc32
 
 from continuum.demo.knowledge import SHOP, SKILLS, SPEAKER, Entry
 from continuum.errors import ConfigurationError
@@ -19,8 +20,6 @@ GROUPS = ("shop", "speaker", "general")
 
 OPENINGS = ("", "hello, ", "hi, ", "good morning, ", "quick question: ", "excuse me, ", "hey there, ", "one thing: ")
 CLOSINGS = ("", " please.", " thanks.", " thank you.", " it is urgent.", " i looked everywhere.")
-EXAM_OPENING = "good afternoon, "
-"""Before a general question of the exam; it stands in no text a model is trained on."""
 FRAMES = {
     "do": (
         "how can i {}?", "how do i {}?", "i want to {}.", "i need to {}.",
@@ -143,7 +142,7 @@ class World:
                         sentences.append(sentence)
                 questions[intent.group] += [Question(text, intent.topic, intent.group) for text in sentences]
         questions["general"] = [
-            Question(EXAM_OPENING + question, name, "general") for name, _, pairs in SKILLS for question, _ in pairs
+            Question(exam_opening(question) + question, name, "general") for name, _, pairs in SKILLS for question, _ in pairs
         ]
         return [question for group in groups for question in questions[group]]
 
@@ -219,6 +218,11 @@ class World:
             if words == question or words.endswith(" " + question):
                 return skill
         return None
+
+
+def exam_opening(question: str) -> str:
+    """The one opening before a general question that the exam asks it with, and no training text."""
+    return OPENINGS[crc32(question.encode()) % len(OPENINGS)]
 
 
 def normal(text: str) -> str:
