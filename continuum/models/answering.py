@@ -58,7 +58,8 @@ class LocalAnswerer:
         """One greedy answer for each conversation; None where it is empty.
 
         Raises:
-            ConfigurationError: no base model is named, or the adapter is not what its manifest says.
+            ConfigurationError: no base model is named.
+            StoreError: the adapter is not what the store says it is.
             MissingExtra: the training extra is not installed.
         """
         return await asyncio.to_thread(self._answer, model, conversations)
