@@ -24,6 +24,8 @@ class Answer:
     message: Message | None = None
     usage: Usage | None = None
     response_id: str | None = None
+    model: str | None = None
+    """The model that answered, by its own account."""
     error: str | None = None
     """What the server says went wrong."""
 
@@ -35,7 +37,13 @@ def read_answer(body: bytes) -> Answer:
         return Answer()
     choices = content.get("choices")
     first = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], Mapping) else {}
-    return Answer(_message(first.get("message")), _usage(content.get("usage")), _text(content.get("id")), _error(content))
+    return Answer(
+        message=_message(first.get("message")),
+        usage=_usage(content.get("usage")),
+        response_id=_text(content.get("id")),
+        model=_text(content.get("model")),
+        error=_error(content),
+    )
 
 
 class StreamedAnswer:
@@ -47,6 +55,7 @@ class StreamedAnswer:
         self._calls: dict[int, dict[str, str]] = {}
         self._usage: Usage | None = None
         self._response_id: str | None = None
+        self._model: str | None = None
         self._error: str | None = None
 
     def feed(self, chunk: bytes) -> None:
@@ -66,12 +75,13 @@ class StreamedAnswer:
                 for _, call in sorted(self._calls.items())
             ]
         message = _message({"role": "assistant", **fields}) if fields else None
-        return Answer(message, self._usage, self._response_id, self._error)
+        return Answer(message, self._usage, self._response_id, self._model, self._error)
 
     def _event(self, event: Mapping[str, Any] | None) -> None:
         if event is None:
             return
         self._response_id = self._response_id or _text(event.get("id"))
+        self._model = self._model or _text(event.get("model"))
         self._usage = _usage(event.get("usage")) or self._usage
         self._error = self._error or _error(event)
         choices = event.get("choices")

@@ -72,7 +72,7 @@ class Gateway:
         self._store_error: str | None = None
 
     async def __aenter__(self) -> Self:
-        await self._read_routes()
+        await self.refresh()
         async with AsyncExitStack() as stack:
             session = await stack.enter_async_context(open_session(self._timeouts))
             self._upstreams = Upstreams(session, self._settings.upstream_base_url, self._settings.upstream_api_key)
@@ -99,6 +99,17 @@ class Gateway:
     async def flush(self) -> bool:
         """Wait until what was served so far is in the store; False when the store does not take it."""
         return await asyncio.to_thread(self._spool.flush)
+
+    async def refresh(self) -> None:
+        """Read the routes now; the last known ones stay where the store does not answer."""
+        try:
+            self.routes = RouteTable.of(await asyncio.to_thread(self._store.deployments.serving))
+        except Exception as error:  # noqa: BLE001  whatever ails the store, the last known routes go on serving
+            if self._store_error is None:
+                logger.warning("the routes cannot be read, the last known ones stay: %s", error)
+            self._store_error = type(error).__name__
+        else:
+            self._store_error = None
 
     # --- completions -------------------------------------------------------------------------------------------------------
 
@@ -194,17 +205,7 @@ class Gateway:
     async def _follow_routes(self) -> None:
         while True:
             await asyncio.sleep(POLL_S)
-            await self._read_routes()
-
-    async def _read_routes(self) -> None:
-        try:
-            self.routes = RouteTable.of(await asyncio.to_thread(self._store.deployments.serving))
-        except Exception as error:  # noqa: BLE001  whatever ails the store, the last known routes go on serving
-            if self._store_error is None:
-                logger.warning("the routes cannot be read, the last known ones stay: %s", error)
-            self._store_error = type(error).__name__
-        else:
-            self._store_error = None
+            await self.refresh()
 
 
 async def serve_gateway(host: str = "127.0.0.1", port: int = 8787, default_task: str | None = None) -> None:

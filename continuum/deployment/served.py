@@ -135,7 +135,7 @@ class Outcome:
         body, answer = self.call.ask.body, self.answer
         arm = self.arm or (self._failures[-1][0] if self._failures else None)
         tuned = arm is not None and arm.model != PRODUCTION
-        model = arm.model if arm is not None and tuned else _text(body.get("model"))
+        model = arm.model if arm is not None and tuned else _text(answer.model or body.get("model"))
         usage = answer.usage
         clean = Snapshot()
         return Interaction(

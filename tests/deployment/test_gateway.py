@@ -9,12 +9,14 @@ import pytest
 from openai import AsyncOpenAI
 from sqlalchemy import create_engine, text
 
+from continuum import capture, context, interaction
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError
 from continuum.records import DeploymentEvent, DeploymentRecord, Interaction
+from continuum.spool.queue import flush
 from continuum.store.database import Store, open_store
 from tests.deployment.provider import Provider
 
@@ -154,6 +156,29 @@ async def test_a_stream_passes_through_piece_by_piece_and_is_captured_whole(
     assert found.time_to_first_chunk_ms is not None
     assert found.latency_ms is not None
     assert found.time_to_first_chunk_ms + 100 < found.latency_ms
+
+
+async def test_a_decorated_call_through_the_gateway_is_one_interaction(
+    gateway: Gateway, store: Store, tuned: Provider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = deploy_row(store, tuned.base_url, 1.0)
+    await routes_are_read(gateway, store)
+    monkeypatch.setenv("CONTINUUM_GATEWAY_URL", gateway.base_url)
+    async with AsyncOpenAI(base_url=gateway.base_url, api_key="sk-of-the-app") as client:
+
+        @capture(task="support", model="gpt-4")
+        async def answer(question: str) -> str | None:
+            messages: Any = [{"role": "user", "content": question}]
+            return (await client.chat.completions.create(model="gpt-4", messages=messages)).choices[0].message.content
+
+        with context(conversation_id="c-1"):
+            assert await answer("Where is my order?") == "tuned says hello"
+        captured = interaction.id
+    assert await gateway.flush()
+    await asyncio.to_thread(flush)
+    (found,) = store.interactions.scan("support")
+    assert (found.id, found.conversation_id) == (captured, "c-1")
+    assert (found.deployment_id, found.variant, found.model) == (deployment.id, "canary", "support-v1")
 
 
 # --- what is captured ------------------------------------------------------------------------------------------------
