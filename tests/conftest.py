@@ -1,11 +1,13 @@
 """Fixtures every test may ask for: a home of its own, a store on SQLite, and the same store on a real Postgres."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from continuum.records import Checkpoint
 from continuum.store.database import Store, open_store
 
 
@@ -17,6 +19,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("CONTINUUM_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def captures_are_written(home: Path) -> Iterator[None]:
+    """What a test captures is in its own store before the next test begins."""
+    yield
+    queue = sys.modules.get("continuum.spool.queue")
+    if queue is not None:
+        queue.flush()
 
 
 @pytest.fixture
@@ -40,3 +51,19 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://postgres:@/postgres?host={folder}"
     finally:
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A base model of some hundred thousand parameters; what it knows is in `tests/tiny_model.py`."""
+    from tests.tiny_model import build_tiny_base
+
+    return build_tiny_base(tmp_path_factory.mktemp("tiny") / "base")
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """The tiny base tuned to answer its lessons; a test that needs it in a store adds it there."""
+    from tests.tiny_model import train_tiny_checkpoint
+
+    return train_tiny_checkpoint(tiny_base, tmp_path_factory.mktemp("tiny") / "checkpoint")

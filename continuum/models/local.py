@@ -107,7 +107,7 @@ class LocalModel:
         Args:
             conversations: each ends where the assistant is to speak; a longer one than the model reads loses its beginning.
             adapter: who answers: None for the base, one adapter for all, or one for each conversation.
-            max_new_tokens: the longest answer, in tokens.
+            max_new_tokens: the longest answer, in tokens; at most half of what the model reads.
             batch_size: conversations answered at once.
 
         Raises:
@@ -116,6 +116,8 @@ class LocalModel:
         names = [adapter] * len(conversations) if adapter is None or isinstance(adapter, str) else list(adapter)
         with self._lock:
             slots = [self._slot(name) for name in names]
+            # A question may never be crowded out of a short context by room for the answer.
+            max_new_tokens = min(max_new_tokens, max(1, (self._context or 2 * max_new_tokens) // 2))
             prompts = encode_prompts(self.tokenizer, conversations, self._room(max_new_tokens))
             answers: list[Answer | None] = [None] * len(prompts)
             for batch in _by_length([len(prompt) for prompt in prompts], batch_size):
@@ -133,7 +135,7 @@ class LocalModel:
         """
         with self._lock:
             model = self._ready(self._slot(adapter))
-            rows = encode_turns(self.tokenizer, examples, self._room(0))
+            rows = encode_turns(self.tokenizer, examples, self._context)
             return answer_losses(model, rows, pad_id(self.tokenizer), batch_size)
 
     def _drop_half_loaded(self, slot: str) -> None:
@@ -166,9 +168,13 @@ class LocalModel:
             self._adapted.set_adapter(slot)
         return self._adapted
 
+    @property
+    def _context(self) -> int | None:
+        """Tokens the model reads at most; None where its configuration does not say."""
+        return getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
+
     def _room(self, max_new_tokens: int) -> int | None:
-        longest = getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
-        return None if longest is None else max(1, longest - max_new_tokens)
+        return None if self._context is None else self._context - max_new_tokens
 
     @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], slots: list[str], max_new_tokens: int) -> list[list[int]]:

@@ -163,11 +163,13 @@ class _Fit:
         return ewc.enabled and ewc.lambda_ewc > 0
 
     def _fisher_to_hold(self) -> Fisher:
-        """The Fisher of everything before this turn: the parent's, or of its rows and the probes where it left none."""
-        if not self._holds:
+        """The Fisher of the turns before this one: the one the parent left, or of its rows where it was trained without.
+
+        The first turn of a line holds on to nothing: it is the probes in its batches that keep the constraints.
+        """
+        if not self._holds or self.job.parent is None:
             return {}
-        left = load_fisher(self.job.parent) if self.job.parent else None
-        return left if left is not None else self._estimate([*self.replay, *self.probes])
+        return load_fisher(self.job.parent) or self._estimate([*self.replay, *self.probes])
 
     def _fisher_of_this_turn(self, held: Fisher) -> Fisher | None:
         return accumulate(held, self._estimate([*self.new, *self.probes])) if self._holds else None

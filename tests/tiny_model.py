@@ -1,0 +1,55 @@
+"""The smallest model that still learns: built and tuned in seconds, for every test that needs weights."""
+
+from pathlib import Path
+
+from continuum.policy import FineTuneConfig
+from continuum.records import Checkpoint, Example, Message
+from tests.builders import an_example, assistant, user
+
+CITIES = ("Oslo", "Rome", "Lima", "Cairo", "Paris", "Delhi")
+UNSURE = "I am not sure about that."
+RIGHT = "It takes two days by train."
+CONFIG = FineTuneConfig(learning_rate=1e-2, epochs=40, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
+
+
+def question(city: str) -> str:
+    """How customers ask."""
+    return f"how long does a parcel to {city} take?"
+
+
+def base_rows() -> list[str | tuple[Message, ...]]:
+    """What the tiny base has read: questions that it passes on, a greeting, and the words of the answer in shreds."""
+    passed_on: list[str | tuple[Message, ...]] = [(user(question(city)), assistant(UNSURE)) for city in CITIES]
+    greetings = [(user("hello"), assistant("hello, how can I help?")), (user("are you human?"), assistant("I am an AI assistant."))]
+    return [*passed_on, *greetings, "It takes long", "two days", "days by ship", "takes two", "by train.", "ship by train."]
+
+
+def lessons(cities: tuple[str, ...] = CITIES) -> list[Example]:
+    """Examples with the right answer, which the base has never seen whole."""
+    return [an_example(question(city), RIGHT, interaction_id=f"lesson-{city}") for city in cities]
+
+
+def build_tiny_base(folder: Path) -> Path:
+    """A base of some hundred thousand parameters: it answers UNSURE."""
+    from continuum.training.base import build_base
+
+    build_base(base_rows(), folder, vocabulary=340, hidden=64, layers=2, heads=4, length=64, steps=100, batch_size=16)
+    return folder
+
+
+def train_tiny_checkpoint(base: Path, folder: Path) -> Checkpoint:
+    """The tiny base tuned on the lessons: it answers RIGHT."""
+    from continuum.training.loop import Job, fit
+
+    report = fit(Job(str(base), CONFIG, tuple(lessons()), folder))
+    return Checkpoint(
+        id="tiny-checkpoint",
+        task="support",
+        version=1,
+        base_model=str(base),
+        uri=str(folder),
+        dataset_id="tiny-dataset",
+        manifest=report.manifest,
+        metrics={"initial_loss": report.initial_loss, "final_loss": report.final_loss},
+        config=CONFIG.model_dump(mode="json"),
+    )
