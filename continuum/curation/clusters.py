@@ -23,16 +23,17 @@ class Clusters:
     assigned: np.ndarray
 
 
-def find_clusters(vectors: np.ndarray, seed: int) -> Clusters:
-    """Spherical k-means (Dhillon and Modha 2001) with k-means++ starts; about the square root of half the rows as clusters.
+def find_clusters(vectors: np.ndarray, seed: int, count: int | None = None) -> Clusters:
+    """Spherical k-means (Dhillon and Modha 2001) with k-means++ starts.
 
-    Empty clusters are dropped. The same rows in the same order and the same seed give the same clusters.
+    `count` clusters are looked for; as many as the square root of half the rows, up to 40, where none is given. Empty ones are
+    dropped. The same rows in the same order and the same seed give the same clusters.
     """
     if not len(vectors):
         return Clusters(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64))
     rng = np.random.default_rng(seed)
     rows = vectors if len(vectors) <= FIT_ROWS else vectors[np.sort(rng.choice(len(vectors), FIT_ROWS, replace=False))]
-    centroids = _starts(rows, min(MOST_CLUSTERS, max(1, round(sqrt(len(rows) / 2)))), rng)
+    centroids = _starts(rows, count or min(MOST_CLUSTERS, max(1, round(sqrt(len(rows) / 2)))), rng)
     for _ in range(ITERATIONS):
         assigned = assign(rows, centroids)
         sums = np.zeros_like(centroids)

@@ -104,7 +104,7 @@ class DataCurator:
         Args:
             task: whose interactions.
             time_window: how far back to look, like "30d"; None for everything; "policy" for the window of `for_task`'s policy,
-                30 days without one.
+                everything without one.
             on_progress: told at each stage.
             now: the clock; the window ends here.
 

@@ -11,16 +11,18 @@ each time. `core_set` is the farthest-first traversal of Gonzalez (1985). `uncer
 
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappushpop
+from math import ceil
 from typing import Literal
 
 import numpy as np
 
+from continuum.curation.clusters import find_clusters
 from continuum.embedding.neighbours import nearest
 
 Strategy = Literal["active_learning", "diversity", "uncertainty", "core_set"]
 
 DENSE_ROWS = 8000
-"""Up to here all cosines are held at once, 256 MB of them; above, the rows are cut into parts with quotas."""
+"""Up to here all cosines are held at once, 256 MB of them; above, the rows are cut into clusters with quotas."""
 PART_ROWS = 2500
 DIVERSITY_FLOOR = 0.7
 """The least diversity coefficient of the strategy that is named after it."""
@@ -141,17 +143,20 @@ def _in_parts(vectors: np.ndarray, weights: np.ndarray, size: int) -> list[int]:
 
 
 def _parts(vectors: np.ndarray) -> list[np.ndarray]:
-    """Rows sorted into parts of like rows: halved at the middle of the widest direction until small enough."""
+    """Rows in parts of like rows, each small enough to be looked at whole."""
     queue, parts = [np.arange(len(vectors))], []
     while queue:
         rows = queue.pop()
-        if len(rows) <= PART_ROWS:
+        if len(rows) <= DENSE_ROWS:
             parts.append(rows)
             continue
-        anchor = farthest_first(vectors[rows], 2)
-        side = np.round(vectors[rows] @ (vectors[rows[anchor[0]]] - vectors[rows[anchor[1]]]), DECIMALS)
-        order = np.argsort(side, kind="stable")
-        queue += [np.sort(rows[order[: len(rows) // 2]]), np.sort(rows[order[len(rows) // 2 :]])]
+        count = ceil(len(rows) / PART_ROWS)
+        clusters = find_clusters(vectors[rows], seed=0, count=count)
+        if len(clusters.centroids) > 1:
+            queue += [rows[clusters.assigned == cluster] for cluster in range(len(clusters.centroids))]
+        else:
+            # Equal rows have no clusters; any cut is as good.
+            queue += np.array_split(rows, count)
     return parts
 
 

@@ -1,0 +1,290 @@
+import json
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from continuum.curation.curator import DataCurator
+from continuum.dataset import Dataset
+from continuum.errors import ConfigurationError, NotEnoughData
+from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
+from continuum.records import Annotation, Feedback, Interaction, Message
+from continuum.splits.golden import GoldenDataset
+from continuum.store.database import Store, open_store
+from tests.builders import NOON, an_interaction, interactions
+
+TOPICS = ("refund for parcel", "trains to town", "password of account", "opening hours of shop", "invoice for order")
+
+
+def traffic(count: int = 120) -> list[Interaction]:
+    return [
+        an_interaction(
+            f"What about the {TOPICS[n % 5]} {n}, please?",
+            f"The {TOPICS[n % 5]} {n} is {'settled' if n % 2 else 'on its way'}.",
+            id=f"row-{n:04}",
+            started_at=NOON + timedelta(minutes=n),
+        )
+        for n in range(count)
+    ]
+
+
+def judged(rows: list[Interaction]) -> list[Annotation]:
+    return [
+        Annotation(
+            id=f"note-{row.id}",
+            interaction_id=row.id,
+            task=row.task,
+            judge="gpt-4",
+            rubric="r",
+            overall=1.0 + n % 9 / 2,
+            created_at=NOON,
+        )
+        for n, row in enumerate(rows)
+    ]
+
+
+def fill(store: Store, count: int = 120) -> None:
+    rows = traffic(count)
+    store.tasks.ensure("support")
+    store.interactions.add(rows)
+    store.annotations.add(judged(rows))
+
+
+def noon() -> object:
+    return NOON + timedelta(days=1)
+
+
+@pytest.fixture
+def curator(store: Store) -> DataCurator:
+    fill(store)
+    return DataCurator(target_size=15, min_examples=5, store=store)
+
+
+async def test_good_answers_become_a_training_set(curator: DataCurator, store: Store) -> None:
+    dataset = await curator.build("support", now=noon)
+
+    assert len(dataset) == 15
+    assert dataset.min_score >= 3.5
+    assert dataset.source_interactions == 120
+    assert 0 < dataset.intent_coverage <= 1
+    assert dataset.name == "support_training_v1"
+    assert all(example.reason and example.group and example.cluster >= 0 for example in dataset)
+    assert {item.interaction_id for item in store.datasets.items(dataset.fingerprint)} == {e.interaction_id for e in dataset}
+    assert Dataset.read(store.datasets.get(dataset.name).uri).examples == dataset.examples
+
+
+async def test_the_readmes_call_works_on_the_default_store(store: Store) -> None:
+    fill(store)
+    curator = DataCurator(
+        strategy="active_learning",
+        target_size=1000,
+        min_quality_score=3.5,
+        diversity_coefficient=0.3,
+        deduplication_threshold=0.92,
+    )
+
+    dataset = await curator.build(task="support", time_window="30d", now=noon)
+
+    assert len(dataset) == dataset.manifest["counts"]["eligible"]
+
+
+async def test_every_interaction_is_accounted_for_by_one_stage(curator: DataCurator) -> None:
+    counts = (await curator.build("support", now=noon)).manifest["counts"]
+
+    left_out = ("golden", "quarantined", "failed", "empty", "suspected_injection", "unscored", "below_quality")
+    removed = ("exact_duplicates", "near_duplicates", "near_golden")
+    assert counts["seen"] == sum(counts[stage] for stage in (*left_out, *removed)) + counts["eligible"]
+    assert counts["selected"] == counts["train"] + counts["validation"] == 15
+
+
+async def test_nothing_golden_is_trained_on(curator: DataCurator, store: Store) -> None:
+    dataset = await curator.build("support", now=noon)
+
+    golden = GoldenDataset.latest("support", store=store)
+    assert golden is not None
+    assert {item.group for item in golden}.isdisjoint(example.group for example in dataset)
+    assert dataset.manifest["parents"]["golden"] == golden.fingerprint
+
+
+async def test_building_again_gives_the_version_there_is(curator: DataCurator, store: Store) -> None:
+    first = await curator.build("support", now=noon)
+    second = await curator.build("support", now=lambda: NOON + timedelta(days=2))
+
+    assert second.manifest == first.manifest
+    assert second.examples == first.examples
+    assert store.datasets.next_version("support") == 2
+
+
+async def test_files_that_were_lost_are_written_again(curator: DataCurator, store: Store) -> None:
+    first = await curator.build("support", now=noon)
+    folder = Path(store.datasets.get(first.name).uri)
+    for file in folder.iterdir():
+        file.unlink()
+    folder.rmdir()
+
+    await curator.build("support", now=noon)
+
+    assert Dataset.read(folder).examples == first.examples
+
+
+async def test_another_configuration_is_another_version(curator: DataCurator, store: Store) -> None:
+    first = await curator.build("support", now=noon)
+    second = await DataCurator(target_size=14, min_examples=5, store=store).build("support", now=noon)
+
+    assert (second.manifest["version"], second.manifest["parents"]["previous"]) == (2, first.fingerprint)
+
+
+async def test_a_fingerprint_is_the_same_in_another_process_and_another_folder(curator: DataCurator, tmp_path: Path) -> None:
+    dataset = await curator.build("support", now=noon)
+    code = """
+import asyncio
+from continuum.curation.curator import DataCurator
+from continuum.store import default_store
+from tests.curation.test_curator import fill, noon
+fill(default_store())
+print(asyncio.run(DataCurator(target_size=15, min_examples=5).build("support", now=noon)).fingerprint)
+"""
+    environment = {**os.environ, "CONTINUUM_HOME": str(tmp_path / "elsewhere"), "PYTHONHASHSEED": "7"}
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False)
+
+    assert printed.stdout.strip() == dataset.fingerprint, printed.stderr
+
+
+async def test_a_fingerprint_is_the_same_on_postgres(curator: DataCurator, postgres_url: str) -> None:
+    dataset = await curator.build("support", now=noon)
+    postgres = open_store(postgres_url)
+    fill(postgres)
+
+    same = await DataCurator(target_size=15, min_examples=5, store=postgres).build("support", now=noon)
+
+    assert same.fingerprint == dataset.fingerprint
+    assert same.examples == dataset.examples
+    postgres.close()
+
+
+async def test_peoples_verdicts_alone_are_enough(store: Store) -> None:
+    rows = traffic(80)
+    store.tasks.ensure("support")
+    store.interactions.add(rows)
+    store.feedback.add(Feedback(interaction_id=row.id, score=5 if n % 2 else 1) for n, row in enumerate(rows))
+
+    dataset = await DataCurator(store=store).build("support", now=noon)
+
+    golden = GoldenDataset.latest("support", store=store)
+    assert golden is not None
+    assert {example.score_source for example in dataset} == {"human"}
+    assert len(dataset) + len(golden) == 40
+    assert golden.with_reference == len(golden)
+
+
+async def test_what_must_not_be_learned_is_left_out_by_reason(store: Store) -> None:
+    rows = traffic(40)
+    store.tasks.ensure("support")
+    store.interactions.add(
+        [
+            rows[0].model_copy(update={"status": "error", "response": None}),
+            rows[1].model_copy(update={"response": Message(role="assistant", content="  ")}),
+            *rows[2:],
+        ]
+    )
+    notes = judged(rows)
+    injected = notes[4].model_copy(update={"status": "suspected_injection", "overall": None})
+    store.annotations.add([*notes[:3], injected, *notes[5:]])
+    store.feedback.add([Feedback(interaction_id=rows[4].id, score=5)])
+    everything = SplitPolicy(golden=0, validation=0)
+
+    dataset = await DataCurator(store=store, min_examples=1, splits=everything).build("support", now=noon)
+
+    counts = dataset.manifest["counts"]
+    assert (counts["failed"], counts["empty"], counts["suspected_injection"], counts["unscored"]) == (1, 1, 1, 1)
+    assert rows[4].id not in {example.interaction_id for example in dataset}
+    assert dataset.manifest["parents"]["golden"] is None
+
+
+async def test_a_correction_is_what_is_learned(store: Store) -> None:
+    rows = traffic(30)
+    store.tasks.ensure("support")
+    store.interactions.add(rows)
+    store.annotations.add(judged(rows))
+    store.feedback.add([Feedback(interaction_id=rows[0].id, score=1, correction="It was settled yesterday.")])
+
+    dataset = await DataCurator(store=store, min_examples=1, splits=SplitPolicy(golden=0)).build("support", now=noon)
+
+    learned = next(example for example in dataset if example.interaction_id == rows[0].id)
+    assert (learned.response.text, learned.score, learned.score_source) == ("It was settled yesterday.", 5.0, "correction")
+    assert learned.reason == "scored 5, corrected by a person; all 13 eligible examples fit"
+
+
+async def test_the_window_ends_now_and_older_traffic_still_decides_the_groups(curator: DataCurator, store: Store) -> None:
+    dataset = await curator.build("support", time_window="23h", now=lambda: NOON + timedelta(hours=24))
+
+    assert dataset.source_interactions == 60
+    assert dataset.manifest["older_interactions"] == 60
+    assert dataset.manifest["splits"]["interactions"] == 120
+    assert dataset.manifest["window"]["first"] == (NOON + timedelta(hours=1)).isoformat()
+
+
+async def test_a_tasks_policy_sets_the_curator_and_its_window(store: Store) -> None:
+    fill(store)
+    policy = TaskPolicy(task="support", curation=CurationPolicy(target_size=7, min_examples=3, time_window=None))
+
+    dataset = await DataCurator.for_task(policy, store=store).build("support", now=lambda: NOON + timedelta(days=900))
+
+    assert (len(dataset), dataset.source_interactions) == (7, 120)
+    assert dataset.manifest["config"]["time_window"] is None
+
+
+async def test_too_little_data_says_how_much_there_is_and_why(store: Store) -> None:
+    fill(store, 20)
+
+    with pytest.raises(NotEnoughData, match=r"20 are needed; of 20 interactions from the last 30d .* below quality.*0 are older"):
+        await DataCurator(store=store).build("support", "30d", now=noon)
+    with pytest.raises(NotEnoughData, match=r"of 0 interactions from the last 30d .* 20 are older"):
+        await DataCurator(store=store).build("support", "30d", now=lambda: NOON + timedelta(days=400))
+
+
+async def test_an_unknown_task_is_named(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="no task 'suport'"):
+        await DataCurator(store=store).build("suport")
+
+
+def test_an_impossible_setting_is_refused_before_any_work() -> None:
+    with pytest.raises(ConfigurationError, match="min_quality_score"):
+        DataCurator(min_quality_score=7)
+
+
+async def test_progress_is_told_stage_by_stage(curator: DataCurator) -> None:
+    steps: list[tuple[int, int]] = []
+
+    await curator.build("support", now=noon, on_progress=lambda done, total, note: steps.append((done, total)))
+
+    assert steps == [(n, 6) for n in range(7)]
+
+
+async def test_the_manifest_explains_the_version(curator: DataCurator, home: Path) -> None:
+    dataset = await curator.build("support", now=noon)
+
+    manifest = json.loads((home / "datasets" / "support" / dataset.name / "manifest.json").read_text())
+    assert manifest == dataset.manifest
+    assert manifest["config"]["embedder"] == "hashed-384-0"
+    assert sum(row["selected"] for row in manifest["clusters"]) == 15
+    assert sum(manifest["score_histogram"].values()) == 120 - manifest["counts"]["golden"]
+
+
+async def test_what_was_trained_on_never_becomes_golden(store: Store) -> None:
+    fill(store, 60)
+    first = await DataCurator(store=store, min_examples=1, splits=SplitPolicy(golden=0)).build("support", now=noon)
+
+    await DataCurator(store=store, min_examples=1, splits=SplitPolicy(golden=0.9)).build("support", now=noon)
+
+    golden = GoldenDataset.latest("support", store=store)
+    assert golden is not None
+    assert {item.interaction_id for item in golden}.isdisjoint(example.interaction_id for example in first)
+
+
+def test_the_builders_traffic_has_as_many_groups_as_questions() -> None:
+    assert len({row.messages for row in interactions(50)}) == 50
