@@ -7,7 +7,7 @@ from continuum.guard.guard import RegressionGuard
 from continuum.judging.judge import ScriptedJudge
 from continuum.policy import GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import DatasetRecord, Verdict, VerdictStatus
-from continuum.store.database import Store
+from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, scored
@@ -271,14 +271,19 @@ async def test_the_same_inputs_give_the_same_verdict(store: Store, judge: Script
     assert comparable(first) == comparable(second)
 
 
-async def test_hostile_answers_can_be_stored(store: Store) -> None:
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_hostile_answers_can_be_stored(database: str, store: Store, request: pytest.FixtureRequest) -> None:
+    opened = store if database == "sqlite" else open_store(request.getfixturevalue("postgres_url"))
     golden = golden_set(20, lambda n: "fine", reference=lambda n: "fine")
 
     verdict = await guarded(
-        store, None, candidate=lambda n: "\x00\ud800 <script>" + "x" * 5000, golden_dataset=golden, metrics=["action_match"]
+        opened, None, candidate=lambda n: "\x00\ud800 <script>" + "x" * 5000, golden_dataset=golden, metrics=["action_match"]
     )
 
-    shown = store.verdicts.get(verdict.id).evidence["worst"][0]["candidate_answer"]
+    stored = opened.verdicts.get(verdict.id)
+    opened.close()
+    assert stored is not None
+    shown = stored.evidence["worst"][0]["candidate_answer"]
     assert shown.startswith("? <script>xxx")
     assert len(shown) < 700
 

@@ -6,7 +6,7 @@ from continuum.errors import ConfigurationError, StoreError
 from continuum.models.answering import LocalAnswerer, LossMeasurer
 from continuum.records import Checkpoint
 from tests.builders import assistant, user
-from tests.tiny_model import CITIES, answer, question
+from tests.tiny_model import CITIES, RIGHT, UNSURE, question
 
 
 async def test_without_a_base_model_it_says_which_settings_name_one() -> None:
@@ -23,16 +23,15 @@ async def test_the_checkpoint_answers_and_the_base_stays_what_it_was(tiny_base: 
     tuned = await answerer.answer(tiny_checkpoint, asked)
     after = await answerer.answer(None, asked)
 
-    right = [answer(city) for city in CITIES]
-    assert any(found is not None and found.text in right for found in tuned)
-    assert not any(found is not None and found.text in right for found in before)
+    assert [found.text for found in tuned if found is not None] == [RIGHT] * len(CITIES)
+    assert [found.text for found in before if found is not None] == [UNSURE] * len(CITIES)
     assert before == after
 
 
 @pytest.mark.slow
 async def test_right_answers_surprise_the_checkpoint_less_than_the_base(tiny_base: Path, tiny_checkpoint: Checkpoint) -> None:
     answerer = LocalAnswerer(tiny_base)
-    examples = [([user(question(city))], assistant(answer(city))) for city in CITIES]
+    examples = [([user(question(city))], assistant(RIGHT)) for city in CITIES]
 
     base, tuned = await answerer.loss(None, examples), await answerer.loss(tiny_checkpoint, examples)
 
