@@ -11,7 +11,7 @@ from sqlalchemy import or_, select, update
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.records import Record
-from continuum.store.rows import Rows, insert_new
+from continuum.store.rows import Rows, from_row, insert_new
 from continuum.store.tables import tasks
 from continuum.timespan import utc_now
 
@@ -70,9 +70,7 @@ class Tasks(Rows):
             raise ConfigurationError(
                 f"there is no task {name!r} (known: {known}); capture or import something for it, or register its policy"
             )
-        values = dict(row._mapping)
-        del values["name"]
-        return TaskState(**(values | {"policy": TaskPolicy.model_validate(values["policy"])}))
+        return from_row(TaskState, row)
 
     def names(self) -> list[str]:
         """The names of all tasks, sorted."""
