@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial, wraps
+from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar, overload
 
 from continuum.policy import checked_task_name
@@ -101,7 +102,7 @@ def captured_call(function: Callable[..., Any], start: Start) -> Callable[..., A
         except BaseException as error:
             quietly(recording.end, None, error)
             raise
-        if inspect.iscoroutine(result):
+        if type(result) is CoroutineType:
             return captured_coroutine(lambda: result, lambda args, kwargs: recording)()
         return passed_on(recording, result)
 
@@ -110,9 +111,10 @@ def captured_call(function: Callable[..., Any], start: Start) -> Callable[..., A
 
 def passed_on(recording: Recording, result: Any) -> Any:
     """The result for the caller: a returned generator is captured to its end, with anything else the call is over."""
-    if inspect.isgenerator(result):
+    # By exact type: isinstance would ask a lazy proxy for its __class__, and that may raise.
+    if type(result) is GeneratorType:
         return captured_stream(lambda: result, lambda args, kwargs: recording)()
-    if inspect.isasyncgen(result):
+    if type(result) is AsyncGeneratorType:
         return captured_async_stream(lambda: result, lambda args, kwargs: recording)()
     quietly(recording.end, result)
     return result

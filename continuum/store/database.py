@@ -1,7 +1,9 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
+import os
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from alembic import command
 from alembic.config import Config
@@ -34,11 +36,25 @@ MIGRATION_LOCK = 7_212_031_177
 """Key of the Postgres advisory lock under which one process at a time migrates."""
 
 
+_engines: WeakSet[Engine] = WeakSet()
+
+
+def _begin_anew_in_child() -> None:
+    # A connection must not be used by two processes; the child opens its own and leaves its parent's alone.
+    for engine in list(_engines):
+        engine.dispose(close=False)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_child)
+
+
 class Store:
     """Everything the wheel knows, by record."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        _engines.add(engine)
         self.tasks = Tasks(engine)
         self.interactions = Interactions(engine)
         self.feedback = FeedbackRows(engine)
