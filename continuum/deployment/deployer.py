@@ -188,7 +188,9 @@ class ModelDeployer:
     def _begin(
         self, store: "Store", record: DeploymentRecord, evidence: dict[str, Any], actor: str, settings: Settings
     ) -> Deployment:
-        through_gateway = store.interactions.counts_by(record.task, "source").get("gateway", 0)
+        # The gateway names the arm on whatever it serves, also where the application's own capture came first.
+        served = store.interactions.counts_by(record.task, "variant")
+        through_gateway = sum(count for variant, count in served.items() if variant is not None)
         if not through_gateway:
             logger.warning(
                 "no request of task %r has come through the gateway yet; only an application whose OpenAI client uses %s "

@@ -156,7 +156,7 @@ class Outcome:
             output_tokens=None if usage is None else usage.output_tokens,
             cost_usd=None if usage is None or model is None or tuned else price_usd(model, usage, production_url),
             deployment_id=self.deployment_id,
-            variant=None if arm is None or self.deployment_id is None else arm.variant,
+            variant=None if arm is None else arm.variant,
             source="gateway",
             tags=self._tags(clean.truncated),
         )

@@ -197,7 +197,7 @@ async def test_what_production_answers_is_captured_with_its_cost(
     assert [message.text for message in found.conversation] == ["Where is my order?", "production says hello"]
     assert (found.input_tokens, found.output_tokens) == (1000, 500)
     assert found.cost_usd == pytest.approx(1000 * 2.5e-6 + 500 * 10e-6)
-    assert (found.deployment_id, found.variant) == (None, None)
+    assert (found.deployment_id, found.variant) == (None, "stable")
 
 
 async def test_what_a_tuned_model_answers_says_which_deployment_and_which_arm(
