@@ -84,7 +84,7 @@ class Request:
 def begin(resource: Any, kwargs: dict[str, Any]) -> Request | None:
     """Note a request that is about to be made; None outside a captured call."""
     recording = active.get()
-    if recording is None:
+    if recording is None or recording.over:
         return None
     base_url = str(resource._client.base_url)
     call = recording.begin_call(kwargs.get("messages"), kwargs.get("model"), base_url)

@@ -17,8 +17,8 @@ from continuum.records import new_id
 from continuum.signals.current import active, given, last_id
 from continuum.signals.finished import interaction_of
 from continuum.signals.forms import Answer, StreamedAnswer, answer_in, messages_in
-from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described
-from continuum.spool.queue import default_spool
+from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described, represented
+from continuum.spool.queue import ITEM_CHARACTERS, default_spool
 from continuum.timespan import utc_now
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ MAX_TAGS = 32
 TAG_LENGTH = 200
 RETURNED_LENGTH = 2000
 ERROR_LENGTH = 2000
-SECRET = re.compile(r"key|token|secret|password|passwd|credential|authorization", re.IGNORECASE)
+SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|pwd|credentials?|authorization|auth)(_|$)", re.IGNORECASE)
 """Arguments with such names are left out."""
 
 logger = logging.getLogger(__name__)
@@ -117,6 +117,7 @@ class Recording:
         self._start = perf_counter()
         self.input = Snapshot()
         self.output = Snapshot()
+        self.returning = Snapshot()
         self.tags: dict[str, str] = {}
         self.messages: list[dict[str, Any]] = []
         self.calls: list[ModelCall] = []
@@ -128,18 +129,20 @@ class Recording:
         self.latency_ms: float | None = None
         self.first_chunk_ms: float | None = None
         self._returned_open = False
-        self._over = False
+        self.over = False
+        """Whether it was handed over; what happens in its context from now on is no longer part of it."""
         last_id.set(self.id)
 
     def take(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Copy the arguments: the conversation, or else the first text as the user's message; the rest becomes tags."""
-        arguments = self.subject.arguments(args, kwargs)
+        found = self.subject.arguments(args, kwargs)
+        arguments = {name: value for name, value in found.items() if value is not None and not SECRET.search(name)}
         conversation = messages_in(arguments.get("messages"), self.input)
         used = "messages" if conversation else next((name for name, value in arguments.items() if isinstance(value, str)), None)
         if used is not None:
             self.messages = conversation or [{"role": "user", "content": self.input.text(arguments[used])}]
         for name, value in arguments.items():
-            if name != used and value is not None and len(self.tags) < MAX_TAGS and not SECRET.search(name):
+            if name != used and len(self.tags) < MAX_TAGS:
                 self.tags[clean_text(name, TAG_LENGTH)] = described(value, TAG_LENGTH)
 
     # --- while it runs ---
@@ -151,15 +154,16 @@ class Recording:
             self.calls[-1].messages = None
             self.input = Snapshot()
         call.messages = messages_in(messages, self.input)
-        if not self._over:
-            self.calls.append(call)
+        self.calls.append(call)
         return call
 
     @property
     def truncated(self) -> bool:
         """Whether something was too large to keep whole."""
-        streams = [self.chunk_stream, *(call.stream for call in self.calls)]
-        return self.input.truncated or self.output.truncated or any(stream.truncated for stream in streams if stream)
+        return any(part.truncated for part in (self.input, self.output, self.returning, *self._streams()))
+
+    def _streams(self) -> list[StreamedAnswer]:
+        return [stream for stream in (self.chunk_stream, *(call.stream for call in self.calls)) if stream is not None]
 
     def note_first_chunk(self) -> None:
         """Something has come."""
@@ -175,10 +179,10 @@ class Recording:
             return  # what a model said is put together from its own stream
         else:
             text = described(chunk, RETURNED_LENGTH) + "\n"
-        if self.output.left > 0:
-            self.chunks.append(self.output.text(text))
+        if self.returning.left > 0:
+            self.chunks.append(self.returning.text(text))
         else:
-            self.output.truncated = True
+            self.returning.truncated = True
 
     def _is_completion_chunk(self, chunk: Any) -> bool:
         stream = self.chunk_stream or StreamedAnswer()
@@ -214,20 +218,21 @@ class Recording:
 
     def _fail(self, error: BaseException) -> None:
         self.status = "cancelled" if isinstance(error, (CancelledError, GeneratorExit)) else "error"
-        self.error = clean_text(f"{type(error).__name__}: {described(str(error), ERROR_LENGTH)}")
+        self.error = clean_text(f"{type(error).__name__}: {clean_text(represented(error, str), ERROR_LENGTH)}")
 
     def _keep(self, returned: Any) -> None:
         if isinstance(returned, str):
-            self.returned = self.output.text(returned)
-        elif (answer := answer_in(returned, self.output)) is not None:
-            self.returned = answer
-        elif returned is not None and not (self.calls and type(returned).__module__ != "builtins"):
-            self.returned = described(returned, MAX_PAYLOAD)
+            self.returned = self.returning.text(returned)
+        elif returned is None or (self.calls and type(returned).__module__ != "builtins"):
+            self.returned = None  # what the model said is known, and an object of the client or of a framework adds nothing
+        else:
+            self.returned = answer_in(returned, self.returning) or described(returned, MAX_PAYLOAD)
 
     def _hand_over(self) -> None:
-        if self._over:
+        if self.over:
             return
-        self._over = True
+        self.over = True
         self.latency_ms = (perf_counter() - self._start) * 1000
-        characters = 2 * MAX_PAYLOAD - self.input.left - self.output.left + 500
-        default_spool().put(partial(interaction_of, self), characters)
+        copied = sum(MAX_PAYLOAD - copy.left for copy in (self.input, self.output, self.returning))
+        streamed = sum(stream.size for stream in self._streams())
+        default_spool().put(partial(interaction_of, self), ITEM_CHARACTERS + copied + streamed)

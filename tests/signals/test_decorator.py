@@ -159,6 +159,28 @@ def test_a_function_that_returns_nothing_has_no_response(kept: Kept) -> None:
     assert kept.one().response is None
 
 
+def test_a_secret_that_comes_first_is_not_taken_for_the_message(kept: Kept) -> None:
+    capture(lambda api_key, keyword: keyword, task="support")("sk-1234", "refund")
+
+    found = kept.one()
+    assert found.messages == (user("refund"),)
+    assert "sk-1234" not in found.model_dump_json()
+
+
+def test_an_error_that_cannot_be_spelled_is_noted_all_the_same(kept: Kept) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError("no")
+
+    def handle(message: str) -> str:
+        raise Mute
+
+    with pytest.raises(Mute):
+        capture(handle, task="support")("hello")
+
+    assert kept.one().error == "Mute: <Mute without a str>"
+
+
 def test_an_exception_rises_and_is_noted(kept: Kept) -> None:
     @capture(task="support")
     def handle(message: str) -> str:

@@ -238,6 +238,29 @@ async def test_of_several_calls_the_last_is_the_answer_and_all_are_paid_for(prov
     assert found.cost_usd == pytest.approx(2 * (100 * 30e-6 + 10 * 60e-6))
 
 
+async def test_what_goes_on_in_the_background_after_the_call_is_no_part_of_it(
+    provider: Provider, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_GATEWAY_URL", provider.base_url)
+    async with async_client(provider) as client:
+
+        async def later(go: asyncio.Event) -> None:
+            await go.wait()
+            await client.chat.completions.create(model="gpt-4", messages=ASKED)
+
+        @capture(task="support")
+        async def handle(text: str, go: asyncio.Event) -> Any:
+            return [asyncio.create_task(later(go)), "started"]
+
+        go = asyncio.Event()
+        task, _ = await handle("hello", go)
+        go.set()
+        await task
+
+    assert "x-continuum-interaction-id" not in provider.headers[0]
+    assert kept.one().provider_response_id is None
+
+
 async def test_parallel_captured_calls_do_not_mix(provider: Provider, kept: Kept) -> None:
     async with async_client(provider) as client:
 
