@@ -133,7 +133,7 @@ class SplitPolicy(Policy):
     opening_cap: int = Field(default=50, ge=1)
     """A shared opening links interactions only when at most this many start with it."""
     max_golden: int = Field(default=400, ge=1)
-    """The guard answers at most this many golden items a run."""
+    """The guard asks at most this many golden items a run: whole groups, in the order of a salted hash."""
 
     @model_validator(mode="after")
     def _leaves_a_training_side(self) -> Self:

@@ -28,13 +28,13 @@ class Recipe:
     base_steps: int = 250
     first_questions: int = 1200
     """Customers of the shop, before it sells the speaker; answered by production."""
-    live_questions: int = 200
+    live_questions: int = 120
     """Sent through the gateway at each step of the ramp, to see the split."""
     second_questions: int = 640
     """Customers after the speaker is on sale; answered by the first tuned model, corrected by people where it is wrong."""
     target_size: int = 480
     epochs: float = 5.0
-    golden: int = 150
+    golden: int = 300
     exam_questions: int = 60
     """Of each group that the exam asks, at most."""
 

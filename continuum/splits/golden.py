@@ -113,8 +113,8 @@ def hold_out(
 ) -> GoldenDataset | None:
     """Bring a task's golden dataset up to date; must come before anything of the task is trained on.
 
-    Items that are in stay in, with newer corrections; items of the golden side are added in hash order up to the policy's
-    `max_golden`. A new version is written only when items or their content changed.
+    Items that are in stay in, with newer corrections, and new items of the golden side join them, so that what users ask today
+    is measured too. A new version is written only when items or their content changed.
 
     Args:
         store: where the task's traffic is.
@@ -159,7 +159,7 @@ def _item(interaction: Interaction, feedback: list[Feedback], group: str) -> Gol
 
 
 def _choose(candidates: list[GoldenItem], before: set[str], policy: TaskPolicy) -> list[GoldenItem]:
-    """One item a context, old items first, then those with a reference, then in hash order; sorted by id."""
+    """One item a context: an old one if there is one, then one with a reference, then in hash order; sorted by id."""
 
     def rank(item: GoldenItem) -> tuple[bool, bool, float, str]:
         position = unit_hash(policy.splits.salt, item.interaction_id)
@@ -169,7 +169,7 @@ def _choose(candidates: list[GoldenItem], before: set[str], policy: TaskPolicy) 
     for item in sorted(candidates, key=rank):
         # The same question twice is one observation, however often it was asked.
         distinct.setdefault(context_fingerprint(item.messages), item)
-    return sorted(list(distinct.values())[: policy.splits.max_golden], key=lambda item: item.interaction_id)
+    return sorted(distinct.values(), key=lambda item: item.interaction_id)
 
 
 def _publish(

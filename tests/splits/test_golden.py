@@ -58,15 +58,6 @@ def test_more_traffic_extends_what_is_held_out(store: Store, rows: list[Interact
     assert GoldenDataset.load(before.name, store=store) == before
 
 
-def test_a_full_golden_dataset_stays_as_it_is_while_its_side_grows(store: Store, rows: list[Interaction]) -> None:
-    capped = POLICY.model_copy(update={"splits": SplitPolicy(golden=0.4, max_golden=5)})
-    before = held_out(store, capped)
-    store.interactions.add(interactions(160)[60:])
-
-    assert len(before) == 5
-    assert held_out(store, capped) == before
-
-
 def test_without_a_judge_only_what_people_called_good_or_corrected_can_be_measured(store: Store, rows: list[Interaction]) -> None:
     held = [store.interactions.get(one) for one in task_sides(store, UNJUDGED).ids("golden")]
     good, bad, corrected = held[:3], held[3:6], held[6:8]
