@@ -24,6 +24,10 @@ class Provider:
     base_url: str = ""
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
+    served_by: dict[str, str] = field(
+        default_factory=lambda: {"x-continuum-deployment": "deployment-1", "x-continuum-variant": "canary"}
+    )
+    """What it says of itself in the headers of its answers, as the gateway does."""
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Answer the last user message; model `broken` fails, tools are called where there are any."""
@@ -33,7 +37,7 @@ class Provider:
         if body["model"] == "broken":
             return web.json_response({"error": {"message": "out of order"}}, status=400)
         words = f"You said: {body['messages'][-1]['content']}"
-        served = {"x-continuum-deployment": "deployment-1", "x-continuum-variant": "canary"}
+        served = self.served_by
         about = {"id": f"chatcmpl-{len(self.requests)}", "created": 0, "model": "gpt-4-0613"}
         usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
         if body.get("stream"):
