@@ -113,6 +113,8 @@ class CurationPolicy(Policy):
     deduplication_threshold: float = Field(default=0.92, gt=0, le=1)
     time_window: str | None = None
     """How far back to look, such as "30d"; None for all there is."""
+    only_new: bool = True
+    """Learn from what came since the model that is continued was trained; replay keeps what it learned before."""
     min_examples: int = Field(default=20, ge=1)
     """Below this many curated examples a turn waits instead of training."""
 

@@ -21,6 +21,7 @@ from continuum.embedding.embedder import Embedder
 from continuum.errors import NotEnoughData
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress
+from continuum.provenance.line import learned_through
 from continuum.records import Example
 from continuum.similarity.normalise import prompt_tail
 from continuum.splits.golden import GoldenDataset, hold_out
@@ -51,7 +52,8 @@ def assemble(
         NotEnoughData: fewer examples than the recipe's `min_examples` are left.
     """
     on_progress(0, STEPS, "reading interactions")
-    traffic = read_traffic(store, policy, start_of(recipe.time_window, now()))
+    after = learned_through(store, policy.task) if recipe.only_new else 0
+    traffic = read_traffic(store, policy, start_of(recipe.time_window, now()), after)
     on_progress(1, STEPS, f"holding out the golden side of {traffic.sides.report.interactions} interactions")
     golden = hold_out(store, policy, now=now, sides=traffic.sides)
     pool = eligible(store, traffic, recipe.min_quality_score)
@@ -90,7 +92,7 @@ def _require(sealed: Sealed, traffic: Traffic, pool: Pool, task: str, recipe: Re
     raise NotEnoughData(
         f"task {task!r} has {len(sealed.kept)} distinct examples scored {recipe.min_quality_score:g} or better, "
         f"{recipe.min_examples} are needed; of {len(traffic.interactions)} interactions from {window} "
-        f"these were left out: {', '.join(left_out) or 'none'}; {traffic.older} are older; "
+        f"these were left out: {', '.join(left_out) or 'none'}; {traffic.older} are older or learned already; "
         "capture or annotate more, widen time_window or lower min_quality_score",
         available=len(sealed.kept),
         needed=recipe.min_examples,

@@ -31,6 +31,7 @@ class DataCurator:
         diversity_coefficient: 0 to 1; 0 prefers quality most, 1 looks at spread alone.
         deduplication_threshold: character similarity, above 0 up to 1, of both question and answer from which two are one.
         min_examples: with fewer, `build` raises `NotEnoughData`.
+        only_new: leave out what the model that is continued could have learned from already.
         store: None for the default store.
         embedder: None for the one that CONTINUUM_EMBEDDER names.
         seed: of everything random.
@@ -49,6 +50,7 @@ class DataCurator:
         deduplication_threshold: float = 0.92,
         *,
         min_examples: int = 20,
+        only_new: bool = False,
         store: "Store | None" = None,
         embedder: "Embedder | None" = None,
         seed: int = 0,
@@ -62,6 +64,7 @@ class DataCurator:
                 diversity_coefficient=diversity_coefficient,
                 deduplication_threshold=deduplication_threshold,
                 min_examples=min_examples,
+                only_new=only_new,
             )
         except ValueError as error:
             raise ConfigurationError(f"DataCurator cannot work like this: {error}") from error
@@ -130,6 +133,7 @@ class DataCurator:
             deduplication_threshold=self.config.deduplication_threshold,
             min_examples=self.config.min_examples,
             time_window=_window(self.config.time_window if time_window == "policy" else time_window),
+            only_new=self.config.only_new,
             seed=self.seed,
         )
 

@@ -30,6 +30,7 @@ class Recipe:
     deduplication_threshold: float
     min_examples: int
     time_window: str | None
+    only_new: bool
     seed: int
 
 
@@ -71,6 +72,8 @@ def manifest_of(built: Assembled, config: dict[str, Any], parents: dict[str, str
         "config": config,
         "source_interactions": len(built.traffic.interactions),
         "older_interactions": built.traffic.older,
+        "after": built.traffic.after,
+        "through": built.traffic.through,
         "window": _window(built.traffic),
         "counts": _counts(built),
         "score_histogram": score_histogram([rated.score for rated in built.pool.scored]),

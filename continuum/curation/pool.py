@@ -24,7 +24,11 @@ class Traffic:
 
     interactions: list[Interaction]
     older: int
-    """Interactions from before the window."""
+    """Interactions from before the window, or that the model to be continued could have learned from already."""
+    after: int
+    """Sequence number after which the window begins."""
+    through: int
+    """Sequence number of the last interaction that was seen."""
     sides: Sides
 
 
@@ -40,15 +44,25 @@ class Pool:
     """Stage to interactions: what was seen, and what each stage left out."""
 
 
-def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None) -> Traffic:
-    """Read a task once: everything decides the sides, only what lies in the window is kept."""
+def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, after: int = 0) -> Traffic:
+    """Read a task once: everything decides the sides, only what lies in the window is kept.
+
+    Args:
+        store: where the traffic is.
+        policy: whose.
+        since: the window begins here.
+        after: and past this sequence number.
+    """
     recent: list[Interaction] = []
     older = 0
+    through = store.interactions.last_sequence(policy.task)
+    # A scan runs in the order of arrival, so the first so many are those up to the sequence number.
+    known = store.interactions.count(policy.task, through=after)
 
     def passing() -> Iterator[Interaction]:
         nonlocal older
-        for interaction in store.interactions.scan(policy.task, status=None):
-            if since is None or interaction.started_at >= since:
+        for number, interaction in enumerate(store.interactions.scan(policy.task, status=None)):
+            if number >= known and (since is None or interaction.started_at >= since):
                 recent.append(interaction)
             else:
                 older += 1
@@ -60,7 +74,7 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None) -> 
         golden_ids=store.datasets.member_ids(policy.task, "golden"),
         trained_ids=store.datasets.member_ids(policy.task, "training"),
     )
-    return Traffic(recent, older, sides)
+    return Traffic(recent, older, after, through, sides)
 
 
 def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:

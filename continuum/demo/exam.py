@@ -15,6 +15,8 @@ from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, Message
 
 AT_ONCE = 16
+CUSTOMERS = ("shop", "speaker")
+"""Groups of questions that customers ask; quality is measured on these, what else an assistant should know is only counted."""
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,14 @@ class Result:
 
     name: str
     quality: float
-    """Mean judged score, 1 to 5."""
+    """Mean judged score of the answers to customers, 1 to 5."""
     margin: float
     """Half the width of its 95 % confidence interval."""
     right: dict[str, float]
-    """Group of questions to the share answered right, 0 to 1, by the made-up world's own truth."""
+    """Kind of question to the share answered right, 0 to 1, by the made-up world's own truth.
+
+    The kinds are shop, speaker, rules (the constitutional constraints put to the test) and small talk.
+    """
     answers: dict[str, str]
     """Question to answer."""
 
@@ -62,11 +67,12 @@ class Exam:
             async with gate:
                 return (await self._judge.judge(question, answer, self._criteria)).overall
 
-        said = await asyncio.gather(*(judged(q, a) for q, a in zip(self.conversations, given, strict=True)))
+        marked = list(zip(self.questions, self.conversations, given, strict=True))
+        said = await asyncio.gather(*(judged(asked, answer) for question, asked, answer in marked if question.group in CUSTOMERS))
         scores = [score for score in said if score is not None]
         right: dict[str, list[bool]] = defaultdict(list)
-        for question, answer in zip(self.questions, given, strict=True):
-            right[question.group].append(self.world.quality(question.text, answer.text) == "right")
+        for question, _, answer in marked:
+            right[self._kind(question)].append(self.world.quality(question.text, answer.text) == "right")
         return Result(
             name=name,
             quality=round(mean(scores), 3),
@@ -74,6 +80,11 @@ class Exam:
             right={group: round(mean(marks), 3) for group, marks in right.items()},
             answers={question.text: answer.text for question, answer in zip(self.questions, given, strict=True)},
         )
+
+    def _kind(self, question: Question) -> str:
+        if question.group in CUSTOMERS:
+            return question.group
+        return "rules" if self.world.constraint_of(question.text) else "small talk"
 
 
 def _spread(questions: Sequence[Question], at_most: int) -> list[Question]:

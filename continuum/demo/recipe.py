@@ -24,8 +24,8 @@ class Recipe:
     """How much of everything; the defaults are the demo's, tests take less."""
 
     seed: int = 0
-    base_texts: int = 8000
-    base_steps: int = 250
+    base_texts: int = 9600
+    base_steps: int = 300
     first_questions: int = 1200
     """Customers of the shop, before it sells the speaker; answered by production."""
     live_questions: int = 120
@@ -33,7 +33,7 @@ class Recipe:
     second_questions: int = 640
     """Customers after the speaker is on sale; answered by the first tuned model, corrected by people where it is wrong."""
     target_size: int = 480
-    epochs: float = 5.0
+    epochs: float = 7.0
     golden: int = 300
     exam_questions: int = 60
     """Of each group that the exam asks, at most."""

@@ -196,7 +196,7 @@ class Demo:
         finally:
             await application.close()
         production = [Message(role="assistant", content=reply.choices[0].message.content) for reply in replies]
-        results = [await exam.mark("production (simulated)", production), await exam.take("base", None, self.answerer)]
+        results = [await exam.mark("production", production), await exam.take("base", None, self.answerer)]
         for name, model in (("tuned, turn 1", first.checkpoint), ("tuned, turn 2", second.checkpoint), ("plain LoRA", contrast)):
             results.append(await exam.take(name, model, self.answerer))
         return results

@@ -16,7 +16,8 @@ from continuum.errors import ConfigurationError, MissingExtra, NotEnoughData, St
 from continuum.policy import FineTuneConfig, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.artifacts import verify_artifact
-from continuum.records import Checkpoint, VerdictStatus, new_id
+from continuum.provenance.line import head_of_line
+from continuum.records import Checkpoint, new_id
 from continuum.store import default_store
 from continuum.tracking.tracker import Tracker, open_tracker
 
@@ -145,7 +146,7 @@ class Trainer:
 
     def _parent(self, store: "Store", task: str, base_model: str) -> Checkpoint | None:
         if self.parent == CHAMPION:
-            parent = newest_trusted(store, task)
+            parent = head_of_line(store, task)
         elif isinstance(self.parent, str):
             parent = store.checkpoints.get(self.parent)
             if parent is None:
@@ -200,18 +201,6 @@ class Trainer:
         raise StoreError(
             f"no version number could be had for a checkpoint of {checkpoint.task!r}; its artifact is {checkpoint.uri}"
         )
-
-
-def newest_trusted(store: "Store", task: str) -> Checkpoint | None:
-    """The checkpoint a new training continues: the champion's, else the newest with a verdict that does not block it."""
-    champion = store.deployments.champion(task)
-    if champion is not None and (checkpoint := store.checkpoints.get(champion.checkpoint_id)) is not None:
-        return checkpoint
-    for checkpoint in reversed(store.checkpoints.of(task)):
-        verdict = store.verdicts.latest(checkpoint.id)
-        if verdict is not None and verdict.status is not VerdictStatus.BLOCKED:
-            return checkpoint
-    return None
 
 
 def _fit(job: "Job", on_progress: Progress) -> "FitReport":

@@ -11,7 +11,7 @@ from continuum.curation.curator import DataCurator
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
-from continuum.records import Annotation, Feedback, Interaction, Message
+from continuum.records import Annotation, Checkpoint, Feedback, Interaction, Message, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions
@@ -288,3 +288,28 @@ async def test_what_was_trained_on_never_becomes_golden(store: Store) -> None:
 
 def test_the_builders_traffic_has_as_many_groups_as_questions() -> None:
     assert len({row.messages for row in interactions(50)}) == 50
+
+
+async def test_a_turn_learns_only_what_came_since_the_model_it_continues(store: Store) -> None:
+    fill(store)
+    curator = DataCurator.for_task(TaskPolicy(task="support"), store=store)
+    first = await curator.build("support", now=noon)
+    checkpoint = Checkpoint(task="support", version=1, base_model="b", uri="u", dataset_id=first.fingerprint)
+    store.checkpoints.add(checkpoint)
+
+    # Until the guard has spoken for the model nothing counts as learned, and the same build gives the same version.
+    assert (await curator.build("support", now=noon)).fingerprint == first.fingerprint
+
+    approved = {"task": "support", "checkpoint_id": checkpoint.id, "baseline": "production", "golden_id": "g", "approved": True}
+    store.verdicts.add(Verdict(status=VerdictStatus.APPROVED, **approved))
+    with pytest.raises(NotEnoughData, match="120 are older or learned already"):
+        await curator.build("support", now=noon)
+
+    newer = traffic(240)[120:]
+    store.interactions.add(newer)
+    store.annotations.add(judged(newer))
+    second = await curator.build("support", now=noon)
+    everything = await DataCurator(store=store).build("support", now=noon)
+
+    assert {example.interaction_id for example in second} <= {row.id for row in newer}
+    assert len(everything) > len(second)

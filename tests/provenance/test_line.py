@@ -1,0 +1,65 @@
+from continuum.provenance.line import head_of_line, learned_through
+from continuum.records import (
+    Checkpoint,
+    DatasetRecord,
+    DeploymentEvent,
+    DeploymentRecord,
+    DeploymentState,
+    Verdict,
+    VerdictStatus,
+)
+from continuum.store.database import Store
+
+
+def trained(store: Store, version: int, *, through: int, status: VerdictStatus | None) -> Checkpoint:
+    """A checkpoint, the dataset it learned from, and what the guard said of it."""
+    name = f"support_training_v{version}"
+    store.datasets.add(
+        DatasetRecord(id=name, task="support", name=name, version=version, uri="d", manifest={"through": through}), []
+    )
+    checkpoint = Checkpoint(task="support", version=version, base_model="b", uri="u", dataset_id=name)
+    store.checkpoints.add(checkpoint)
+    if status is not None:
+        approved = status != VerdictStatus.BLOCKED
+        store.verdicts.add(
+            Verdict(
+                task="support",
+                checkpoint_id=checkpoint.id,
+                baseline="production",
+                golden_id="g",
+                status=status,
+                approved=approved,
+            )
+        )
+    return checkpoint
+
+
+def test_a_task_without_a_model_has_no_line_and_has_learned_nothing(store: Store) -> None:
+    assert head_of_line(store, "support") is None
+    assert learned_through(store, "support") == 0
+
+
+def test_a_blocked_or_unjudged_candidate_does_not_lead_the_line(store: Store) -> None:
+    first = trained(store, 1, through=100, status=VerdictStatus.INCONCLUSIVE)
+    trained(store, 2, through=200, status=VerdictStatus.BLOCKED)
+    trained(store, 3, through=300, status=None)
+
+    assert head_of_line(store, "support") == first
+    assert learned_through(store, "support") == 100
+
+
+def test_the_champion_leads_the_line_whatever_came_after_it(store: Store) -> None:
+    champion = trained(store, 1, through=100, status=VerdictStatus.APPROVED)
+    trained(store, 2, through=200, status=VerdictStatus.APPROVED)
+    deployment = DeploymentRecord(
+        task="support",
+        checkpoint_id=champion.id,
+        model=champion.name,
+        stable_model="production",
+        state=DeploymentState.LIVE,
+        traffic=1,
+    )
+    store.deployments.add(deployment, DeploymentEvent(deployment_id=deployment.id, actor="test", action="deploy"))
+
+    assert head_of_line(store, "support") == champion
+    assert learned_through(store, "support") == 100
