@@ -20,7 +20,10 @@ def question(city: str) -> str:
 def base_rows() -> list[str | tuple[Message, ...]]:
     """What the tiny base has read: questions that it passes on, a greeting, and the words of the answer in shreds."""
     passed_on: list[str | tuple[Message, ...]] = [(user(question(city)), assistant(UNSURE)) for city in CITIES]
-    greetings = [(user("hello"), assistant("hello, how can I help?")), (user("are you human?"), assistant("I am an AI assistant."))]
+    greetings = [
+        (user("hello"), assistant("hello, how can I help?")),
+        (user("are you human?"), assistant("I am an AI assistant.")),
+    ]
     return [*passed_on, *greetings, "It takes long", "two days", "days by ship", "takes two", "by train.", "ship by train."]
 
 

@@ -80,7 +80,7 @@ class LocalModel:
             replaced = self._slots.get(name)
             self._slots[name] = slot
             if replaced is not None:
-                self._adapted.delete_adapter(replaced)
+                self._delete(replaced, instead=slot)
 
     def unload_adapter(self, name: str) -> None:
         """Forget an adapter; one that is not loaded is no error."""
@@ -89,7 +89,7 @@ class LocalModel:
             if slot is None or self._adapted is None:
                 return
             if self._slots:
-                self._adapted.delete_adapter(slot)
+                self._delete(slot, instead=next(iter(self._slots.values())))
             else:
                 self._base = self._adapted.unload()
                 self._adapted = None
@@ -138,11 +138,17 @@ class LocalModel:
             rows = encode_turns(self.tokenizer, examples, self._context)
             return answer_losses(model, rows, pad_id(self.tokenizer), batch_size)
 
+    def _delete(self, slot: str, *, instead: str) -> None:
+        if self._adapted is not None:
+            # PEFT warns when it has to choose which adapter is active next.
+            self._adapted.set_adapter(instead)
+            self._adapted.delete_adapter(slot)
+
     def _drop_half_loaded(self, slot: str) -> None:
         if self._adapted is None:
             self._base = load_base(self.base_model).eval()
         elif slot in self._adapted.peft_config:
-            self._adapted.delete_adapter(slot)
+            self._delete(slot, instead=next(iter(self._slots.values())))
 
     def _slot(self, name: str | None) -> str:
         if name is None:

@@ -45,9 +45,9 @@ class MlflowTracker:
         self.tracking_uri = tracking_uri
         self.artifacts = artifacts
         self._remote = tracking_uri.startswith(("http://", "https://"))
-        if tracking_uri.startswith("sqlite:///"):
-            Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         with self._talking():
+            if tracking_uri.startswith("sqlite:///"):
+                Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(tracking_uri=tracking_uri)
 
     def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:

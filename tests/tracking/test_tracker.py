@@ -1,0 +1,96 @@
+from pathlib import Path
+
+import pytest
+
+from continuum.config import load_settings
+from continuum.errors import StoreError
+from continuum.records import Checkpoint, Verdict, VerdictStatus
+from continuum.tracking.tracker import FolderTracker, Tracker, open_tracker
+
+HISTORY = ({"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.5})
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Checkpoint:
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    (folder / "manifest.json").write_text("{}")
+    return Checkpoint(
+        task="support",
+        version=1,
+        base_model="base",
+        uri=str(folder),
+        dataset_id="d" * 64,
+        metrics={"final_loss": 1.5},
+        config={"lora_rank": 16, "forgetting_prevention": {"lambda_ewc": 1000.0}, "method": "lora"},
+    )
+
+
+def a_verdict(checkpoint: Checkpoint) -> Verdict:
+    return Verdict(
+        task="support",
+        checkpoint_id=checkpoint.id,
+        baseline="production",
+        golden_id="g",
+        status=VerdictStatus.BLOCKED,
+        approved=False,
+        deltas={"accuracy": -0.2},
+    )
+
+
+def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tmp_path: Path):
+    tracker = FolderTracker(tmp_path / "runs")
+
+    logged = tracker.log_training(checkpoint, HISTORY)
+    tracker.set_alias("support", "champion", logged.version)
+    tracker.log_verdict(a_verdict(checkpoint), logged.run_id)
+
+    run = FolderTracker(tmp_path / "runs").run(logged.run_id)
+    assert run["history"] == list(HISTORY)
+    assert run["checkpoint"]["metrics"] == {"final_loss": 1.5}
+    assert run["verdict"]["status"] == "blocked"
+    assert tracker.aliases("support") == {"candidate": "1", "champion": "1"}
+    assert tracker.run_url(logged.run_id) is None
+
+
+@pytest.mark.slow
+def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: Checkpoint, home: Path, capfd):
+    from mlflow import MlflowClient
+
+    tracker: Tracker = open_tracker(load_settings())
+    first = tracker.log_training(checkpoint, HISTORY)
+    second = tracker.log_training(checkpoint.model_copy(update={"version": 2, "metrics": {}}), ())
+    tracker.set_alias("support", "champion", first.version)
+    tracker.log_verdict(a_verdict(checkpoint), first.run_id)
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    run = client.get_run(first.run_id)
+    assert (first.version, second.version) == ("1", "2")
+    assert run.info.status == "FINISHED"
+    assert run.data.params["forgetting_prevention.lambda_ewc"] == "1000.0"
+    assert run.data.metrics == {"final_loss": 1.5, "step_loss": 1.5, "delta_accuracy": -0.2}
+    assert [point.value for point in client.get_metric_history(first.run_id, "step_loss")] == [2.0, 1.5]
+    assert run.data.tags["verdict"] == "blocked"
+    assert {file.path for file in client.list_artifacts(first.run_id, "adapter")} == {
+        "adapter/adapter_model.safetensors",
+        "adapter/manifest.json",
+    }
+    assert client.get_model_version_by_alias("support", "candidate").version == 2
+    assert client.get_model_version_by_alias("support", "champion").version == 1
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.slow
+def test_a_store_that_cannot_be_opened_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:////proc/nowhere/mlflow.db")
+
+    with pytest.raises(StoreError, match="/proc/nowhere"):
+        open_tracker(load_settings())
+
+
+@pytest.mark.slow
+def test_a_run_has_a_page_only_where_there_is_a_server(home: Path):
+    from continuum.tracking.mlflow_tracker import MlflowTracker
+
+    assert MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", artifacts=home).run_url("any") is None
