@@ -24,7 +24,12 @@ from continuum.progress import Progress
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_show_locals=False, help="The open flywheel for LLM applications.")
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    help="The open flywheel for LLM applications.",
+)
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
 app.add_typer(tasks_app, name="tasks")
@@ -41,10 +46,10 @@ def main() -> None:
     try:
         app()
     except (ContinuumError, ValidationError) as error:
-        stderr.print(f"[red]error:[/red] {error}", highlight=False, soft_wrap=True)
+        complain(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        stderr.print("interrupted; what was finished is kept, and the same command goes on from there")
+        complain("interrupted; what was finished is kept, and the same command goes on from there")
         sys.exit(130)
 
 
@@ -62,15 +67,14 @@ def import_(
 
     with bar("importing") as on_progress:
         report = import_jsonl(file, store=default_store(), task=task, on_progress=on_progress)
-    console.print(
+    say(
         f"{report.read} lines read: {report.added} interactions added, {report.already_there} already there, "
         f"{report.feedback_added} feedback rows added, {len(report.refused)} refused",
-        highlight=False,
     )
     for refusal in report.refused[:20]:
-        stderr.print(f"line {refusal.line}: {refusal.reason}", highlight=False, markup=False, soft_wrap=True)
+        complain(f"line {refusal.line}: {refusal.reason}")
     if len(report.refused) > 20:
-        stderr.print(f"... and {len(report.refused) - 20} more")
+        complain(f"... and {len(report.refused) - 20} more")
     if strict and report.refused:
         raise typer.Exit(1)
 
@@ -115,7 +119,7 @@ def set_policy(
             raise ConfigurationError(f"a policy has no field {name!r}; `continuum tasks show {task}` lists them")
         section[last] = _json_or_text(value)
     store.tasks.register(TaskPolicy.model_validate(fields))
-    console.print(f"{task}: {', '.join(changes)}", highlight=False, markup=False)
+    say(f"{task}: {', '.join(changes)}")
 
 
 @tasks_app.command("show")
@@ -132,13 +136,11 @@ def status(task: Annotated[str | None, typer.Argument(help="Name of the task; al
 
     store = default_store()
     settings = load_settings()
-    console.print(f"home {settings.home}\n{store}", highlight=False, markup=False, soft_wrap=True)
+    say(f"home {settings.home}\n{store}")
     for name in [task] if task else store.tasks.names():
         said = status_of(store, name)
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
-        console.print(
-            f"[bold]{name}[/bold]: {said.interactions} interactions, answered by {answers}; {said.advice}", highlight=False
-        )
+        say(f"{name}: {said.interactions} interactions, answered by {answers}; {said.advice}")
 
 
 @app.command()
@@ -171,7 +173,7 @@ def annotate(task: Task, since: Annotated[str | None, typer.Option(help="Only th
     with bar("judging") as on_progress:
         stats = run(annotator.annotate_backlog(task=task, since=since, on_progress=on_progress))
     ended = "; the budget ended it" if stats.budget_exhausted else ""
-    console.print(f"{stats.total} judged for ${stats.cost_usd:.4f}, scores {stats.score_histogram}{ended}", highlight=False)
+    say(f"{stats.total} judged for ${stats.cost_usd:.4f}, scores {stats.score_histogram}{ended}")
 
 
 @app.command()
@@ -184,10 +186,9 @@ def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the 
     with bar("curating") as on_progress:
         curator = DataCurator.for_task(policy, store=store)
         dataset = run(curator.build(task=task, time_window=since or policy.curation.time_window, on_progress=on_progress))
-    console.print(
+    say(
         f"{dataset.name}: {len(dataset)} examples from {dataset.source_interactions} interactions, "
         f"average score {dataset.avg_score:.2f}, {dataset.intent_coverage:.0%} of intents, {dataset.fingerprint[:12]}",
-        highlight=False,
     )
 
 
@@ -206,10 +207,7 @@ def train(
     with bar("training") as on_progress:
         trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
         result = run(trainer.train(Dataset.read(record.uri), on_progress=on_progress))
-    console.print(
-        f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})",
-        highlight=False,
-    )
+    say(f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})")
 
 
 @app.command()
@@ -241,10 +239,7 @@ def deploy(
     checkpoint = _checkpoint(model)
     deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
     deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, actor="cli"))
-    console.print(
-        f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic",
-        highlight=False,
-    )
+    say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
 
 
 @app.command()
@@ -261,8 +256,8 @@ def turn(
         if watch:
             run(flywheel.watch(task, on_progress=on_progress))
         report = run(flywheel.turn(task, on_progress=on_progress))
-    console.print(f"{report.outcome}: {report.reason}", highlight=False, markup=False, soft_wrap=True)
-    console.print("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()), highlight=False)
+    say(f"{report.outcome}: {report.reason}")
+    say("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()))
 
 
 @app.command()
@@ -278,7 +273,7 @@ def curve(
         measured = run(LearningCurve.compute(task=task, metrics=metric, store=default_store(), on_progress=on_progress))
     sys.stdout.write(measured.summary() + "\n")
     if plot:
-        console.print(f"plot written to {measured.plot(plot)}", highlight=False)
+        say(f"plot written to {measured.plot(plot)}")
 
 
 @base_app.command("build")
@@ -286,12 +281,21 @@ def build_base(
     task: Annotated[str, typer.Option(help="Task whose training side is the text.")],
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
 ) -> None:
-    """Build a tokenizer and a small language model from a task's training side, where no other base model can be had."""
-    from continuum.training.bases import build_base_for_task
+    """Build a tokenizer and a small language model from a task's training side, and make it the task's base."""
+    from dataclasses import replace
 
+    from continuum.training.bases import BaseSize, adopt_base, build_base_for_task
+
+    store = default_store()
+    size = BaseSize() if steps is None else replace(BaseSize(), steps=steps)
     with bar("building the base") as on_progress:
-        report = build_base_for_task(task, store=default_store(), steps=steps, on_progress=on_progress)
-    console.print(report.describe(), highlight=False, soft_wrap=True)
+        report = build_base_for_task(task, store=store, size=size, on_progress=on_progress)
+    policy = adopt_base(store, task, report)
+    say(
+        f"{report.folder}: {report.parameters:,} parameters from {report.tokens:,} tokens in {report.seconds:.0f} s, "
+        f"loss {report.first_loss:.2f} to {report.final_loss:.2f}; it is now the base of {task}, "
+        f"tuned at learning rate {policy.training.learning_rate:g}"
+    )
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------
@@ -333,11 +337,21 @@ def demo(
 # --- small things the commands share ---------------------------------------------------------------------------------
 
 
+def say(text: str) -> None:
+    """Print a line as it is: no colours guessed, no breaks added, so that it can be searched and piped."""
+    console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """Print a line for whoever watches, beside the output."""
+    stderr.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Progress]:
-    """A progress bar on a terminal, a line now and then in a log."""
+    """A progress bar on a terminal, nothing in a log."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=stderr, transient=True) as shown:
+    with Bar(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as shown:
         row = shown.add_task(title, total=None)
         yield lambda done, total, note: shown.update(row, completed=done, total=total or None, description=note or title)
 

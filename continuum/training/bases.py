@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
     from continuum.training.base import BaseReport
 
+SMALL_MODEL_RATE = 5e-3
+SMALL_MODEL_EPOCHS = 5.0
+"""A model of a million parameters takes larger steps, and more of them, than one of a billion."""
+
 
 @dataclass(frozen=True)
 class BaseSize:
@@ -42,7 +46,7 @@ def build_base_for_task(
     folder: Path | None = None,
     *,
     store: "Store | None" = None,
-    size: BaseSize = BaseSize(),  # noqa: B008 - frozen
+    size: BaseSize = BaseSize(),
     seed: int | None = None,
     on_progress: Progress = silent,
 ) -> "BaseReport":
@@ -87,6 +91,14 @@ def build_base_for_task(
     )
 
 
+def adopt_base(store: "Store", task: str, report: "BaseReport") -> TaskPolicy:
+    """Make a base that was built here the one that the task tunes, at a learning rate that suits so small a model."""
+    policy = store.tasks.get(task).policy
+    training = policy.training.model_copy(update={"learning_rate": SMALL_MODEL_RATE, "epochs": SMALL_MODEL_EPOCHS})
+    adopted = policy.model_copy(update={"base_model": str(report.folder), "training": training})
+    return store.tasks.register(adopted).policy
+
+
 def training_conversations(store: "Store", policy: TaskPolicy) -> list[tuple[Message, ...]]:
     """The conversations on the task's training side, without those that another one continues."""
     side = task_sides(store, policy).side
@@ -105,5 +117,5 @@ def whole_conversations(conversations: Iterable[Sequence[Message]]) -> list[tupl
     by_key = {tuple((message.role, message.action) for message in messages): tuple(messages) for messages in conversations}
     # Sorted, a conversation stands right before the first of those that continue it.
     keys = sorted(by_key)
-    following = [*keys[1:], ()]
+    following = [*keys[1:], ()] if keys else []
     return [by_key[key] for key, after in zip(keys, following, strict=True) if after[: len(key)] != key]

@@ -1,0 +1,118 @@
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from continuum import cli
+from continuum.cli import app
+from continuum.policy import TaskPolicy
+from continuum.store.database import Store
+from tests.builders import interactions
+
+GOOD = {
+    "id": "a-1",
+    "task": "orders",
+    "conversation_id": "c-1",
+    "started_at": "2026-10-01T08:00:37Z",
+    "model": "agent",
+    "messages": [{"role": "user", "content": "A flat white, please"}],
+    "response": {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": {"name": "order", "arguments": '{"item": "flat white"}'}}],
+    },
+    "feedback": {"score": 5, "label": "good"},
+}
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log of two good lines and two bad ones."""
+    lines = [json.dumps(GOOD), "not json", json.dumps(GOOD | {"id": "a-2"}), json.dumps({"id": "a-3"})]
+    path = tmp_path / "log.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    return result.exit_code, result.output
+
+
+def test_an_import_counts_names_bad_lines_and_adds_nothing_twice(log: Path, store: Store) -> None:
+    code, said = run("import", str(log))
+
+    assert code == 0
+    assert "4 lines read: 2 interactions added, 0 already there, 2 feedback rows added, 2 refused" in said
+    assert "line 2:" in said
+    assert "line 4:" in said
+
+    code, said = run("import", str(log))
+    assert "0 interactions added, 2 already there, 0 feedback rows added" in said
+
+
+def test_a_strict_import_with_bad_lines_keeps_the_good_ones_and_exits_with_1(log: Path, store: Store) -> None:
+    code, _ = run("import", "--strict", str(log))
+
+    assert code == 1
+    assert store.interactions.count("orders") == 2
+
+
+def test_a_policy_is_changed_field_by_field(store: Store) -> None:
+    run("tasks", "set", "orders", "auto_train_when=1000", "judge.model=gpt-4o-mini", 'guard.metrics=["action_match"]')
+
+    policy = store.tasks.get("orders").policy
+    assert (policy.auto_train_when, policy.judge.model, policy.guard.metrics) == (1000, "gpt-4o-mini", ("action_match",))
+    _, said = run("tasks", "show", "orders")
+    assert json.loads(said)["auto_train_when"] == 1000
+
+
+@pytest.mark.parametrize("change", ["nonsense=1", "judge.nonsense=1", "judge.model.deeper=1", "no-value", "auto_train_when=-1"])
+def test_a_change_that_a_policy_does_not_know_is_refused(change: str, store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="orders", auto_train_when=7))
+
+    with pytest.raises(ValueError, match=r"no field|not of the form|auto_train_when"):
+        run("tasks", "set", "orders", change)
+
+    assert store.tasks.get("orders").policy == TaskPolicy(task="orders", auto_train_when=7)
+
+
+def test_tasks_and_status_show_where_each_task_stands(store: Store) -> None:
+    assert "no task yet" in run("tasks")[1]
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
+    store.interactions.add(interactions(3))
+
+    assert "support" in run("tasks")[1]
+    said = run("status", "support")[1]
+    assert "3 interactions, answered by production" in said
+    assert "continuum.db" in said
+
+
+def test_errors_a_user_can_mend_have_no_traceback(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["continuum", "curate", "unknown"])
+
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+
+    assert exit_.value.code == 1
+    assert "error: there is no task 'unknown'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [
+        (["train", "orders"], "continuum curate orders"),
+        (["guard", "orders-v1"], "no checkpoint 'orders-v1'"),
+        (["deploy", "orders-v1"], "no checkpoint 'orders-v1'"),
+        (["annotate", "orders"], "judge"),
+        (["lineage", "orders-v1"], "orders-v1"),
+    ],
+)
+def test_a_stage_that_lacks_something_says_what(command: list[str], needed: str, store: Store) -> None:
+    store.tasks.ensure("orders")
+
+    with pytest.raises(ValueError, match=needed):
+        run(*command)

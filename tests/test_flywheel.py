@@ -1,0 +1,176 @@
+import asyncio
+import contextlib
+import threading
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from continuum import Continuum, ContinuumConfig, interaction
+from continuum.errors import ConfigurationError
+from continuum.flywheel import claimed, due, status_of, turn, watch
+from continuum.policy import FineTuneConfig, SplitPolicy, TaskPolicy
+from continuum.records import Feedback, VerdictStatus
+from continuum.spool.queue import flush
+from continuum.store.database import Store
+from tests.builders import NOON, an_interaction, interactions
+
+RIGHT = "It takes two days."
+QUICK = FineTuneConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
+
+
+def praised(store: Store, count: int, *, start: int = 0) -> None:
+    """Questions whose answers a person called good."""
+    rows = [
+        an_interaction(f"order {n}: how long does it take?", RIGHT, conversation_id=f"c{n}") for n in range(start, start + count)
+    ]
+    store.interactions.add(rows)
+    store.feedback.add(Feedback(interaction_id=row.id, score=5) for row in rows)
+
+
+async def test_the_minimal_integration_registers_the_task_and_captures_for_it(store: Store) -> None:
+    continuum = Continuum(ContinuumConfig(task="customer_support", api_key="sk-secret", auto_train_when=1000), store=store)
+
+    @continuum.capture
+    async def handle_support(message: str) -> str:
+        return f"About {message}: yes."
+
+    await handle_support("my bill")
+    assert await asyncio.to_thread(flush)
+
+    captured = store.interactions.get(interaction.id)
+    assert (captured.task, captured.response.text) == ("customer_support", "About my bill: yes.")
+    assert store.tasks.get("customer_support").policy.auto_train_when == 1000
+
+
+def test_a_key_reaches_neither_the_store_nor_a_representation(store: Store) -> None:
+    config = ContinuumConfig(task="support", api_key="sk-secret")
+
+    Continuum(config, store=store)
+
+    assert "sk-secret" not in store.tasks.get("support").policy.model_dump_json()
+    assert "sk-secret" not in repr(config)
+
+
+def test_a_key_alone_is_enough_for_a_judge_and_none_means_peoples_verdicts(store: Store) -> None:
+    Continuum(ContinuumConfig(task="judged", api_key="sk-secret"), store=store)
+    Continuum(ContinuumConfig(task="rated"), store=store)
+
+    assert store.tasks.get("judged").policy.judge.model == "gpt-4o-mini"
+    assert store.tasks.get("rated").policy.judge.model is None
+
+
+def test_an_application_starts_while_its_store_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONTINUUM_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+
+    continuum = Continuum(ContinuumConfig(task="support"))
+
+    assert callable(continuum.capture(lambda question: question))
+
+
+async def test_status_says_that_no_driver_has_been_seen(store: Store) -> None:
+    continuum = Continuum(ContinuumConfig(task="support", auto_train_when=5), store=store)
+    store.interactions.add(interactions(3))
+
+    status = await continuum.status()
+
+    assert (status.interactions, status.new_interactions, status.champion) == (3, 3, "production")
+    assert "3 of 5 new interactions; no driver has been seen" in status.advice
+
+
+@pytest.mark.parametrize(
+    ("count", "seen_ago", "advice"),
+    [
+        (3, timedelta(minutes=1), "3 of 5 new interactions; a turn starts by itself"),
+        (5, timedelta(minutes=1), "5 of 5 new interactions; a turn is due"),
+        (3, timedelta(minutes=11), "no driver seen since 2026-03-01 12:00 UTC"),
+    ],
+)
+def test_status_tells_what_happens_next(store: Store, count: int, seen_ago: timedelta, advice: str) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
+    store.interactions.add(interactions(count))
+    store.tasks.saw_driver("dagster", now=lambda: NOON)
+
+    assert advice in status_of(store, "support", now=lambda: NOON + seen_ago).advice
+
+
+async def test_a_task_with_too_little_data_waits(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", base_model="none"))
+    store.interactions.add(interactions(3))
+
+    report = await turn("support", store=store)
+
+    assert report.outcome == "waiting"
+    assert "20 are needed" in report.reason
+    assert store.tasks.get("support").trained_through == 0
+
+
+async def test_a_task_that_another_driver_turns_is_left_alone(store: Store) -> None:
+    store.tasks.ensure("support")
+
+    with claimed(store, "support", "dagster run 7"), pytest.raises(ConfigurationError, match="is being turned by dagster run 7"):
+        await turn("support", store=store)
+
+    with claimed(store, "support"):
+        assert store.tasks.get("support").claimed_by is not None
+    assert store.tasks.get("support").claimed_by is None
+
+
+def test_of_many_drivers_at_once_one_has_the_claim(store: Store) -> None:
+    store.tasks.ensure("support")
+    start, hold, won = threading.Barrier(6), threading.Event(), []
+
+    def drive(name: str) -> None:
+        start.wait()
+        with contextlib.suppress(ConfigurationError), claimed(store, "support", name):
+            won.append(name)
+            hold.wait(5)
+
+    drivers = [threading.Thread(target=drive, args=(f"driver {n}",)) for n in range(5)]
+    for driver in drivers:
+        driver.start()
+    start.wait()
+    for driver in drivers:
+        driver.join(0.5)
+    hold.set()
+    for driver in drivers:
+        driver.join()
+
+    assert len(won) == 1
+
+
+async def test_watching_notes_its_presence_and_tries_a_shortage_once(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=2, base_model="none"))
+    store.interactions.add(interactions(3))
+    notes: list[str] = []
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(
+            watch("support", store=store, every_s=0.01, on_progress=lambda done, total, note: notes.append(note)), timeout=2
+        )
+
+    assert "--watch" in (store.tasks.get("support").driver or "")
+    assert due(store, "support")
+    assert len([note for note in notes if note == "reading interactions"]) == 1
+
+
+@pytest.mark.slow
+async def test_one_turn_leads_from_captures_to_a_deployment_and_the_next_waits_for_more(store: Store, tiny_base: Path) -> None:
+    store.tasks.register(
+        TaskPolicy(
+            task="support", base_model=str(tiny_base), training=QUICK, splits=SplitPolicy(golden=0.3), auto_deploy_if_better=True
+        )
+    )
+    praised(store, 120)
+
+    report = await turn("support", store=store)
+
+    assert report.checkpoint is not None
+    assert report.verdict is not None
+    assert report.verdict.baseline == "production"
+    assert report.outcome in ("canary", "kept_previous")
+    assert (report.deployment_id is not None) == (report.outcome == "canary")
+    assert store.tasks.get("support").trained_through == store.interactions.last_sequence("support")
+    if report.verdict.status is not VerdictStatus.BLOCKED:
+        again = await turn("support", store=store)
+        assert again.outcome == "waiting"
