@@ -12,9 +12,9 @@ import dagster as dg
 
 from continuum.errors import ConfigurationError
 from continuum.flywheel import claimed
+from continuum.policy import FineTuneConfig
 from continuum.records import Checkpoint, DatasetRecord
 from continuum.store.database import Store
-from continuum_pipelines.handover import latest, metadata_of
 
 PARTITION_TAG = "dagster/partition"
 BASE_TAG = "continuum/base"
@@ -65,16 +65,14 @@ def stand_down(context: dg.AssetExecutionContext, store: Store) -> str | None:
     return None if new >= wanted else f"waiting ({new} of {wanted})"
 
 
-def learned_from(store: Store, dataset: DatasetRecord) -> Checkpoint | None:
-    """The checkpoint that was trained on a dataset version, where there is one."""
-    return next((model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id), None)
+def learned_from(store: Store, dataset: DatasetRecord, config: FineTuneConfig) -> Checkpoint | None:
+    """The checkpoint that was trained on a dataset version by this configuration, where there is one."""
+    made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id]
+    return next((model for model in reversed(made) if model.config == config.model_dump(mode="json")), None)
 
 
-def mark_learned(context: dg.AssetExecutionContext, store: Store) -> None:
-    """Move the high-water mark to what `raw_interactions` last saw; to the newest interaction where it never looked."""
-    task = context.partition_key
-    seen = latest(context, "raw_interactions")
-    through = store.interactions.last_sequence(task) if seen is None else int(metadata_of(seen)["through"])
-    base = store.tasks.get(task).trained_through
+def mark_learned(store: Store, dataset: DatasetRecord) -> None:
+    """Move the high-water mark to the last interaction that a dataset was chosen from; it never moves back."""
+    base, through = store.tasks.get(dataset.task).trained_through, int(dataset.manifest["through"])
     if through > base:
-        store.tasks.advance(task, base=base, to=through)
+        store.tasks.advance(dataset.task, base=base, to=through)

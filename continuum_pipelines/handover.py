@@ -37,16 +37,11 @@ def materialized(
 
 def idle_status(context: dg.AssetExecutionContext, upstream: str) -> str | None:
     """The status of the asset before this one when it was materialized in this run and made nothing new; None otherwise."""
-    event = latest(context, upstream)
+    wanted = dg.AssetRecordsFilter(dg.AssetKey(upstream), asset_partitions=[context.partition_key])
+    event = next(iter(context.instance.fetch_materializations(wanted, limit=1).records), None)
     if event is None or event.run_id != context.run.run_id or IDLE not in metadata_of(event):
         return None
     return str(metadata_of(event)[STATUS])
-
-
-def latest(context: dg.AssetExecutionContext, asset: str) -> dg.EventLogRecord | None:
-    """The newest materialization of another asset for the partition at hand."""
-    wanted = dg.AssetRecordsFilter(dg.AssetKey(asset), asset_partitions=[context.partition_key])
-    return next(iter(context.instance.fetch_materializations(wanted, limit=1).records), None)
 
 
 def metadata_of(record: dg.EventLogRecord) -> dict[str, Any]:

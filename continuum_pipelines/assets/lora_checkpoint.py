@@ -23,9 +23,10 @@ async def lora_checkpoint(
 ) -> dg.MaterializeResult:
     """A LoRA adapter that goes on from the task's last one and is held near what that one knew.
 
-    One model is trained at a time. Nothing is trained twice on one dataset, nor while another driver turns the task.
+    One model is trained at a time. Nothing is trained twice by one recipe on one dataset, nor while another driver turns it.
     """
     opened, task = store.build(), context.partition_key
+    policy = opened.tasks.get(task).policy
     dataset = opened.datasets.latest(task)
     idle = idle_status(context, "curated_dataset")
     if idle or dataset is None:
@@ -33,19 +34,19 @@ async def lora_checkpoint(
     with training_claim(context, opened) as held:
         if held:
             return materialized(f"left to another driver: {held}", idle=True)
-        if known := learned_from(opened, dataset):
-            mark_learned(context, opened)
+        if known := learned_from(opened, dataset, policy.training):
+            mark_learned(opened, dataset)
             # A run that died before the guard spoke goes on to the guard.
             return materialized(
                 f"up to date: {known.name} has learned {dataset.name}", idle=bool(opened.verdicts.latest(known.id))
             )
         runs = tracker.build()
-        trainer = Trainer.for_task(opened.tasks.get(task).policy, store=opened, tracker=runs)
+        trainer = Trainer.for_task(policy, store=opened, tracker=runs)
         try:
             result = await trainer.train(Dataset.read(dataset.uri), on_progress=log_progress(context))
         except NotEnoughData as shortage:
             return materialized(waiting(shortage), {"what_is_missing": str(shortage)}, idle=True)
-        mark_learned(context, opened)
+        mark_learned(opened, dataset)
     model = result.model
     return materialized(
         f"{model.name}: loss {result.initial_loss:.3f} to {result.final_loss:.3f}",

@@ -12,8 +12,8 @@ from continuum_pipelines.tables import counts_table
 def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """What the application captured of one task.
 
-    The interactions are in the store already, put there by `@capture`, the gateway or an import. This asset counts them, by
-    model and by the door they came in by, and notes through which one this turn looks.
+    The interactions are in the store already, put there by `@capture`, the gateway or an import. This asset counts them: all,
+    those since the last turn, by model and by the door they came in by.
     """
     opened, task = store.build(), context.partition_key
     state = opened.tasks.get(task)

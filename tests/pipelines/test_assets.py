@@ -5,14 +5,14 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from continuum.policy import CurationPolicy
-from continuum.records import Checkpoint, Verdict, VerdictStatus
+from continuum.policy import CurationPolicy, FineTuneConfig
+from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus, new_id
 from continuum.store.database import Store
 from continuum_pipelines.assets.deployment import deployment
 from continuum_pipelines.assets.guard_verdict import guard_verdict
 from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.checks import regression_result
-from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, TRIGGER_TAG
+from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, TRIGGER_TAG, learned_from, root_of
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -37,9 +37,8 @@ def turn_with(tags: dict[str, str], instance: dg.DagsterInstance) -> TurnOutcome
 
 
 def a_checkpoint(store: Store, **fields: Any) -> Checkpoint:
-    checkpoint = Checkpoint(
-        **({"task": "support", "version": 1, "base_model": "tiny", "uri": "gone", "dataset_id": "d1"} | fields)
-    )
+    values = {"task": "support", "version": 1, "base_model": "tiny", "uri": "gone", "dataset_id": "d1"}
+    checkpoint = Checkpoint(**(values | fields))
     store.checkpoints.add(checkpoint)
     return checkpoint
 
@@ -143,7 +142,8 @@ def test_a_dataset_is_learned_once(a_task: Callable[..., str], store: Store, ins
     store.tasks.release("support", "laptop-17")
     dataset = store.datasets.latest("support")
     assert dataset is not None
-    a_verdict(store, a_checkpoint(store, dataset_id=dataset.id))
+    recipe = store.tasks.get("support").policy.training.model_dump(mode="json")
+    a_verdict(store, a_checkpoint(store, dataset_id=dataset.id, config=recipe))
 
     outcome = run_turn("support", instance=instance)
 
@@ -151,6 +151,20 @@ def test_a_dataset_is_learned_once(a_task: Callable[..., str], store: Store, ins
     assert outcome.statuses["guard_verdict"] == outcome.statuses["lora_checkpoint"]
     assert store.tasks.get("support").trained_through == store.interactions.last_sequence("support")
     assert len(store.checkpoints.of("support")) == 1
+
+
+def test_a_changed_recipe_makes_the_dataset_worth_learning_again(store: Store) -> None:
+    dataset = DatasetRecord(id="d1", task="support", name="support_training_v1", version=1, uri="gone", manifest={})
+    recipe = FineTuneConfig(epochs=2)
+    model = a_checkpoint(store, config=recipe.model_dump(mode="json"))
+    assert learned_from(store, dataset, recipe) == model
+    assert learned_from(store, dataset, FineTuneConfig(epochs=3)) is None
+
+
+def test_an_automatic_retry_holds_the_claim_of_the_run_it_repeats() -> None:
+    killed = dg.DagsterRun(job_name="flywheel", run_id=new_id())
+    retry = dg.DagsterRun(job_name="flywheel", run_id=new_id(), root_run_id=killed.run_id, parent_run_id=killed.run_id)
+    assert root_of(retry) == root_of(killed) == killed.run_id
 
 
 def test_a_blocked_model_leaves_the_previous_one_and_says_why(
