@@ -5,6 +5,9 @@ from typing import Any
 
 import dagster as dg
 
+DIGITS = 4
+"""Decimals shown; the store has all of them."""
+
 
 def counts_table(name: str, counts: Mapping[Any, int]) -> dg.TableMetadataValue | None:
     """Counts, in the order given; None where there are none."""
@@ -15,6 +18,7 @@ def rows_table(rows: Sequence[Mapping[str, str | int | float | bool | None]]) ->
     """Rows with the same columns; None where there are none."""
     if not rows:
         return None
+    rows = [{name: round(value, DIGITS) if isinstance(value, float) else value for name, value in row.items()} for row in rows]
     columns = [dg.TableColumn(name, column_type(row[name] for row in rows)) for name in rows[0]]
     return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows], schema=dg.TableSchema(columns))
 

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from continuum.analytics.arms import PRODUCTION
 from continuum.analytics.curve import LearningCurve
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
@@ -27,6 +28,7 @@ async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource
     ]
     first = curve.metrics[0]
     means = {point.model: point.means[first].mean for point in curve.points if first in point.means}
+    tuned = {model: mean for model, mean in means.items() if model != PRODUCTION}
     return materialized(
         f"{first}: " + ", ".join(f"{model} {mean:.2f}" for model, mean in means.items()),
         {
@@ -34,7 +36,7 @@ async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource
             "items": curve.items,
             "judge": curve.judge,
             "scores": rows_table(rows),
-            "curve": markdown(line_plot(list(means.values()), f"{first}: {' to '.join(means)}")),
+            "curve": markdown(line_plot(list(tuned.values()), f"{first}: {' to '.join(tuned)}")),
             "summary": markdown(curve.to_markdown()),
         },
     )
