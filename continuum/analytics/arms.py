@@ -1,7 +1,8 @@
-"""The models that a learning curve compares: production, the base, and every version trained so far."""
+"""The models that a learning curve compares: production, a look-up, the base, and every version trained so far."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production"
 BASE = "base"
+NEAREST = "nearest"
+"""No model: the answer of the most similar training example."""
 COST = "cost_per_query"
 """A column of every comparison, not a metric that answers are scored by."""
 
@@ -26,9 +29,9 @@ class Contender:
     """A model to compare."""
 
     name: str
-    """As the caller wrote it, or `production`, `base`, `v<n>`."""
+    """As the caller wrote it, or `production`, `nearest`, `base`, `v<n>`."""
     checkpoint: Checkpoint | None = None
-    """None for production and for the base."""
+    """None for production, the look-up and the base."""
     examples: int = 0
     """Interactions it was trained on, all turns of its line together."""
 
@@ -61,14 +64,16 @@ def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], 
         models = [f"v{checkpoint.version}" for checkpoint in versions]
         if versions or policy.base_model or load_settings().base_model:
             models.insert(0, BASE)
+        if any(_can_be_looked_up(store, checkpoint) for checkpoint in versions):
+            models.insert(0, NEAREST)
         if any(item.production is not None for item in items):
             models.insert(0, PRODUCTION)
     if not models:
         raise ConfigurationError(f"task {policy.task!r} has no model to compare yet; train one, or name a base model")
     by_name = {name: found for found in versions for name in (f"v{found.version}", found.name, found.id)}
-    unknown = [name for name in models if name not in by_name and name not in (PRODUCTION, BASE)]
+    unknown = [name for name in models if name not in by_name and name not in (PRODUCTION, NEAREST, BASE)]
     if unknown:
-        known = ", ".join([PRODUCTION, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
+        known = ", ".join([PRODUCTION, NEAREST, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
         raise ConfigurationError(f"task {policy.task!r} has no model {unknown[0]!r}; it has {known}")
     return [_contender(store, name, by_name.get(name)) for name in dict.fromkeys(models)]
 
@@ -78,6 +83,11 @@ def production_cost_usd(store: "Store", items: Sequence[GoldenItem]) -> float | 
     calls = store.interactions.get_many(item.interaction_id for item in items if item.production is not None).values()
     costs = [call.cost_usd for call in calls if call.cost_usd is not None]
     return sum(costs) / len(costs) if costs else None
+
+
+def _can_be_looked_up(store: "Store", checkpoint: Checkpoint) -> bool:
+    dataset = store.datasets.get(checkpoint.dataset_id)
+    return dataset is not None and Path(dataset.uri).is_dir()
 
 
 def _contender(store: "Store", name: str, checkpoint: Checkpoint | None) -> Contender:

@@ -3,12 +3,13 @@
 Every model answers the same golden items and is scored by the same judge, so two models differ by their answers alone.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from continuum.analytics.arms import BASE, COST, PRODUCTION, Contender, Point, contenders, production_cost_usd
+from continuum.analytics.arms import BASE, COST, NEAREST, PRODUCTION, Contender, Point, contenders, production_cost_usd
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.judging.evaluation import score_answers
@@ -71,7 +72,8 @@ class LearningCurve:
 
         Args:
             task: whose curve.
-            models: `production`, `base`, `v1`, `v2`, or names of checkpoints; None for all there are.
+            models: `production`, `nearest` (the answer of the most similar training example), `base`, `v1`, `v2`, or names of
+                checkpoints; None for all there are.
             metrics: names of criteria, `action_match` and `cost_per_query`, which is always shown; None for the guard's.
             store: where the models are looked up; None for the default store.
             judge: who scores; None for the judge of the task's policy.
@@ -95,10 +97,16 @@ class LearningCurve:
         chosen = contenders(opened, policy, items, models)
         base_model = next((c.checkpoint.base_model for c in reversed(chosen) if c.checkpoint), None) or policy.base_model
         asker = answerer or LocalAnswerer(base_model or load_settings().base_model)
+        ready = dict(answers or {})
+        if any(contender.name == NEAREST for contender in chosen) and NEAREST not in ready:
+            from continuum.analytics.lookup import looked_up  # faiss starts here
+
+            found = await asyncio.to_thread(looked_up, opened, task, [item.messages for item in items])
+            ready[NEAREST] = {item.interaction_id: answer for item, answer in zip(items, found, strict=True)}
         scores = {}
         for step, contender in enumerate(chosen):
             on_progress(step, len(chosen), f"{contender.name}: {len(items)} golden items")
-            scores[contender.name] = await _scores(contender, items, measures, asker, (answers or {}).get(contender.name))
+            scores[contender.name] = await _scores(contender, items, measures, asker, ready.get(contender.name))
         on_progress(len(chosen), len(chosen), "comparing")
 
         from continuum.analytics.comparison import compared  # scipy starts here
@@ -211,6 +219,8 @@ def _notes(chosen: Sequence[Contender], costs: Mapping[str, float | None], measu
         notes.append("no cost was captured for production's answers, so it is not on the cost-quality frontier")
     if PRODUCTION in costs and "action_match" in measures.metrics:
         notes.append("where a reference is production's own answer that a person approved, production matches by construction")
+    if any(contender.name == NEAREST for contender in chosen):
+        notes.append("nearest is no model: it gives the answer of the most similar training example")
     if measures.judge_name:
         notes.append(f"scores are the judge's ({measures.judge_name}); they are not calibrated on people's verdicts")
     return tuple(notes)

@@ -28,10 +28,13 @@ class Recipe:
     base_steps: int = 300
     first_questions: int = 1200
     """Customers of the shop, before it sells the speaker; answered by production."""
-    live_questions: int = 120
-    """Sent through the gateway at each step of the ramp, to see the split."""
+    live_questions: int = 30
+    """Sent through the gateway at each step of the ramp before the last, to see the split."""
     second_questions: int = 640
-    """Customers after the speaker is on sale; answered by the first tuned model, corrected by people where it is wrong."""
+    """Customers after the speaker is on sale; answered by the first tuned model, corrected by people where it is wrong.
+
+    They ask about the speaker alone, so that a second turn with nothing against forgetting forgets the shop.
+    """
     target_size: int = 480
     epochs: float = 7.0
     golden: int = 300
@@ -64,7 +67,7 @@ def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraint
             seed=recipe.seed,
         ),
         guard=GuardPolicy(metrics=("helpfulness", "accuracy")),
-        deployment=DeploymentPolicy(ramp_schedule=(0.05, 0.25, 0.5, 1.0)),
+        deployment=DeploymentPolicy(initial_traffic=0.1, ramp_schedule=(0.1, 0.5, 1.0)),
         provider_terms_accepted=True,
     )
 

@@ -11,7 +11,6 @@ import json
 import os
 import random
 import shutil
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +100,9 @@ class Demo:
             with environment(CONTINUUM_SERVING_URL=local.base_url, CONTINUUM_GATEWAY_URL=gateway.base_url):
                 await self._customers_ask(gateway.base_url, "shop", self.recipe.first_questions, phase="traffic 1")
                 first = await self._turn("turn 1")
-                await self._ramp(Deployment.open(self._deployed(first), store=self.store), gateway.base_url)
-                await self._the_speaker_is_sold(gateway.base_url)
+                deployment = Deployment.open(self._deployed(first), store=self.store)
+                await self._ramp(deployment, gateway.base_url)
+                await self._the_speaker_is_sold(deployment, gateway.base_url)
                 second = await self._turn("turn 2")
         contrast, blocked = await self._offer_the_plain_candidate(policy, second)
         with self.teller.phase("the exam", self.clock, "exam"):
@@ -152,25 +152,27 @@ class Demo:
 
     async def _ramp(self, deployment: Deployment, gateway_url: str) -> None:
         """Real traffic through the gateway at each step; an operator, here simulated, takes the steps."""
-        while True:
-            name = f"ramp-{len(self.splits)}"
-            served = await self._customers_ask(gateway_url, "shop", self.recipe.live_questions, phase="ramp", day=name)
-            found = self.store.interactions.get_many(one.interaction_id for one in served)
-            variants = Counter(one.variant or "stable" for one in found.values())
-            self.splits.append({"share": deployment.current_traffic_split, "served": dict(sorted(variants.items()))})
-            if deployment.current_traffic_split >= 1:
-                return
+        while deployment.current_traffic_split < 1:
+            day = f"ramp-{len(self.splits)}"
+            served = await self._customers_ask(gateway_url, "shop", self.recipe.live_questions, phase="ramp", day=day)
+            self._note_split(deployment, served)
             try:
                 await deployment.promote(reason="the demo's operator does not wait two hours", actor="demo operator (simulated)")
             except DeploymentError as refusal:
                 self.teller.refused(refusal)
                 return
 
-    async def _the_speaker_is_sold(self, gateway_url: str) -> None:
+    async def _the_speaker_is_sold(self, deployment: Deployment, gateway_url: str) -> None:
         asked = await self._customers_ask(gateway_url, "speaker", self.recipe.second_questions, phase="traffic 2")
+        self._note_split(deployment, asked)
         corrected, praised = await correct(self.world, asked, self.rng)
         await asyncio.to_thread(flush)
         self.teller.corrected(len(asked), corrected, praised)
+
+    def _note_split(self, deployment: Deployment, served: list[Served]) -> None:
+        found = self.store.interactions.get_many(one.interaction_id for one in served)
+        tuned = sum(one.model == deployment.record.model for one in found.values())
+        self.splits.append({"share": deployment.current_traffic_split, "production": len(found) - tuned, "tuned": tuned})
 
     async def _offer_the_plain_candidate(self, policy: TaskPolicy, second: TurnReport) -> tuple[Checkpoint, Verdict]:
         record = self.store.datasets.get(second.dataset_id or "")

@@ -133,10 +133,5 @@ def _traffic(splits: list[dict[str, Any]]) -> Table:
     for title in ("share of the tuned model", "served by production", "served by the tuned model"):
         table.add_column(title, justify="right")
     for split in splits:
-        served = split["served"]
-        tuned = sum(count for variant, count in served.items() if variant != "stable")
-        total = sum(served.values())
-        # A live model is the stable arm itself.
-        tuned = total if split["share"] >= 1 else tuned
-        table.add_row(f"{split['share']:.0%}", str(total - tuned), str(tuned))
+        table.add_row(f"{split['share']:.0%}", str(split["production"]), str(split["tuned"]))
     return table

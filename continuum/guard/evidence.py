@@ -31,6 +31,8 @@ class Loss:
     candidate: float
     baseline: float | None
     """None for production, whose probabilities nobody sees."""
+    base: float
+    """The base without an adapter."""
     items: int
 
 

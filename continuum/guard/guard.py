@@ -6,9 +6,9 @@ paired differences decide: blocked, approved, or inconclusive with the number of
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.guard.baseline import PRODUCTION, champion_of, usable_items
 from continuum.guard.evidence import Loss, evidence_of
@@ -141,7 +141,7 @@ class RegressionGuard:
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
         measures = measures_of(policy, self.metrics, judge=self.judge, criteria=self.criteria)
-        answerer = self.answerer or LocalAnswerer(policy.base_model or load_settings().base_model)
+        answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
         champion = champion_of(store, candidate_model.task)
         items, notes = usable_items(golden, champion, trained_ids(store, candidate_model), self.limit)
 
@@ -260,12 +260,16 @@ class _Run:
     async def losses(self, candidate: Checkpoint, champion: Checkpoint | None) -> Loss | None:
         """Mean loss on the references: reported, never gated, for a likelihood has no scale from 0 to 1."""
         examples = [(item.messages, item.reference) for item in self.items if item.reference is not None]
-        if not examples or not isinstance(self.answerer, LossMeasurer):
+        answerer = self.answerer
+        if not examples or not isinstance(answerer, LossMeasurer):
             return None
         self.on_progress(3, 4, "loss on the references")
-        values = await self.answerer.loss(candidate, examples)
-        before = await self.answerer.loss(champion, examples) if champion else None
-        return Loss(sum(values) / len(values), sum(before) / len(before) if before else None, len(values))
+
+        async def mean_loss(model: Checkpoint | None) -> float:
+            return fmean(await answerer.loss(model, examples))
+
+        baseline = await mean_loss(champion) if champion else None
+        return Loss(await mean_loss(candidate), baseline, await mean_loss(None), len(examples))
 
 
 def policy_of(store: "Store", task: str) -> TaskPolicy:

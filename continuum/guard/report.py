@@ -145,4 +145,5 @@ def _quoted(text: str | None) -> str:
 
 def _loss_line(loss: dict[str, Any]) -> str:
     before = "" if loss["baseline"] is None else f", baseline {loss['baseline']:.3f}"
-    return f"Loss on {loss['items']} references, nats a token: candidate {loss['candidate']:.3f}{before} (reported, not gated)."
+    losses = f"candidate {loss['candidate']:.3f}{before}, base {loss['base']:.3f}"
+    return f"Loss on {loss['items']} references, nats a token: {losses} (reported, not gated)."

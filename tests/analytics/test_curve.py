@@ -2,8 +2,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from continuum.analytics.curve import LearningCurve
+from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError
 from continuum.judging.judge import ScriptedJudge
 from continuum.policy import GuardPolicy, TaskPolicy
@@ -11,7 +13,8 @@ from continuum.records import Checkpoint, DatasetRecord, Message
 from continuum.splits.golden import hold_out
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
-from tests.builders import assistant, interactions
+from continuum.store.tables import datasets
+from tests.builders import an_example, assistant, interactions
 
 METRICS = ["helpfulness", "accuracy", "cost_per_query"]
 
@@ -205,7 +208,7 @@ async def test_markdown_is_a_table(task: Store, judge: ScriptedJudge) -> None:
 
 
 @pytest.mark.parametrize(
-    ("models", "words"), [(["v7"], "no model 'v7'; it has production, base, v1"), ([], "no model to compare")]
+    ("models", "words"), [(["v7"], "no model 'v7'; it has production, nearest, base, v1"), ([], "no model to compare")]
 )
 async def test_models_that_are_not_there_are_named(task: Store, judge: ScriptedJudge, models: list[str], words: str) -> None:
     train(task, 1)
@@ -219,3 +222,19 @@ async def test_a_task_without_golden_items_says_so(store: Store, judge: Scripted
 
     with pytest.raises(ConfigurationError, match="no golden items"):
         await LearningCurve.compute("empty", store=store, judge=judge)
+
+
+async def test_the_nearest_training_example_is_compared_where_there_are_datasets(
+    task: Store, judge: ScriptedJudge, home: Path
+) -> None:
+    train(task, 1)
+    folder = home / "datasets" / "v1"
+    Dataset([an_example("How long does parcel 7 take?", "5 stars")], {"task": "support"}).write(folder)
+    with task.engine.begin() as connection:
+        connection.execute(update(datasets).where(datasets.c.kind == "training").values(uri=str(folder)))
+
+    curve = await LearningCurve.compute(task="support", metrics=METRICS, store=task, judge=judge, answerer=StarAnswerer())
+
+    assert [point.model for point in curve.points] == ["production", "nearest", "base", "v1"]
+    assert next(point for point in curve.points if point.model == "nearest").means["helpfulness"].mean == 1.0
+    assert "nearest is no model" in curve.summary()

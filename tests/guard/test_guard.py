@@ -291,7 +291,7 @@ async def test_hostile_answers_can_be_stored(database: str, store: Store, reques
 async def test_losses_are_reported_and_do_not_gate(store: Store, judge: ScriptedJudge) -> None:
     class Measuring(RuledAnswerer):
         async def loss(self, model, examples):
-            return [9.0 if model.version == 2 else 0.5] * len(examples)
+            return [3.0 if model is None else 9.0 if model.version == 2 else 0.5] * len(examples)
 
     crown(store, a_checkpoint(1))
     answerer = Measuring({"support-v1": lambda n: scored(4), "support-v2": lambda n: scored(5)})
@@ -301,7 +301,7 @@ async def test_losses_are_reported_and_do_not_gate(store: Store, judge: Scripted
     verdict = await guard.evaluate(candidate_model=a_checkpoint(2))
 
     assert verdict.status == VerdictStatus.APPROVED
-    assert verdict.evidence["loss"] == {"candidate": 9.0, "baseline": 0.5, "items": 150}
+    assert verdict.evidence["loss"] == {"candidate": 9.0, "baseline": 0.5, "base": 3.0, "items": 150}
 
 
 async def test_the_verdict_is_logged_to_the_tracker(store: Store, judge: ScriptedJudge, tmp_path) -> None:

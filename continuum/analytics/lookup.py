@@ -1,0 +1,31 @@
+"""The answer of the most similar training example: what a model must beat to have learned more than to look up."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from continuum.config import load_settings
+from continuum.dataset import Dataset
+from continuum.embedding.embedder import open_embedder
+from continuum.embedding.neighbours import NearestAnswer
+from continuum.records import Example, Message
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
+Conversation = Sequence[Message]
+
+
+def looked_up(store: "Store", task: str, conversations: Sequence[Conversation]) -> list[Message]:
+    """For each conversation the answer of the nearest example of any dataset that a model of the task was trained on."""
+    records = {dataset_id: store.datasets.get(dataset_id) for dataset_id in trained_on(store, task)}
+    examples: dict[str, Example] = {}
+    for record in records.values():
+        if record is not None and Path(record.uri).is_dir():
+            examples |= {example.interaction_id: example for example in Dataset.read(record.uri).split("train")}
+    return NearestAnswer(list(examples.values()), open_embedder(load_settings().embedder)).answer(conversations)
+
+
+def trained_on(store: "Store", task: str) -> list[str]:
+    """The datasets of a task's checkpoints, oldest first, each once."""
+    return list(dict.fromkeys(checkpoint.dataset_id for checkpoint in store.checkpoints.of(task)))
