@@ -102,15 +102,15 @@ def _baseline(verdict: "Verdict") -> str:
 
 
 def _quality(results: "list[Result]") -> Table:
-    table = Table(
-        title="Held-out questions", title_justify="left", caption="quality by the simulated judge, 95% interval", box=None
+    caption = (
+        "quality of the answers to customers by the simulated judge, 1-5, with its 95% interval; the rest is the share right"
     )
-    table.add_column("model")
-    table.add_column("quality 1-5", justify="right")
-    for title in ("old intents right", "new intents right", "general right"):
-        table.add_column(title, justify="right")
+    table = Table(title="Held-out questions", title_justify="left", caption=caption, caption_justify="left", box=None)
+    table.add_column("model", no_wrap=True)
+    for title in ("quality", "old intents", "new intents", "house rules", "small talk"):
+        table.add_column(title, justify="right", no_wrap=True)
     for result in results:
-        shares = [f"{result.right.get(group, 0):.0%}" for group in ("shop", "speaker", "general")]
+        shares = [f"{result.right.get(kind, 0):.0%}" for kind in ("shop", "speaker", "rules", "small talk")]
         table.add_row(result.name, f"{result.quality:.2f} ± {result.margin:.2f}", *shares)
     return table
 

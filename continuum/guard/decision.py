@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from continuum.guard.pairs import Outcome, Pairs
+from continuum.guard.retention import KNOWN
 from continuum.judging.evaluation import ACTION_MATCH
 from continuum.statistics.multiple import holm
 from continuum.statistics.paired import Comparison, compare
@@ -56,17 +57,18 @@ def decide(pairs: Sequence[Pairs], rule: Rule) -> list[Check]:
             pair.baseline,
             pair.candidate,
             pair.groups,
-            min_delta=rule.min_delta[pair.metric],
+            min_delta=rule.min_delta[plain(pair.metric)],
             resolution=rule.resolution,
-            binary=pair.metric == ACTION_MATCH,
+            binary=plain(pair.metric) == ACTION_MATCH,
         )
         for pair in pairs
         if len(set(pair.groups)) >= 2
     }
     testable = {pair.metric for pair in pairs if pair.metric in compared and doubts(pair) is None}
-    adjusted = holm({m: compared[m].p_regressed for m in compared if m in testable - CRITICAL})
-    adjusted |= {m: compared[m].p_regressed for m in compared if m in testable & CRITICAL}
-    family = max(1, len(testable - CRITICAL))
+    critical = {metric for metric in testable if plain(metric) in CRITICAL}
+    adjusted = holm({m: compared[m].p_regressed for m in compared if m in testable - critical})
+    adjusted |= {m: compared[m].p_regressed for m in compared if m in critical}
+    family = max(1, len(testable - critical))
     return [_check(pair, rule, compared.get(pair.metric), adjusted.get(pair.metric), family) for pair in pairs]
 
 
@@ -81,17 +83,22 @@ def doubts(pair: Pairs) -> str | None:
 
 
 def _check(pair: Pairs, rule: Rule, found: Comparison | None, p_adjusted: float | None, family: int) -> Check:
-    min_delta, metric = rule.min_delta[pair.metric], pair.metric
+    metric = pair.metric
+    min_delta = rule.min_delta[plain(metric)]
     if not pair.groups:
-        words = f"{metric} has no data: none of {pair.eligible} golden items that it applies to has a score from both models"
+        words = (
+            f"{named(metric)} has no data: none of {pair.eligible} golden items that it applies to has a score from both models"
+        )
         return Check(metric, Outcome.NO_DATA, words, min_delta, pair.dropped)
     doubt = doubts(pair)
     if found is None:
-        return Check(metric, Outcome.UNDECIDED, f"{metric}: {doubt}", min_delta, pair.dropped, required_examples=MIN_GROUPS)
+        return Check(
+            metric, Outcome.UNDECIDED, f"{named(metric)}: {doubt}", min_delta, pair.dropped, required_examples=MIN_GROUPS
+        )
     regressed = p_adjusted is not None and p_adjusted < rule.alpha
     if not rule.require_significance:
         regressed = found.delta < min_delta
-    level = rule.alpha if metric in CRITICAL else rule.alpha / family
+    level = rule.alpha if plain(metric) in CRITICAL else rule.alpha / family
     missed = miss_rate(found.cautious_sd, found.groups, rule.resolution, alpha=level if rule.require_significance else 0.5)
     required = None
     if regressed:
@@ -119,21 +126,31 @@ def _examples_to_decide(found: Comparison, min_delta: float, rule: Rule) -> int:
     return math.ceil(max(groups, MIN_GROUPS) * found.items / found.groups)
 
 
+def plain(metric: str) -> str:
+    """The metric whose limits hold for a check, without what it is restricted to."""
+    return metric.removesuffix(KNOWN)
+
+
+def named(metric: str) -> str:
+    """A check in words."""
+    return f"{plain(metric)} on what the champion knew" if metric.endswith(KNOWN) else metric
+
+
 def fell(metric: str, found: Comparison, min_delta: float) -> str:
     """In words, how a metric fell past what is allowed."""
     interval = f"(95% {number(found.low)} to {number(found.high)})"
     where = f"on {found.items} golden items"
     if min_delta > 0:
-        return f"{metric} moved by {found.delta:+.2f} {interval}, less than the +{number(min_delta)} asked for, {where}"
+        return f"{named(metric)} moved by {found.delta:+.2f} {interval}, less than the +{number(min_delta)} asked for, {where}"
     allowed = f"more than the {number(-min_delta)} allowed" if min_delta < 0 else "where no fall is allowed"
-    return f"{metric} fell by {number(-found.delta)} {interval}, {allowed}, {where}"
+    return f"{named(metric)} fell by {number(-found.delta)} {interval}, {allowed}, {where}"
 
 
 def moved(metric: str, found: Comparison) -> str:
     """In words, how a metric moved."""
     way = "rose" if found.delta >= 0 else "fell"
     interval = f"(95% {number(found.low)} to {number(found.high)})"
-    return f"{metric} {way} by {number(abs(found.delta))} {interval} on {found.items} golden items"
+    return f"{named(metric)} {way} by {number(abs(found.delta))} {interval} on {found.items} golden items"
 
 
 def not_shown(min_delta: float, resolution: float, required: int | None) -> str:

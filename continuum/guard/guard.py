@@ -13,6 +13,7 @@ from continuum.errors import ConfigurationError
 from continuum.guard.baseline import PRODUCTION, champion_of, usable_items
 from continuum.guard.evidence import Loss, evidence_of
 from continuum.guard.pairs import Arm, Outcome, pair_up
+from continuum.guard.retention import KNOWN, known_before, retention_pairs
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
@@ -150,7 +151,8 @@ class RegressionGuard:
         baseline = await run.arm(champion, step=1)
         losses = await run.losses(candidate_model, champion)
         on_progress(4, 4, "deciding")
-        verdict = self._verdict(golden, candidate_model, run, baseline, candidate, losses, notes)
+        known = known_before(store, champion, items)
+        verdict = self._verdict(golden, candidate_model, run, baseline, candidate, known, losses, notes)
         store.verdicts.add(verdict)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
             self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id)
@@ -173,6 +175,7 @@ class RegressionGuard:
         run: "_Run",
         baseline: Arm,
         candidate: Arm,
+        known: list[int],
         losses: Loss | None,
         notes: list[str],
     ) -> Verdict:
@@ -182,7 +185,8 @@ class RegressionGuard:
         min_delta = {m: self.thresholds.get(m, {}).get("min_delta", DEFAULT_MIN_DELTA) for m in metrics}
         check_thresholds(self.thresholds, metrics)
         rule = Rule(min_delta, self.config.resolution, self.config.p_value_threshold, self.config.require_significance)
-        checks = decide([pair_up(metric, run.items, baseline, candidate) for metric in metrics], rule)
+        pairs = [pair_up(metric, run.items, baseline, candidate) for metric in metrics]
+        checks = decide([*pairs, *retention_pairs(metrics, run.items, known, baseline, candidate)], rule)
         ruling = rule_on(checks, self.config)
         compared = {check.metric: check.comparison for check in checks if check.comparison is not None}
         return Verdict(
@@ -214,10 +218,14 @@ class Ruling:
 
 
 def rule_on(checks: "Sequence[Check]", config: GuardPolicy) -> Ruling:
-    """One regression blocks, every metric must pass to approve, and a metric without data never passes."""
+    """One regression blocks, every metric must pass to approve, and a metric without data never passes.
+
+    A check of what was known before blocks like any other, and is not asked for an approval.
+    """
 
     def words(outcome: Outcome) -> tuple[str, ...]:
-        return tuple(check.words for check in checks if check.outcome == outcome)
+        heard = checks if outcome == Outcome.REGRESSED else [check for check in checks if not check.metric.endswith(KNOWN)]
+        return tuple(check.words for check in heard if check.outcome == outcome)
 
     regressed, missing, open_ = words(Outcome.REGRESSED), words(Outcome.NO_DATA), words(Outcome.UNDECIDED)
     if regressed:

@@ -114,6 +114,15 @@ class Interactions(Rows):
         with self.engine.connect() as connection:
             return connection.execute(query).scalar_one()
 
+    def arrived_through(self, ids: Iterable[str], sequence: int) -> set[str]:
+        """Those of the ids whose interaction has this sequence number or a lower one."""
+        found: set[str] = set()
+        with self.engine.connect() as connection:
+            for batch in in_batches(ids):
+                query = select(interactions.c.id).where(interactions.c.id.in_(batch), interactions.c.sequence <= sequence)
+                found.update(connection.execute(query).scalars())
+        return found
+
     def last_sequence(self, task: str) -> int:
         """The highest sequence number of the task; 0 where it has no interaction."""
         query = select(func.max(interactions.c.sequence)).where(interactions.c.task == task)
