@@ -26,6 +26,7 @@ from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData,
 from continuum.guard.guard import RegressionGuard
 from continuum.policy import JudgePolicy, TaskPolicy
 from continuum.progress import Progress, silent
+from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint, DeploymentRecord, Record, Verdict
 from continuum.signals.decorator import capture
 from continuum.store import default_store
@@ -202,7 +203,6 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
     opened = store or default_store()
     policy = opened.tasks.get(task).policy
     with claimed(opened, task):
-        base, through = opened.tasks.get(task).trained_through, opened.interactions.last_sequence(task)
         clock = Stopwatch()
         if policy.judge.model and policy.auto_annotate:
             with clock.phase("annotate"):
@@ -215,20 +215,27 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
         except NotEnoughData as shortage:
             return TurnReport(task=task, outcome="waiting", reason=str(shortage), seconds=clock.seconds)
         with clock.phase("train"):
-            result = await Trainer.for_task(policy, store=opened).train(dataset, on_progress=on_progress)
-        opened.tasks.advance(task, base=base, to=through)
+            record = opened.datasets.get(dataset.fingerprint)
+            checkpoint = already_trained(opened, record, policy) if record else None
+            if checkpoint is not None and opened.verdicts.latest(checkpoint.id) is not None:
+                reason = f"up to date: {checkpoint.name} has learned {dataset.name}, and the guard has spoken"
+                return TurnReport(task=task, outcome="kept_previous", reason=reason, seconds=clock.seconds)
+            if checkpoint is None:
+                trainer = Trainer.for_task(policy, store=opened)
+                checkpoint = (await trainer.train(dataset, on_progress=on_progress)).model
+            if record is not None:
+                mark_learned(opened, record)
         with clock.phase("guard"):
-            verdict = await RegressionGuard.for_task(policy, store=opened).evaluate(
-                candidate_model=result.model, on_progress=on_progress
-            )
+            guard = RegressionGuard.for_task(policy, store=opened)
+            verdict = await guard.evaluate(candidate_model=checkpoint, on_progress=on_progress)
         with clock.phase("deploy"):
-            decision = await deploy_if_allowed(policy, result.model, verdict, store=opened)
+            decision = await deploy_if_allowed(policy, checkpoint, verdict, store=opened)
         return TurnReport(
             task=task,
             outcome=decision.action,
             reason=decision.reason,
             dataset_id=dataset.fingerprint,
-            checkpoint=result.model,
+            checkpoint=checkpoint,
             verdict=verdict,
             deployment_id=decision.deployment.id if decision.deployment else None,
             seconds=clock.seconds,

@@ -12,8 +12,6 @@ import dagster as dg
 
 from continuum.errors import ConfigurationError
 from continuum.flywheel import claimed
-from continuum.policy import FineTuneConfig
-from continuum.records import Checkpoint, DatasetRecord
 from continuum.store.database import Store
 
 PARTITION_TAG = "dagster/partition"
@@ -63,16 +61,3 @@ def stand_down(context: dg.AssetExecutionContext, store: Store) -> str | None:
         return "waiting to be asked (auto_train_when is not set)"
     new = store.interactions.count(state.name, after=state.trained_through)
     return None if new >= wanted else f"waiting ({new} of {wanted})"
-
-
-def learned_from(store: Store, dataset: DatasetRecord, config: FineTuneConfig) -> Checkpoint | None:
-    """The checkpoint that was trained on a dataset version by this configuration, where there is one."""
-    made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id]
-    return next((model for model in reversed(made) if model.config == config.model_dump(mode="json")), None)
-
-
-def mark_learned(store: Store, dataset: DatasetRecord) -> None:
-    """Move the high-water mark to the last interaction that a dataset was chosen from; it never moves back."""
-    base, through = store.tasks.get(dataset.task).trained_through, int(dataset.manifest["through"])
-    if through > base:
-        store.tasks.advance(dataset.task, base=base, to=through)

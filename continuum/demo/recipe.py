@@ -28,6 +28,8 @@ class Recipe:
     base_steps: int = 300
     first_questions: int = 1200
     """Customers of the shop, before it sells the speaker; answered by production."""
+    small_talk: float = 0.1
+    """Share of them that only chat."""
     live_questions: int = 30
     """Sent through the gateway at each step of the ramp before the last, to see the split."""
     second_questions: int = 640

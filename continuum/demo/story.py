@@ -133,7 +133,9 @@ class Demo:
 
     async def _customers_ask(self, base_url: str, group: str, count: int, *, phase: str, day: str = "") -> list[Served]:
         application = Application(base_url)
-        questions = self.world.traffic(self.rng, count, group)
+        chats = round(self.recipe.small_talk * count) if phase == "traffic 1" else 0
+        questions = self.world.traffic(self.rng, count - chats, group) + self.world.small_talk(self.rng, chats)
+        self.rng.shuffle(questions)
         try:
             with self.teller.phase(f"{count} customers ask about the {group}", self.clock, phase) as on_progress:
                 served = await application.serve(questions, day=day or phase, on_progress=on_progress)

@@ -129,6 +129,15 @@ class World:
         asked = rng.choices(intents, cum_weights=shares, k=count)
         return [Question(self.sentence(intent, rng.choice(TRAFFIC_PHRASES), rng), intent.topic, group) for intent in asked]
 
+    def small_talk(self, rng: random.Random, count: int) -> list[Question]:
+        """What customers say beside their questions, never in the words of the exam."""
+        said = [(question, name) for name, rule, pairs in SKILLS if rule is None for question, _ in pairs]
+        questions = []
+        for question, name in rng.choices(said, k=count):
+            openings = [opening for opening in OPENINGS if opening != exam_opening(question)]
+            questions.append(Question(rng.choice(openings) + question, name, "general"))
+        return questions
+
     def exam(self, groups: Sequence[str] = GROUPS) -> list[Question]:
         """The held-out questions of these groups, always the same: 240 on the shop, 120 on the speaker, 48 general ones."""
         rng = random.Random(20_260_301)

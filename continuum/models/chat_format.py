@@ -125,7 +125,10 @@ def encode_turns(tokenizer: "PreTrainedTokenizerBase", turns: Sequence[Turn], li
 
 def encode_texts(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> list[list[int]]:
     """Texts as token ids, with nothing added: a chat template has put its own marks in."""
-    return tokenizer(list(texts), add_special_tokens=False)["input_ids"] if texts else []  # pyright: ignore[reportReturnType]
+    if not texts:
+        return []
+    # Not verbose: a text longer than the model reads is cut by whoever asked, and is nothing to warn of.
+    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def parse_answer(text: str) -> Message:

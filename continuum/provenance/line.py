@@ -2,7 +2,9 @@
 
 from typing import TYPE_CHECKING
 
-from continuum.records import Checkpoint, VerdictStatus
+from continuum.config import load_settings
+from continuum.policy import TaskPolicy
+from continuum.records import Checkpoint, DatasetRecord, VerdictStatus
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -28,3 +30,17 @@ def learned_through(store: "Store", task: str) -> int:
     head = head_of_line(store, task)
     dataset = store.datasets.get(head.dataset_id) if head else None
     return int(dataset.manifest.get("through", 0)) if dataset else 0
+
+
+def already_trained(store: "Store", dataset: DatasetRecord, policy: TaskPolicy) -> Checkpoint | None:
+    """The newest checkpoint that was trained on a dataset version just as the policy asks, where there is one."""
+    config, base_model = policy.training.model_dump(mode="json"), policy.base_model or load_settings().base_model
+    made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id]
+    return next((model for model in reversed(made) if model.config == config and model.base_model == base_model), None)
+
+
+def mark_learned(store: "Store", dataset: DatasetRecord) -> None:
+    """Move the task's high-water mark to the last interaction that a dataset was chosen from; it never moves back."""
+    base, through = store.tasks.get(dataset.task).trained_through, int(dataset.manifest["through"])
+    if through > base:
+        store.tasks.advance(dataset.task, base=base, to=through)

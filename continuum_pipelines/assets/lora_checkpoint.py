@@ -4,8 +4,9 @@ import dagster as dg
 
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData
+from continuum.provenance.line import already_trained, mark_learned
 from continuum.training.trainer import Trainer
-from continuum_pipelines.claims import learned_from, mark_learned, training_claim
+from continuum_pipelines.claims import training_claim
 from continuum_pipelines.handover import idle_status, materialized, waiting
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import line_plot
@@ -34,7 +35,7 @@ async def lora_checkpoint(
     with training_claim(context, opened) as held:
         if held:
             return materialized(f"left to another driver: {held}", idle=True)
-        if known := learned_from(opened, dataset, policy.training):
+        if known := already_trained(opened, dataset, policy):
             mark_learned(opened, dataset)
             # A run that died before the guard spoke goes on to the guard.
             return materialized(

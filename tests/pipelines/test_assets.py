@@ -12,7 +12,7 @@ from continuum_pipelines.assets.deployment import deployment
 from continuum_pipelines.assets.guard_verdict import guard_verdict
 from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.checks import regression_result
-from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, TRIGGER_TAG, learned_from, root_of
+from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, TRIGGER_TAG, root_of
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -151,14 +151,6 @@ def test_a_dataset_is_learned_once(a_task: Callable[..., str], store: Store, ins
     assert outcome.statuses["guard_verdict"] == outcome.statuses["lora_checkpoint"]
     assert store.tasks.get("support").trained_through == store.interactions.last_sequence("support")
     assert len(store.checkpoints.of("support")) == 1
-
-
-def test_a_changed_recipe_makes_the_dataset_worth_learning_again(store: Store) -> None:
-    dataset = DatasetRecord(id="d1", task="support", name="support_training_v1", version=1, uri="gone", manifest={})
-    recipe = FineTuneConfig(epochs=2)
-    model = a_checkpoint(store, config=recipe.model_dump(mode="json"))
-    assert learned_from(store, dataset, recipe) == model
-    assert learned_from(store, dataset, FineTuneConfig(epochs=3)) is None
 
 
 def test_an_automatic_retry_holds_the_claim_of_the_run_it_repeats() -> None:

@@ -1,4 +1,5 @@
-from continuum.provenance.line import head_of_line, learned_through
+from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.provenance.line import already_trained, head_of_line, learned_through, mark_learned
 from continuum.records import (
     Checkpoint,
     DatasetRecord,
@@ -63,3 +64,27 @@ def test_the_champion_leads_the_line_whatever_came_after_it(store: Store) -> Non
 
     assert head_of_line(store, "support") == champion
     assert learned_through(store, "support") == 100
+
+
+def test_a_dataset_is_worth_training_on_again_when_the_recipe_or_the_base_changed(store: Store) -> None:
+    trained(store, 1, through=100, status=VerdictStatus.APPROVED)
+    dataset = store.datasets.get("support_training_v1")
+    recipe = FineTuneConfig(epochs=2)
+    policy = TaskPolicy(task="support", base_model="b", training=recipe)
+    model = Checkpoint(
+        task="support", version=2, base_model="b", uri="u", dataset_id=dataset.id, config=recipe.model_dump(mode="json")
+    )
+    store.checkpoints.add(model)
+
+    assert already_trained(store, dataset, policy) == model
+    assert already_trained(store, dataset, policy.model_copy(update={"training": FineTuneConfig(epochs=3)})) is None
+    assert already_trained(store, dataset, policy.model_copy(update={"base_model": "c"})) is None
+
+
+def test_the_mark_moves_to_what_a_dataset_was_chosen_from_and_never_back(store: Store) -> None:
+    store.tasks.ensure("support")
+    for version, through in ((1, 100), (2, 60)):
+        trained(store, version, through=through, status=None)
+        mark_learned(store, store.datasets.get(f"support_training_v{version}"))
+
+    assert store.tasks.get("support").trained_through == 100
