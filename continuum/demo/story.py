@@ -23,7 +23,7 @@ from continuum.demo.application import Application, Served, correct
 from continuum.demo.base_text import base_texts
 from continuum.demo.exam import Exam, Result
 from continuum.demo.provider import SimulatedProvider
-from continuum.demo.recipe import TASK, Recipe, plain, policy_of
+from continuum.demo.recipe import PRODUCTION_MODEL, TASK, Recipe, plain, policy_of
 from continuum.demo.telling import Teller
 from continuum.demo.world import World
 from continuum.deployment.backends.local_server import LocalServer
@@ -191,12 +191,15 @@ class Demo:
     async def _examine(self, exam: Exam, first: TurnReport, second: TurnReport, contrast: Checkpoint) -> list[Result]:
         application = Application(self.provider.base_url)
         try:
-            replies = [
-                await application.client.chat.completions.create(
-                    model="sim-gpt", messages=[{"role": "user", "content": question.text}]
+            # Not through the decorated function: the exam is no traffic, and nothing may learn from it.
+            replies = await asyncio.gather(
+                *(
+                    application.client.chat.completions.create(
+                        model=PRODUCTION_MODEL, messages=[{"role": "user", "content": question.text}]
+                    )
+                    for question in exam.questions
                 )
-                for question in exam.questions
-            ]
+            )
         finally:
             await application.close()
         production = [Message(role="assistant", content=reply.choices[0].message.content) for reply in replies]
