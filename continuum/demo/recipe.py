@@ -28,7 +28,7 @@ class Recipe:
     base_steps: int = 300
     first_questions: int = 1200
     """Customers of the shop, before it sells the speaker; answered by production."""
-    small_talk: float = 0.1
+    small_talk: float = 0.08
     """Share of them that only chat."""
     live_questions: int = 30
     """Sent through the gateway at each step of the ramp before the last, to see the split."""
@@ -38,7 +38,7 @@ class Recipe:
     They ask about the speaker alone, so that a second turn with nothing against forgetting forgets the shop.
     """
     target_size: int = 480
-    epochs: float = 7.0
+    epochs: float = 6.5
     golden: int = 300
     exam_questions: int = 60
     """Of each group that the exam asks, at most."""
@@ -65,6 +65,7 @@ def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraint
             max_length=128,
             forgetting_prevention=EWCConfig(lambda_ewc=1000, fisher_samples=200),
             replay_buffer_size=480,
+            probe_share=0.1875,
             constitutional_constraints=constraints,
             seed=recipe.seed,
         ),
