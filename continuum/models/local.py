@@ -176,8 +176,7 @@ class LocalModel:
 
     @property
     def _context(self) -> int | None:
-        """Tokens the model reads at most; None where its configuration does not say."""
-        return getattr(self._base.config.get_text_config(), "max_position_embeddings", None)
+        return context_of(self._base)
 
     def _room(self, max_new_tokens: int) -> int | None:
         return None if self._context is None else self._context - max_new_tokens
@@ -234,6 +233,11 @@ def load_base(base_model: str | Path) -> PreTrainedModel:
     ends = model.generation_config.eos_token_id if model.generation_config is not None else None
     model.generation_config = GenerationConfig(eos_token_id=ends)
     return model
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """Tokens the model reads at most; None where its configuration does not say."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None)
 
 
 @contextmanager

@@ -17,14 +17,14 @@ from typing import Any
 import datasets
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback, set_seed
 from trl.trainer.sft_config import SFTConfig
 from trl.trainer.sft_trainer import SFTTrainer
 
 from continuum.constitution.constraints import Constraint, training_turns
 from continuum.errors import TrainingDiverged
 from continuum.models.chat_format import EncodedTurn, encode_turns
-from continuum.models.local import answer_losses, load_base, load_tokenizer, pad_id, quiet_peft
+from continuum.models.local import answer_losses, context_of, load_base, load_tokenizer, pad_id, quiet_peft
 from continuum.policy import FineTuneConfig
 from continuum.progress import Progress, silent
 from continuum.records import Example
@@ -101,15 +101,18 @@ class _Fit:
         on_progress(0, 1, "loading the base model")
         set_seed(job.config.seed)
         self.tokenizer = load_tokenizer(job.base_model)
-        self.model = _adapted(job)
+        base = load_base(job.base_model)
+        self.model = _adapted(job, base)
         self.layers = lora_layers(self.model)
+        # Rows are cut to what the model reads when it serves, whatever the configuration allows.
+        self.longest = min(job.config.max_length, context_of(base) or job.config.max_length)
         self.buffer = ReplayBuffer.load(job.parent) if job.parent else ReplayBuffer()
         current = {example.interaction_id for example in job.train}
         replayable = self.buffer.without(job.forbidden | current).examples if self.config.replay_buffer_size else ()
         self.new = self._encoded(job.train)
         self.validation = self._encoded(job.validation)
         self.replay = self._encoded(replayable[: self.config.replay_buffer_size])
-        self.probes = encode_turns(self.tokenizer, training_turns(job.constraints), self.config.max_length)
+        self.probes = encode_turns(self.tokenizer, training_turns(job.constraints), self.longest)
 
     def run(self) -> FitReport:
         started = time.perf_counter()
@@ -148,7 +151,7 @@ class _Fit:
 
     def _encoded(self, examples: Sequence[Example]) -> list[EncodedTurn]:
         turns = [(example.messages, example.response) for example in examples]
-        return encode_turns(self.tokenizer, turns, self.config.max_length)
+        return encode_turns(self.tokenizer, turns, self.longest)
 
     def _validation_loss(self) -> float | None:
         return self._loss(self.validation) if self.validation else None
@@ -254,12 +257,12 @@ class _Watch(TrainerCallback):
         self.on_progress(state.global_step, self.steps, f"training, loss {logs['loss']:.3f}")
 
 
-def _adapted(job: Job) -> PeftModel:
+def _adapted(job: Job, base: PreTrainedModel) -> PeftModel:
     """The base model with the parent's adapter, or with a new one that changes nothing yet."""
     if job.parent is not None:
         require_same_shape(job.parent, job.config)
         with quiet_peft():
-            return PeftModel.from_pretrained(load_base(job.base_model), str(job.parent), is_trainable=True)
+            return PeftModel.from_pretrained(base, str(job.parent), is_trainable=True)
     lora = LoraConfig(
         r=job.config.lora_rank,
         lora_alpha=job.config.lora_alpha,
@@ -269,7 +272,7 @@ def _adapted(job: Job) -> PeftModel:
         task_type="CAUSAL_LM",
     )
     with quiet_peft():
-        adapted = get_peft_model(load_base(job.base_model), lora)
+        adapted = get_peft_model(base, lora)
     assert isinstance(adapted, PeftModel)  # noqa: S101 - a LoRA for a causal model is never a mixed one
     return adapted
 

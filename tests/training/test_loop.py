@@ -7,7 +7,7 @@ from continuum.constitution.constraints import NEVER_HUMAN
 from continuum.errors import ConfigurationError, TrainingDiverged
 from continuum.models.local import LocalModel
 from continuum.policy import EWCConfig, FineTuneConfig
-from continuum.provenance.artifacts import sha256_of, verify_artifact
+from continuum.provenance.artifacts import verify_artifact
 from continuum.records import Checkpoint, Example
 from continuum.training.loop import FitReport, Job, fit
 from continuum.training.replay import ReplayBuffer
@@ -159,10 +159,12 @@ def test_a_loss_that_is_no_number_stops_the_run_and_leaves_nothing(tiny_base: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_conversation_longer_than_the_limit_keeps_its_end(tiny_base: Path, tmp_path: Path):
+def test_a_long_conversation_keeps_its_end_and_no_more_than_the_model_reads(tiny_base: Path, tmp_path: Path):
     long = an_example("word " * 500 + question("Oslo"), RIGHT)
 
-    report = fit(Job(str(tiny_base), SHORT.model_copy(update={"max_length": 32}), (long,), tmp_path / "v1"))
+    def initial_loss(max_length: int) -> float:
+        config = SHORT.model_copy(update={"max_length": max_length, "epochs": 1})
+        return fit(Job(str(tiny_base), config, (long,), tmp_path / str(max_length))).initial_loss
 
-    assert report.steps == 1
-    assert sha256_of(tmp_path / "v1" / "adapter_model.safetensors")
+    assert initial_loss(1024) == initial_loss(64)
+    assert initial_loss(32) != initial_loss(64 - 1)
