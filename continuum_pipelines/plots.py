@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 MARKDOWN_SHOWN_INLINE = 1000
 WIDTH, HEIGHT = 320, 96
 MARGIN = 18
-INK, ACCENT, ALARM = "#667", "#36c", "#c33"
+INK, ACCENT = "#667", "#36c"
 
 
 def line_plot(values: Sequence[float], title: str) -> str:
@@ -41,32 +41,6 @@ def bar_plot(counts: Mapping[str, int], title: str) -> str:
         top = _between(count, 0, most, HEIGHT - MARGIN, MARGIN)
         body += f'<path d="M{n * room + 3:.0f} {HEIGHT - MARGIN}V{top}h{room - 6:.0f}V{HEIGHT - MARGIN}" fill="{ACCENT}"/>'
         body += _text(n * room + 3, HEIGHT - 4, label[:6])
-    return picture(body, title)
-
-
-def forest_plot(effects: Mapping[str, tuple[float, float, float]], title: str) -> str:
-    """Estimates with their intervals beside a line at zero, up to four of them.
-
-    Args:
-        effects: name to (low, estimate, high); an interval wholly below zero is drawn in red.
-        title: what a reader hears who cannot see the picture.
-    """
-    rows = [(name, *numbers) for name, numbers in list(effects.items())[:4] if all(isfinite(number) for number in numbers)]
-    if not rows:
-        return ""
-    reach = max(max(abs(low), abs(high)) for _, low, _, high in rows) or 1.0
-    room = HEIGHT / len(rows)
-    x0 = 90
-
-    def x(value: float) -> int:
-        return _between(value, -reach, reach, x0, WIDTH - 6)
-
-    body = f'<path d="M{x(0)} 0V{HEIGHT}" stroke="#bbb"/>'
-    for n, (name, low, estimate, high) in enumerate(rows):
-        y = int(n * room + room / 2)
-        color = ALARM if high < 0 else ACCENT
-        body += f'{_text(0, y + 4, name[:13])}<path d="M{x(low)} {y}H{x(high)}" stroke="{color}"/>'
-        body += f'<circle cx="{x(estimate)}" cy="{y}" r="3" fill="{color}"/>'
     return picture(body, title)
 
 

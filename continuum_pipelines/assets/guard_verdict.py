@@ -3,10 +3,10 @@
 import dagster as dg
 
 from continuum.guard.guard import RegressionGuard
+from continuum.guard.report import forest_markdown, to_markdown
 from continuum_pipelines.checks import no_regression, regression_result
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
-from continuum_pipelines.plots import forest_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -33,24 +33,25 @@ async def guard_verdict(
     verdict = await RegressionGuard.for_task(opened.tasks.get(task).policy, store=opened, tracker=tracker.build()).evaluate(
         candidate_model=candidate, on_progress=log_progress(context)
     )
-    effects = {name: (span.low, verdict.deltas[name], span.high) for name, span in verdict.intervals.items()}
     rows = [
-        {"metric": name, "low": low, "delta": delta, "high": high, "p_regressed": verdict.p_values.get(name)}
-        for name, (low, delta, high) in effects.items()
+        {"metric": name, "low": span.low, "delta": verdict.deltas[name], "high": span.high, "p_regressed": verdict.p_values[name]}
+        for name, span in verdict.intervals.items()
     ]
-    status = f"{verdict.status}: {candidate.name} against {verdict.baseline}"
+    baseline, golden = verdict.evidence["baseline"]["model"], verdict.evidence["golden"]
+    status = f"{verdict.status}: {candidate.name} against {baseline}"
     return materialized(
         status,
         {
             "verdict": verdict.id,
-            "candidate": candidate.id,
-            "baseline": verdict.baseline,
-            "golden_dataset": verdict.golden_id,
+            "candidate": candidate.name,
+            "baseline": baseline,
+            "golden_dataset": f"{golden['name']}: {golden['items']} items in {golden['groups']} groups",
             "failed_checks": "; ".join(verdict.failed_checks) or "none",
             "max_traffic": verdict.max_traffic,
             "required_examples": verdict.required_examples,
             "deltas": rows_table(rows),
-            "intervals": markdown(forest_plot(effects, "candidate minus baseline, with intervals")),
+            "intervals": markdown(forest_markdown(verdict)),
+            "report": markdown(to_markdown(verdict)),
         },
         checks=[regression_result(verdict, status)],
     )

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE, bar_plot, forest_plot, line_plot
+from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE, bar_plot, line_plot
 
 NUMBERS = st.floats(-1e9, 1e9) | st.sampled_from([float("nan"), float("inf"), float("-inf")])
-NAMES = st.text(max_size=40)
 
 
 def svg_of(markdown: str) -> ElementTree.Element:
@@ -27,14 +26,6 @@ def test_any_curve_is_a_picture_that_the_ui_shows_inline(values: list[float]) ->
         assert svg_of(markdown).tag.endswith("svg")
 
 
-@given(st.dictionaries(NAMES, st.tuples(NUMBERS, NUMBERS, NUMBERS), max_size=6))
-def test_any_effects_make_a_picture_or_none(effects: dict[str, tuple[float, float, float]]) -> None:
-    markdown = forest_plot(effects, "effects")
-    if markdown:
-        assert len(markdown) < MARKDOWN_SHOWN_INLINE
-        svg_of(markdown)
-
-
 def test_a_long_curve_keeps_its_first_and_last_value() -> None:
     picture = svg_of(line_plot([3.0, *[1.0] * 500, 0.25], "loss"))
     assert [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")] == ["3", "0.25"]
@@ -49,14 +40,3 @@ def test_each_count_has_its_bar_and_label() -> None:
     picture = svg_of(bar_plot({"1": 4, "2": 0, "3": 9, "4": 1, "5": 7}, "scores"))
     assert [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")] == ["1", "2", "3", "4", "5"]
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}path"))) == 5
-
-
-def test_an_interval_below_zero_is_red() -> None:
-    effects = {"helpfulness": (-0.2, -0.1, -0.05), "accuracy": (-0.1, 0.02, 0.1)}
-    circles = list(svg_of(forest_plot(effects, "deltas")).iter("{http://www.w3.org/2000/svg}circle"))
-    assert [circle.get("fill") for circle in circles] == ["#c33", "#36c"]
-
-
-def test_four_long_names_still_fit() -> None:
-    effects = {f"a_very_long_criterion_name_{n}": (-0.5, 0.0, 0.5) for n in range(4)}
-    assert forest_plot(effects, "deltas")
