@@ -136,7 +136,7 @@ def test_a_task_that_another_driver_turns_is_left_to_it(
 
 
 def test_a_dataset_is_learned_once(a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance) -> None:
-    a_task(captured=40, praised=40, curation=CurationPolicy(min_examples=5))
+    a_task(captured=40, praised=40, curation=CurationPolicy(min_examples=5), base_model="tiny")
     store.tasks.claim("support", "laptop-17", lasts=timedelta(hours=1))
     run_turn("support", instance=instance)
     store.tasks.release("support", "laptop-17")
