@@ -9,7 +9,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo ui mlflow test test-fast check format bench bench-peers browser clean
+.PHONY: help demo ui mlflow test test-fast check format browser clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from continuum.signals.summary import summarise
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.resources.store import StoreResource
@@ -16,19 +17,20 @@ def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) ->
     those since the last turn, by model and by the door they came in by.
     """
     opened, task = store.build(), context.partition_key
-    state = opened.tasks.get(task)
-    through = opened.interactions.last_sequence(task)
-    total, new = opened.interactions.count(task), opened.interactions.count(task, after=state.trained_through, through=through)
+    traffic = summarise(opened, task)
     return materialized(
-        f"{total} interactions, {new} new since the last turn",
+        f"{traffic.total} interactions, {traffic.new} new since the last turn",
         {
-            "interactions": total,
-            "new_interactions": new,
-            "through": through,
-            "auto_train_when": state.policy.auto_train_when,
-            "by_model": counts_table("model", opened.interactions.counts_by(task, "model")),
-            "by_door": counts_table("source", opened.interactions.counts_by(task, "source")),
-            "by_status": counts_table("status", opened.interactions.counts_by(task, "status")),
+            "interactions": traffic.total,
+            "new_interactions": traffic.new,
+            "through": opened.interactions.last_sequence(task),
+            "auto_train_when": opened.tasks.get(task).policy.auto_train_when,
+            "rated_good": traffic.good,
+            "rated_bad": traffic.bad,
+            "by_model": counts_table("model", traffic.by_model),
+            "by_door": counts_table("source", traffic.by_source),
+            "by_status": counts_table("status", traffic.by_status),
+            "by_variant": counts_table("variant", traffic.by_variant),
             "database": repr(opened),
         },
     )
