@@ -61,7 +61,6 @@ def build_base(
     layers: int = 2,
     heads: int = 4,
     length: int = 256,
-    context: int | None = None,
     steps: int = 250,
     batch_size: int = 32,
     learning_rate: float = 3e-3,
@@ -77,8 +76,7 @@ def build_base(
         hidden: width of the model; divisible by `heads`.
         layers: depth of the model.
         heads: attention heads of a layer.
-        length: tokens of a training window; a longer row is cut into several.
-        context: the longest text the model reads, in tokens; `length` where it is not given.
+        length: tokens of a training window, and the longest text the model reads; a longer row is cut into several.
         steps: optimizer steps.
         batch_size: windows a step.
         learning_rate: the peak of the one-cycle schedule.
@@ -93,7 +91,7 @@ def build_base(
         raise NotEnoughData("a base model needs text, found 0 rows; import or capture interactions first")
     started = time.perf_counter()
     on_progress(0, steps, "training the tokenizer")
-    tokenizer = train_tokenizer(rows, vocabulary, context or length)
+    tokenizer = train_tokenizer(rows, vocabulary, length)
     windows = [
         ids[start : start + length]
         for ids in encode_texts(tokenizer, [_text(tokenizer, row) for row in rows])
@@ -102,7 +100,7 @@ def build_base(
     ]
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(_config(tokenizer, hidden, layers, heads, context or length))
+        model = LlamaForCausalLM(_config(tokenizer, hidden, layers, heads, length))
         losses = _fit(model, windows, steps, batch_size, learning_rate, seed, on_progress)
     folder.mkdir(parents=True, exist_ok=True)
     disable_progress_bar()

@@ -30,15 +30,13 @@ class BaseSize:
     """How large the model is and how long it learns."""
 
     vocabulary: int = 2048
-    hidden: int = 192
-    layers: int = 4
+    hidden: int = 128
+    layers: int = 3
     heads: int = 4
-    window: int = 384
-    """Tokens it learns from at once; longer conversations are cut."""
-    context: int = 2048
-    """Tokens it reads when it answers."""
-    steps: int = 600
-    batch_size: int = 8
+    window: int = 256
+    """Tokens it learns from at once, and reads when it answers: of a longer conversation, the end."""
+    steps: int = 500
+    batch_size: int = 16
 
 
 def build_base_for_task(
@@ -83,7 +81,6 @@ def build_base_for_task(
         layers=size.layers,
         heads=size.heads,
         length=size.window,
-        context=size.context,
         steps=size.steps,
         batch_size=size.batch_size,
         seed=settings.seed if seed is None else seed,

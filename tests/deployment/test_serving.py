@@ -38,7 +38,7 @@ async def test_real_adapters_answer_through_the_gateway_as_they_do_alone(
     from continuum.training.base import build_base
 
     base = tmp_path / "base"
-    build_base(WORDS * 8, base, vocabulary=300, hidden=32, layers=1, heads=2, length=64, context=128, steps=4)
+    build_base(WORDS * 8, base, vocabulary=300, hidden=32, layers=1, heads=2, length=128, steps=4)
     for version in (1, 2):
         folder = tmp_path / f"support-v{version}"
         files = an_adapter(base, folder, seed=version)

@@ -10,7 +10,7 @@ from continuum.store.database import Store
 from continuum.training.bases import BaseSize, build_base_for_task, training_conversations
 from tests.builders import an_interaction, interactions
 
-SMALL = BaseSize(vocabulary=400, hidden=16, layers=1, heads=2, window=32, context=64, steps=3, batch_size=4)
+SMALL = BaseSize(vocabulary=400, hidden=16, layers=1, heads=2, window=64, steps=3, batch_size=4)
 
 
 def test_only_the_training_side_is_read(store: Store):
