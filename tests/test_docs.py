@@ -131,3 +131,9 @@ def fill(store: Store, world: World) -> None:
         )
         for number, question in enumerate(questions)
     )
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_page_is_unfinished(page: Path) -> None:
+    unfinished = re.findall(r"@@\w+@@|TODO|FIXME|TBD", page.read_text(encoding="utf-8"))
+    assert not unfinished
