@@ -63,7 +63,7 @@ def commands() -> Iterator[list[str]]:
         yield from ([name, child] for child in children)
 
 
-@pytest.mark.parametrize("command", commands(), ids=" ".join)
+@pytest.mark.parametrize("command", list(commands()), ids=" ".join)
 def test_every_command_has_help(command: list[str]) -> None:
     result = CliRunner().invoke(app, [*command, "--help"])
 
