@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from pydantic import ValidationError
@@ -17,14 +17,33 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 from rich.table import Table
+from typer.core import TyperGroup
 
 from continuum.errors import ConfigurationError, ContinuumError
-from continuum.policy import TaskPolicy
+from continuum.policy import amended, explained
 from continuum.progress import Progress
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
+if TYPE_CHECKING:
+    from continuum.flywheel import Status
+    from continuum.store.database import Store
+
+
+class Commands(TyperGroup):
+    """The commands; one that is interrupted says so before Typer ends it without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the line names."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            complain("interrupted; what was finished is kept, and the same command goes on from there")
+            raise typer.Exit(130) from None
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_show_locals=False,
@@ -38,6 +57,7 @@ app.add_typer(base_app, name="base")
 console = Console()
 stderr = Console(stderr=True)
 T = TypeVar("T")
+Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")]
 Task = Annotated[str, typer.Argument(help="Name of the task.")]
 
 
@@ -46,11 +66,8 @@ def main() -> None:
     try:
         app()
     except (ContinuumError, ValidationError) as error:
-        complain(f"error: {error}")
+        complain(f"error: {explained(error) if isinstance(error, ValidationError) else error}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        complain("interrupted; what was finished is kept, and the same command goes on from there")
-        sys.exit(130)
 
 
 # --- data in, and what there is --------------------------------------------------------------------------------------
@@ -84,16 +101,13 @@ def tasks(context: typer.Context) -> None:
     """List the tasks."""
     if context.invoked_subcommand:
         return
-    from continuum.flywheel import status_of
-
     table = Table("task", "interactions", "new", "trains at", "answers", "canary", box=None)
     store = default_store()
-    for name in store.tasks.names():
-        status = status_of(store, name)
+    for status in _statuses(store):
         canary = f"{status.canary} {status.canary_traffic:.0%}" if status.canary else "-"
         wanted = str(status.train_when) if status.train_when else "when asked"
-        table.add_row(name, str(status.interactions), str(status.new_interactions), wanted, status.champion, canary)
-    console.print(table if table.row_count else "no task yet: capture something, or `continuum import FILE.jsonl`")
+        table.add_row(status.task, str(status.interactions), str(status.new_interactions), wanted, status.champion, canary)
+    console.print(table if store.tasks.names() else "no task yet: capture something, or `continuum import FILE.jsonl`")
 
 
 @tasks_app.command("set")
@@ -105,20 +119,12 @@ def set_policy(
 ) -> None:
     """Change a task's policy; a task that is not there yet is registered."""
     store = default_store()
-    current = store.tasks.get(task).policy if task in store.tasks.names() else TaskPolicy(task=task)
-    fields = current.model_dump(mode="json")
     for change in changes:
-        name, separator, value = change.partition("=")
-        if not separator:
+        if "=" not in change:
             raise ConfigurationError(f"{change!r} is not of the form name=value")
-        section: Any = fields
-        *path, last = name.split(".")
-        for step in path:
-            section = section.get(step) if isinstance(section, dict) else None
-        if not isinstance(section, dict) or (last not in section and not path[-1:] == ["thresholds"]):
-            raise ConfigurationError(f"a policy has no field {name!r}; `continuum tasks show {task}` lists them")
-        section[last] = _json_or_text(value)
-    store.tasks.register(TaskPolicy.model_validate(fields))
+    values = {name: _json_or_text(value) for name, _, value in (change.partition("=") for change in changes)}
+    # The stored policy as it is, so that one that cannot be read can be mended.
+    store.tasks.register(amended(task, store.tasks.raw_policy(task) or {}, values))
     say(f"{task}: {', '.join(changes)}")
 
 
@@ -135,12 +141,10 @@ def status(task: Annotated[str | None, typer.Argument(help="Name of the task; al
     from continuum.flywheel import status_of
 
     store = default_store()
-    settings = load_settings()
-    say(f"home {settings.home}\n{store}")
-    for name in [task] if task else store.tasks.names():
-        said = status_of(store, name)
+    say(f"home {load_settings().home}\n{store}")
+    for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
-        say(f"{name}: {said.interactions} interactions, answered by {answers}; {said.advice}")
+        say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.advice}")
 
 
 @app.command()
@@ -279,7 +283,7 @@ def curve(
 @base_app.command("build")
 def build_base(
     task: Annotated[str, typer.Option(help="Task whose training side is the text.")],
-    steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
 ) -> None:
     """Build a tokenizer and a small language model from a task's training side, and make it the task's base."""
     from dataclasses import replace
@@ -304,7 +308,7 @@ def build_base(
 @app.command()
 def gateway(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8787,
+    port: Port = 8787,
     task: Annotated[str | None, typer.Option(help="Task of requests that name none.")] = None,
 ) -> None:
     """Serve the gateway: split traffic between production and the tuned models, and capture it."""
@@ -316,7 +320,7 @@ def gateway(
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="Port to listen on.")] = 8790,
+    port: Port = 8790,
 ) -> None:
     """Serve the tuned models: each base once, adapters loaded as they are asked for."""
     from continuum.deployment.backends.local import serve_local
@@ -361,17 +365,34 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     return asyncio.run(work)
 
 
+def _statuses(store: "Store") -> Iterator["Status"]:
+    from continuum.flywheel import status_of
+
+    for name in store.tasks.names():
+        try:
+            yield status_of(store, name)
+        except ConfigurationError as error:
+            complain(f"error: {error}")
+
+
 def _checkpoint(model: str) -> Checkpoint:
-    found = default_store().checkpoints.get(model)
+    store = default_store()
+    found = store.checkpoints.get(model)
     if found is None:
-        raise ConfigurationError(
-            f"there is no checkpoint {model!r}; `continuum lineage` and `continuum curve TASK` show what there is"
-        )
+        names = [one.name for task in store.tasks.names() for one in store.checkpoints.of(task)]
+        known = f"known: {', '.join(names)}" if names else "none yet: continuum train TASK"
+        raise ConfigurationError(f"there is no checkpoint {model!r}; {known}")
     return found
 
 
 def _json_or_text(value: str) -> Any:
     try:
-        return json.loads(value)
+        return json.loads(value, parse_constant=_no_number)
+    except ConfigurationError:
+        raise
     except ValueError:
         return value
+
+
+def _no_number(constant: str) -> Any:
+    raise ConfigurationError(f"{constant} is not a number that a policy can hold; null means no value")

@@ -16,6 +16,7 @@
 """
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -66,13 +67,13 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment, or from the mapping given.
 
     Raises:
-        ConfigurationError: CONTINUUM_SEED is not a whole number.
+        ConfigurationError: CONTINUUM_SEED is not a whole number of at most 18 digits.
     """
     env = os.environ if environment is None else environment
     home = Path(env.get("CONTINUUM_HOME") or find_home(Path.cwd())).expanduser().resolve()
     seed = env.get("CONTINUUM_SEED") or "0"
-    if not seed.lstrip("-").isdigit():
-        raise ConfigurationError(f"CONTINUUM_SEED is {seed!r}; it must be a whole number")
+    if not re.fullmatch(r"-?[0-9]{1,18}", seed):
+        raise ConfigurationError(f"CONTINUUM_SEED is {seed!r}; it must be a whole number of at most 18 digits")
     return Settings(
         home=home,
         database_url=SecretStr(postgres_driver(env.get("CONTINUUM_DATABASE_URL") or f"sqlite:///{home / 'continuum.db'}")),

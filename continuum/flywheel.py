@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import SecretStr
 
 from continuum.annotation.annotator import Annotator
 from continuum.config import load_settings
@@ -24,7 +24,7 @@ from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData, StoreError
 from continuum.guard.guard import RegressionGuard
-from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.policy import Policy, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint, DeploymentRecord, Record, Verdict
@@ -44,10 +44,8 @@ DRIVER_UNSEEN_AFTER = timedelta(minutes=10)
 DEFAULT_JUDGE = "gpt-4o-mini"
 
 
-class ContinuumConfig(BaseModel):
+class ContinuumConfig(Policy):
     """The minimal integration: a task, a key for the judge, and how far the wheel may turn by itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     task: str
     api_key: SecretStr | None = None
@@ -61,21 +59,24 @@ class ContinuumConfig(BaseModel):
     """Everything else that a task can ask for; the fields above win over it."""
 
     def to_policy(self) -> TaskPolicy:
-        """The policy that is stored with the task."""
+        """The policy that is stored with the task.
+
+        Raises:
+            ConfigurationError: a field makes no sense; the message names it.
+        """
         start = self.policy or TaskPolicy(task=self.task)
         judge_model = (
             self.judge_model or start.judge.model or load_settings().judge_model or (DEFAULT_JUDGE if self.api_key else None)
         )
-        return start.model_copy(
-            update={
-                "task": self.task,
-                "auto_annotate": self.auto_annotate,
-                "auto_train_when": self.auto_train_when,
-                "auto_deploy_if_better": self.auto_deploy_if_better,
-                "base_model": self.base_model or start.base_model,
-                "judge": JudgePolicy.model_validate({**start.judge.model_dump(), "model": judge_model}),
-            }
-        )
+        fields = {
+            "task": self.task,
+            "auto_annotate": self.auto_annotate,
+            "auto_train_when": self.auto_train_when,
+            "auto_deploy_if_better": self.auto_deploy_if_better,
+            "base_model": self.base_model or start.base_model,
+            "judge": {**start.judge.model_dump(), "model": judge_model},
+        }
+        return TaskPolicy(**{**start.model_dump(), **fields})
 
 
 class Status(Record):

@@ -3,9 +3,14 @@
 The application registers a task; the Dagster sensors, `continuum turn` and the gateway read its policy from the store.
 """
 
+import keyword
+import math
+import re
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -20,7 +25,7 @@ class Policy(BaseModel):
         ConfigurationError: a field is unknown or its value makes no sense; the message names each.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -30,11 +35,19 @@ class Policy(BaseModel):
 
 
 def explained(error: ValidationError) -> str:
-    """What pydantic found, in one line that names each field and the value it holds."""
+    """What pydantic found, in one line that names each field and, where the message does not say it, the value it holds."""
     return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg'].removeprefix('Value error, ')} (found {item['input']!r:.80})"
+        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg'].removeprefix('Value error, ')}{_found(item)}"
         for item in error.errors()
     )
+
+
+def _found(item: Mapping[str, Any]) -> str:
+    # Our own refusals say what they found, or keep it back on purpose; the value of a misnamed field may be a secret.
+    ours = isinstance(item.get("ctx", {}).get("error"), ConfigurationError)
+    if ours or item["type"] == "extra_forbidden" or isinstance(item["input"], Mapping):
+        return ""
+    return f" (found {item['input']!r:.80})"
 
 
 @dataclass(frozen=True)
@@ -54,14 +67,19 @@ class Criterion:
     anchors: dict[int, str] | None = None
 
     def __post_init__(self) -> None:
-        if not self.name.isidentifier():
+        if not isinstance(self.name, str) or not self.name.isidentifier() or keyword.iskeyword(self.name):
             raise ConfigurationError(
                 f"criterion name {self.name!r} cannot be a field of the judge's answer; use letters, digits and _"
             )
-        if not self.weight > 0:
-            raise ConfigurationError(f"criterion {self.name!r} has weight {self.weight}; weights must be above zero")
+        number = isinstance(self.weight, int | float) and not isinstance(self.weight, bool)
+        if not number or not 0 < self.weight < math.inf:
+            raise ConfigurationError(
+                f"criterion {self.name!r} has weight {self.weight!r}; weights must be above zero, and finite numbers"
+            )
+        if not isinstance(self.description, str):
+            raise ConfigurationError(f"criterion {self.name!r} has the description {self.description!r:.80}; write a sentence")
         if self.anchors and not set(self.anchors) <= {1, 2, 3, 4, 5}:
-            raise ConfigurationError(f"criterion {self.name!r} anchors {sorted(self.anchors)}; anchors are for scores 1 to 5")
+            raise ConfigurationError(f"criterion {self.name!r} anchors {list(self.anchors)}; anchors are for scores 1 to 5")
 
 
 DEFAULT_CRITERIA = (
@@ -78,16 +96,25 @@ def normalised(criteria: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
     Raises:
         ConfigurationError: there are no criteria, or two have one name.
     """
-    if not criteria:
-        raise ConfigurationError("a rubric needs at least one criterion, found none")
-    names = [criterion.name for criterion in criteria]
-    if len(set(names)) < len(names):
-        raise ConfigurationError(f"criteria need distinct names, found {sorted(names)}")
+    check_rubric(criteria)
     total = sum(criterion.weight for criterion in criteria)
     if abs(total - 1) < 1e-9:
         return criteria
     warnings.warn(f"criteria weights sum to {total:g}, not 1; they are divided by their sum", stacklevel=3)
     return tuple(Criterion(c.name, c.weight / total, c.description, c.anchors) for c in criteria)
+
+
+def check_rubric(criteria: tuple[Criterion, ...]) -> None:
+    """Refuse a rubric by which nothing can be judged.
+
+    Raises:
+        ConfigurationError: there are no criteria, or two have one name.
+    """
+    if not criteria:
+        raise ConfigurationError("a rubric needs at least one criterion, found none")
+    names = [criterion.name for criterion in criteria]
+    if len(set(names)) < len(names):
+        raise ConfigurationError(f"criteria need distinct names, found {sorted(names)}")
 
 
 class JudgePolicy(Policy):
@@ -101,6 +128,26 @@ class JudgePolicy(Policy):
     budget_usd: float | None = Field(default=None, ge=0)
     """The most one annotation run may spend; None for no limit."""
     concurrency: int = Field(default=8, ge=1)
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_secret(cls, value: str | None) -> str | None:
+        try:
+            address = urlsplit(value or "")
+        except ValueError as error:
+            raise ConfigurationError(f"base_url is not a URL: {error}") from error
+        if "@" in address.netloc:
+            raise ConfigurationError(
+                "base_url holds a user name or password, and a policy is stored for all to read; "
+                "keys come from the environment: CONTINUUM_JUDGE_API_KEY"
+            )
+        return value
+
+    @field_validator("criteria")
+    @classmethod
+    def _can_be_judged_by(cls, value: tuple[Criterion, ...]) -> tuple[Criterion, ...]:
+        check_rubric(value)
+        return value
 
 
 class CurationPolicy(Policy):
@@ -207,6 +254,14 @@ class GuardPolicy(Policy):
     on_inconclusive: Literal["canary", "hold", "approve"] = "canary"
     inconclusive_traffic: float = Field(default=0.05, gt=0, le=1)
 
+    @field_validator("thresholds")
+    @classmethod
+    def _thresholds_guard_something(cls, value: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for metric, threshold in value.items():
+            if set(threshold) != {"min_delta"} or not -1 <= threshold["min_delta"] <= 1:
+                raise ConfigurationError(f"the threshold of {metric!r} is {threshold}; write {{'min_delta': x}}, x from -1 to 1")
+        return value
+
 
 class DeploymentPolicy(Policy):
     """How an approved candidate takes over; the defaults of `ModelDeployer.deploy`."""
@@ -262,9 +317,47 @@ def checked_task_name(name: str) -> str:
     Raises:
         ConfigurationError: the name holds anything else, is empty, starts with a dot or is longer than 100 characters.
     """
-    allowed = name and len(name) <= 100 and name[0] != "." and all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
-    if not allowed:
+    if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9_.-]{1,100}", name):
         raise ConfigurationError(
             f"task name {name!r} must be 1 to 100 letters, digits, '_', '-' or '.', and not start with a dot"
         )
     return name
+
+
+def amended(task: str, stored: Mapping[str, Any], changes: Mapping[str, Any]) -> TaskPolicy:
+    """A task's policy with some fields changed.
+
+    Args:
+        task: its name, which no change may touch.
+        stored: the policy as JSON. It need not be readable: a field that is missing or that no policy has takes the default.
+        changes: paths such as `judge.model` or `guard.thresholds.tone.min_delta`, and their new values.
+
+    Raises:
+        ConfigurationError: a policy has no such field, or the result makes no sense.
+    """
+    fields: dict[str, Any] = {**_overlaid(TaskPolicy(task=task).model_dump(mode="json"), stored), "task": task}
+    for name, value in changes.items():
+        if name == "task":
+            raise ConfigurationError(f"the policy of {task!r} cannot be moved to another task: `task` is its name")
+        section: Any = fields
+        *path, last = name.split(".")
+        for depth, step in enumerate(path):
+            if path[:depth] == ["guard", "thresholds"] and isinstance(section, dict):
+                section.setdefault(step, {})
+            section = section.get(step) if isinstance(section, dict) else None
+        if not isinstance(section, dict) or (last not in section and path[:2] != ["guard", "thresholds"]):
+            raise ConfigurationError(f"a policy has no field {name!r}; `continuum tasks show {task}` lists them")
+        section[last] = value
+    return TaskPolicy(**fields)
+
+
+def _overlaid(defaults: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:
+    fields = dict(defaults)
+    for name in defaults.keys() & stored.keys():
+        default, value = defaults[name], stored[name]
+        if not isinstance(default, dict):
+            fields[name] = value
+        elif isinstance(value, Mapping):
+            # A default without fields is a mapping whose names are the user's own.
+            fields[name] = _overlaid(default, value) if default else dict(value)
+    return fields

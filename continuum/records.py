@@ -8,8 +8,6 @@ Records are frozen. Times are UTC and aware, scores run from 1 to 5, ratios from
 import json
 import os
 import time
-from collections.abc import Sequence
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
@@ -337,13 +335,3 @@ class DeploymentEvent(Record):
     from_traffic: float = 0.0
     to_traffic: float = 0.0
     evidence: dict[str, Any] = {}
-
-
-def text_of(messages: Sequence[Message]) -> str:
-    """A conversation as plain lines, for fingerprints and embeddings; not for models, which have their own template."""
-    return "\n".join(f"{message.role}: {message.action}" for message in messages)
-
-
-def seconds_between(start: datetime, end: datetime) -> float:
-    """Seconds from start to end, never below zero, whatever the clock did."""
-    return max(0.0, (end - start).total_seconds())

@@ -13,14 +13,17 @@ def parse_span(text: str | timedelta) -> timedelta:
     """Read a span such as "7d" or "1.5h".
 
     Raises:
-        ConfigurationError: the text is not a positive number followed by one of s, m, h, d, w.
+        ConfigurationError: the text is not a positive number followed by one of s, m, h, d, w, or is millions of years.
     """
     if isinstance(text, timedelta):
         return text
-    match = SPAN.fullmatch(text.strip().lower())
+    match = SPAN.fullmatch(text.strip().lower()) if isinstance(text, str) else None
     if match is None or float(match[1]) <= 0:
         raise ConfigurationError(f"{text!r} is not a span of time; write a number and a unit, like '7d', '12h' or '30m'")
-    return timedelta(**{UNITS[match[2]]: float(match[1])})
+    try:
+        return timedelta(**{UNITS[match[2]]: float(match[1])})
+    except OverflowError as error:
+        raise ConfigurationError(f"{text!r:.40} is too long a span of time; leave it out to go back to the beginning") from error
 
 
 def utc_now() -> datetime:
@@ -29,5 +32,14 @@ def utc_now() -> datetime:
 
 
 def start_of(span: str | timedelta | None, now: datetime) -> datetime | None:
-    """The moment `span` before `now`; None, which means from the beginning, when there is no span."""
-    return None if span is None else now - parse_span(span)
+    """The moment `span` before `now`; None, which means from the beginning, when there is no span.
+
+    Raises:
+        ConfigurationError: the span cannot be read, or reaches back before the year 1.
+    """
+    if span is None:
+        return None
+    try:
+        return now - parse_span(span)
+    except OverflowError as error:
+        raise ConfigurationError(f"{span!r} ago is before the calendar begins; leave the span out instead") from error

@@ -2,12 +2,16 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from continuum import cli
 from continuum.cli import app
+from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
+from continuum.records import Checkpoint
 from continuum.store.database import Store
+from continuum.store.tables import tasks
 from tests.builders import interactions
 
 GOOD = {
@@ -68,14 +72,54 @@ def test_a_policy_is_changed_field_by_field(store: Store) -> None:
     assert json.loads(said)["auto_train_when"] == 1000
 
 
-@pytest.mark.parametrize("change", ["nonsense=1", "judge.nonsense=1", "judge.model.deeper=1", "no-value", "auto_train_when=-1"])
+@pytest.mark.parametrize(
+    "change",
+    [
+        "nonsense=1",
+        "judge.nonsense=1",
+        "judge.model.deeper=1",
+        "no-value",
+        "auto_train_when=-1",
+        "task=b",
+        "judge.budget_usd=NaN",
+        "deployment.ramp_interval_hours=Infinity",
+        "judge.criteria=[]",
+        'guard.thresholds={"tone": {"mindelta": 1}}',
+    ],
+)
 def test_a_change_that_a_policy_does_not_know_is_refused(change: str, store: Store) -> None:
     store.tasks.register(TaskPolicy(task="orders", auto_train_when=7))
 
-    with pytest.raises(ValueError, match=r"no field|not of the form|auto_train_when"):
+    with pytest.raises(
+        ValueError, match=r"no field|not of the form|auto_train_when|is its name|not a number|at least one|min_delta"
+    ):
         run("tasks", "set", "orders", change)
 
     assert store.tasks.get("orders").policy == TaskPolicy(task="orders", auto_train_when=7)
+
+
+def test_a_threshold_is_set_by_its_path(store: Store) -> None:
+    run("tasks", "set", "orders", "guard.thresholds.helpfulness.min_delta=-0.02")
+
+    assert store.tasks.get("orders").policy.guard.thresholds == {"helpfulness": {"min_delta": -0.02}}
+
+
+def test_a_task_that_cannot_be_read_is_named_and_mended(store: Store) -> None:
+    store.tasks.ensure("good")
+    store.tasks.ensure("bad")
+    with store.engine.begin() as connection:
+        broken = {"task": "bad", "auto_train_when": 0, "description": "Kept"}
+        connection.execute(update(tasks).where(tasks.c.name == "bad").values(policy=broken))
+
+    for command in (["tasks"], ["status"]):
+        code, said = run(*command)
+        assert code == 0
+        assert "good" in said
+        assert "auto_train_when" in said
+
+    run("tasks", "set", "bad", "auto_train_when=5")
+    policy = store.tasks.get("bad").policy
+    assert (policy.auto_train_when, policy.description) == (5, "Kept")
 
 
 def test_tasks_and_status_show_where_each_task_stands(store: Store) -> None:
@@ -116,3 +160,62 @@ def test_a_stage_that_lacks_something_says_what(command: list[str], needed: str,
 
     with pytest.raises(ValueError, match=needed):
         run(*command)
+
+
+def test_an_unknown_checkpoint_is_refused_with_the_known_ones(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="none yet: continuum train TASK"):
+        run("guard", "orders-v9")
+    store.tasks.ensure("orders")
+    store.checkpoints.add(Checkpoint(task="orders", version=1, dataset_id="d", base_model="b", uri="file:///none"))
+
+    with pytest.raises(ConfigurationError, match="known: orders-v1"):
+        run("guard", "orders-v9")
+
+
+def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:
+    """How the command as a whole ends."""
+    monkeypatch.setattr("sys.argv", ["continuum", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        cli.main()
+    return exit_.value.code
+
+
+def test_an_interrupted_command_says_that_it_can_go_on(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @app.command("interrupted", hidden=True)
+    def _interrupted() -> None:
+        raise KeyboardInterrupt
+
+    try:
+        assert exit_of(monkeypatch, "interrupted") == 130
+    finally:
+        app.registered_commands.pop()
+
+    assert "the same command goes on from there" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["gateway", "--port", "65536"],
+        ["serve", "--port", "-1"],
+        ["base", "build", "--task", "orders", "--steps", "0"],
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    arguments: list[str], store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of(monkeypatch, *arguments) == 2
+    assert capsys.readouterr().err
+
+
+def test_a_span_beyond_the_calendar_has_no_traceback(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("tasks", "set", "orders", "judge.model=gpt-4o-mini")
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-1")
+
+    assert exit_of(monkeypatch, "annotate", "orders", "--since", "99999999999d") == 1
+    assert "too long" in capsys.readouterr().err

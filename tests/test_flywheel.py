@@ -60,6 +60,24 @@ def test_a_key_alone_is_enough_for_a_judge_and_none_means_peoples_verdicts(store
     assert store.tasks.get("rated").policy.judge.model is None
 
 
+def test_a_policy_that_makes_no_sense_is_refused_and_nothing_is_stored(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="auto_train_when"):
+        Continuum(ContinuumConfig(task="support", auto_train_when=0), store=store)
+    with pytest.raises(ConfigurationError, match="bogus"):
+        ContinuumConfig(**{"task": "support", "bogus": 1})
+
+    assert store.tasks.names() == []
+
+
+def test_the_whole_policy_of_a_config_is_kept(store: Store) -> None:
+    whole = TaskPolicy(task="other", splits=SplitPolicy(salt="mine"), training=QUICK)
+
+    Continuum(ContinuumConfig(task="support", policy=whole, base_model="b"), store=store)
+
+    stored = store.tasks.get("support").policy
+    assert (stored.splits, stored.training, stored.base_model) == (whole.splits, whole.training, "b")
+
+
 def test_an_application_starts_while_its_store_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTINUUM_DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
 

@@ -19,13 +19,17 @@ from continuum.policy import (
     DeploymentPolicy,
     EWCConfig,
     FineTuneConfig,
+    GuardPolicy,
+    JudgePolicy,
     SplitPolicy,
     TaskPolicy,
+    amended,
+    checked_task_name,
     normalised,
 )
 from continuum.records import Feedback, Message, canonical_arguments, new_id
-from continuum.timespan import parse_span
-from tests.builders import an_interaction
+from continuum.timespan import parse_span, start_of
+from tests.builders import NOON, an_interaction
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=10),
@@ -84,10 +88,16 @@ def test_spans_are_read_as_people_write_them(text: str, span: timedelta) -> None
     assert parse_span(text) == span
 
 
-@pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "7", "7 days", "1d2h"])
+@pytest.mark.parametrize("text", ["", "d", "0d", "-1d", "7", "7 days", "1d2h", 7])
 def test_a_span_that_cannot_be_read_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError, match="write a number and a unit"):
         parse_span(text)
+
+
+@pytest.mark.parametrize("text", ["99999999999d", "9" * 400 + "s", "9999999d"])
+def test_a_span_beyond_the_calendar_is_refused(text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"too long|before the calendar begins"):
+        start_of(text, NOON)
 
 
 def test_weights_are_normalised_with_a_warning_and_left_alone_when_they_sum_to_one() -> None:
@@ -98,7 +108,7 @@ def test_weights_are_normalised_with_a_warning_and_left_alone_when_they_sum_to_o
         assert [c.weight for c in normalised((Criterion("a", 3, ""), Criterion("b", 1, "")))] == [0.75, 0.25]
 
 
-@pytest.mark.parametrize("weight", [0, -1, float("nan")])
+@pytest.mark.parametrize("weight", [0, -1, float("nan"), float("inf"), "1", True])
 def test_a_weight_that_is_not_above_zero_is_refused(weight: float) -> None:
     with pytest.raises(ConfigurationError, match="weights must be above zero"):
         Criterion("a", weight, "")
@@ -118,6 +128,22 @@ def test_a_weight_that_is_not_above_zero_is_refused(weight: float) -> None:
         lambda: FineTuneConfig(learning_rat=1),
         lambda: FineTuneConfig(replay_share=0.6, probe_share=0.5),
         lambda: DeploymentPolicy(ramp_schedule=(0.5, 0.1)),
+        lambda: DeploymentPolicy(ramp_interval_hours=float("inf")),
+        lambda: FineTuneConfig(learning_rate=float("nan")),
+        lambda: JudgePolicy(budget_usd=float("inf")),
+        lambda: JudgePolicy(criteria=()),
+        lambda: JudgePolicy(criteria=(Criterion("a", 1, "x"), Criterion("a", 1, "y"))),
+        lambda: JudgePolicy(base_url="http://[::1"),
+        lambda: GuardPolicy(thresholds={"tone": {"mindelta": 0.1}}),
+        lambda: GuardPolicy(thresholds={"tone": {}}),
+        lambda: GuardPolicy(thresholds={"tone": {"min_delta": 1.5}}),
+        lambda: GuardPolicy(thresholds={"tone": {"min_delta": float("nan")}}),
+        lambda: Criterion(None, 1, "x"),
+        lambda: Criterion("a", 1, None),
+        lambda: Criterion("class", 1, "x"),
+        lambda: Criterion("a", 1, "x", {"good": "y"}),
+        lambda: Criterion("a", 1, "x", {1: "y", "5": "z"}),
+        lambda: checked_task_name(5),
     ],
 )
 def test_a_policy_that_makes_no_sense_is_refused(build: Callable[[], object]) -> None:
@@ -137,9 +163,10 @@ def test_settings_come_from_the_environment_and_show_no_secret() -> None:
     assert "pw" not in repr(settings)
 
 
-def test_a_seed_that_is_no_number_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match="CONTINUUM_SEED is 'x'"):
-        load_settings({"CONTINUUM_SEED": "x"})
+@pytest.mark.parametrize("seed", ["x", "--5", "1.5", "²"])
+def test_a_seed_that_is_no_whole_number_is_refused(seed: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"CONTINUUM_SEED is '{seed}'"):
+        load_settings({"CONTINUUM_SEED": seed})
 
 
 def test_the_home_is_the_nearest_one_above(tmp_path: Path) -> None:
@@ -158,3 +185,34 @@ def test_a_postgres_url_with_a_driver_is_left_alone() -> None:
 def test_a_refused_policy_names_the_field_and_what_it_holds() -> None:
     with pytest.raises(ConfigurationError, match=r"FineTuneConfig: lora_rank: .*greater than or equal to 1 \(found 0\)"):
         FineTuneConfig(lora_rank=0)
+
+
+def test_a_refusal_inside_a_section_is_one_line_without_the_section() -> None:
+    with pytest.raises(ConfigurationError) as refusal:
+        TaskPolicy(**{"task": "support", "judge": {"concurrency": 0}})
+
+    assert str(refusal.value).endswith("greater than or equal to 1 (found 0)")
+
+
+def test_neither_a_password_nor_a_misnamed_key_shows_in_a_refusal() -> None:
+    with pytest.raises(ConfigurationError, match="come from the environment") as refusal:
+        JudgePolicy(base_url="https://ann:hunter2@judge.example/v1")
+    assert "hunter2" not in str(refusal.value)
+    with pytest.raises(ConfigurationError, match="apikey") as refusal:
+        JudgePolicy(**{"apikey": "hunter2"})
+    assert "hunter2" not in str(refusal.value)
+
+
+def test_an_amended_policy_keeps_what_no_change_names() -> None:
+    before = TaskPolicy(task="support", auto_train_when=7, guard=GuardPolicy(thresholds={"tone": {"min_delta": 0.1}}))
+
+    after = amended("support", before.model_dump(mode="json"), {"guard.thresholds.helpfulness.min_delta": -0.02})
+
+    assert after.auto_train_when == 7
+    assert after.guard.thresholds == {"tone": {"min_delta": 0.1}, "helpfulness": {"min_delta": -0.02}}
+
+
+def test_an_amendment_mends_a_stored_policy_that_cannot_be_read() -> None:
+    stored = {"task": "support", "auto_train_when": 0, "guard": None, "left_by_another_version": 1, "description": "Kept"}
+
+    assert amended("support", stored, {"auto_train_when": 5}) == TaskPolicy(task="support", auto_train_when=5, description="Kept")

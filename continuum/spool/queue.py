@@ -112,12 +112,6 @@ class Spool:
                 self._tallies[kind_of(item)].received += 1
                 self._tallies[kind_of(item)].dropped += 1
 
-    def count_failure(self) -> None:
-        """Count an interaction of which no record could be made."""
-        with self._lock:
-            self._tallies[Interaction].received += 1
-            self._tallies[Interaction].failed += 1
-
     def tally(self, kind: type[Captured]) -> Tally:
         """What became of the interactions, or of the feedback, up to now."""
         with self._lock:

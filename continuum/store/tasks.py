@@ -5,11 +5,13 @@ Everything that two processes could want at once is one conditional UPDATE: whoe
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import or_, select, update
 
 from continuum.errors import ConfigurationError
-from continuum.policy import TaskPolicy
+from continuum.policy import TaskPolicy, explained
 from continuum.records import Record
 from continuum.store.rows import Rows, from_row, insert_new
 from continuum.store.tables import tasks
@@ -43,8 +45,13 @@ class Tasks(Rows):
     """The registered tasks."""
 
     def register(self, policy: TaskPolicy, *, now: Clock = utc_now) -> TaskState:
-        """Create the task or replace its policy; what it has learned and spent stays."""
-        content = policy.model_dump(mode="json")
+        """Create the task or replace its policy; what it has learned and spent stays.
+
+        Raises:
+            ConfigurationError: a value of the policy makes no sense; nothing is written.
+        """
+        # A policy that was copied with changes has not been checked, and one that cannot be read would stop every process.
+        content = TaskPolicy(**policy.model_dump(warnings=False)).model_dump(mode="json")
         row = {"name": policy.task, "policy": content, "created_at": now()}
         with self.engine.begin() as connection:
             if not insert_new(connection, tasks, [row]):
@@ -61,7 +68,7 @@ class Tasks(Rows):
         """A task.
 
         Raises:
-            ConfigurationError: there is none of this name; the message lists those there are.
+            ConfigurationError: there is none of this name, and the message lists those there are; or its policy cannot be read.
         """
         with self.engine.connect() as connection:
             row = connection.execute(select(tasks).where(tasks.c.name == name)).first()
@@ -70,7 +77,19 @@ class Tasks(Rows):
             raise ConfigurationError(
                 f"there is no task {name!r} (known: {known}); capture or import something for it, or register its policy"
             )
-        return from_row(TaskState, row)
+        try:
+            return from_row(TaskState, row)
+        except ValidationError as error:
+            raise ConfigurationError(
+                f"the stored policy of task {name!r} cannot be read: {explained(error)}; "
+                f"mend it with: continuum tasks set {name} FIELD=VALUE"
+            ) from error
+
+    def raw_policy(self, name: str) -> dict[str, Any] | None:
+        """A task's policy as it is stored, readable or not; None where there is no such task."""
+        with self.engine.connect() as connection:
+            row = connection.execute(select(tasks.c.policy).where(tasks.c.name == name)).first()
+        return None if row is None else dict(row.policy or {})
 
     def names(self) -> list[str]:
         """The names of all tasks, sorted."""

@@ -2,10 +2,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from continuum.errors import ConfigurationError
 from continuum.policy import Criterion, JudgePolicy, TaskPolicy
 from continuum.store.database import Store
+from continuum.store.tables import tasks
 from tests.builders import NOON
 
 
@@ -28,6 +30,27 @@ def test_registering_again_changes_the_policy_and_keeps_what_was_learned(store: 
     state = store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
 
     assert (state.policy.auto_train_when, state.trained_through) == (5, 41)
+
+
+def test_a_policy_that_was_copied_past_its_checks_is_not_written(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="auto_train_when"):
+        store.tasks.register(TaskPolicy(task="support").model_copy(update={"auto_train_when": 0}))
+
+    assert store.tasks.names() == []
+
+
+def test_a_stored_policy_that_cannot_be_read_is_named_with_its_cure(store: Store) -> None:
+    store.tasks.ensure("support")
+    with store.engine.begin() as connection:
+        connection.execute(update(tasks).values(policy={"task": "support", "auto_train_when": 0}))
+
+    with pytest.raises(ConfigurationError, match=r"'support'.*auto_train_when.*continuum tasks set support"):
+        store.tasks.get("support")
+    assert store.tasks.raw_policy("support") == {"task": "support", "auto_train_when": 0}
+
+
+def test_a_task_that_is_not_there_has_no_raw_policy(store: Store) -> None:
+    assert store.tasks.raw_policy("support") is None
 
 
 def test_ensuring_a_task_leaves_a_registered_policy_alone(store: Store) -> None:
