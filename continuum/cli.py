@@ -218,14 +218,14 @@ def train(
 def guard(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")]) -> None:
     """Compare a candidate with what serves now; exits 0 approved, 1 blocked, 3 inconclusive."""
     from continuum.guard.guard import RegressionGuard
-    from continuum.guard.report import verdict_table
+    from continuum.guard.report import print_verdict
 
     store = default_store()
     checkpoint = _checkpoint(model)
     with bar("guarding") as on_progress:
         examiner = RegressionGuard.for_task(store.tasks.get(checkpoint.task).policy, store=store)
         verdict = run(examiner.evaluate(candidate_model=checkpoint, on_progress=on_progress))
-    console.print(verdict_table(verdict))
+    print_verdict(verdict, console)
     raise typer.Exit({VerdictStatus.APPROVED: 0, VerdictStatus.BLOCKED: 1, VerdictStatus.INCONCLUSIVE: 3}[verdict.status])
 
 

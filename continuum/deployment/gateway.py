@@ -6,7 +6,7 @@ whoever reaches it spends the upstream's key.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
@@ -17,8 +17,9 @@ from continuum.config import Settings, load_settings
 from continuum.deployment.answers import StreamedAnswer, read_answer
 from continuum.deployment.routing import PRODUCTION, Choice, RouteTable
 from continuum.deployment.served import FEEDBACK_FIELDS, Outcome, feedback_of, read_call
-from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object
+from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object, shown_url, stop_signal
 from continuum.deployment.upstream import DEFAULT_TIMEOUTS, VIA, Reply, Timeouts, UpstreamFailed, Upstreams, open_session
+from continuum.policy import checked_task_name
 from continuum.records import Feedback, Interaction
 from continuum.spool.queue import Spool
 from continuum.store import default_store
@@ -44,6 +45,9 @@ class Gateway:
         settings: the production model's address and key; the environment's when left out.
         default_task: the task of requests that name none.
         port: 0 for a free one.
+
+    Raises:
+        ConfigurationError: the default task's name cannot be one.
     """
 
     def __init__(
@@ -63,7 +67,7 @@ class Gateway:
         """Where an OpenAI client finds the gateway, once it serves."""
         self._store = store
         self._settings = settings or load_settings()
-        self._default_task = default_task
+        self._default_task = None if default_task is None else checked_task_name(default_task)
         self._address = (host, port)
         self._spool = Spool(lambda: store)
         self._timeouts = timeouts
@@ -209,7 +213,20 @@ class Gateway:
 
 
 async def serve_gateway(host: str = "127.0.0.1", port: int = 8787, default_task: str | None = None) -> None:
-    """Run a gateway on the default store until cancelled."""
-    async with Gateway(default_store(), default_task=default_task, host=host, port=port) as gateway:
-        logger.info("the gateway serves at %s", gateway.base_url)
-        await asyncio.Event().wait()
+    """Run a gateway on the default store until SIGTERM or Ctrl-C; what has begun is answered, and what was served is stored."""
+    stop, settings, store = stop_signal(), load_settings(), default_store()
+    async with Gateway(store, settings, default_task=default_task, host=host, port=port) as gateway:
+        known = await asyncio.to_thread(store.tasks.names)
+        print(announcement(gateway.base_url, settings.upstream_base_url, default_task, known), flush=True)
+        await stop.wait()
+
+
+def announcement(base_url: str, upstream: str | None, default_task: str | None, known_tasks: Collection[str]) -> str:
+    """Where a gateway serves, whom it asks and for which task, in one line without keys."""
+    behind = "no upstream: set CONTINUUM_UPSTREAM_BASE_URL" if upstream is None else f"upstream {shown_url(upstream)}"
+    if default_task is None:
+        task = "no default task: requests name theirs"
+    else:
+        new = "" if default_task in known_tasks else " (not registered yet, its first call does that: is the name right?)"
+        task = f"default task {default_task}{new}"
+    return f"the gateway serves at {base_url}; {behind}; {task}"

@@ -7,17 +7,18 @@ from datetime import datetime
 from typing import Any, Literal
 
 from aiohttp import web
-from pydantic import ValidationError
 
 from continuum.deployment.answers import Answer
 from continuum.deployment.routing import PRODUCTION, Arm, unit_of
 from continuum.deployment.serving import BadRequest, error_response, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
+from continuum.errors import ConfigurationError
 from continuum.models.pricing import price_usd
-from continuum.policy import checked_task_name, explained
+from continuum.policy import checked_task_name
 from continuum.records import Feedback, Interaction, Message, new_id
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, TASK, USER_ID, VARIANT, decode, encode
+from continuum.spool.opinions import checked_feedback
 
 FEEDBACK_FIELDS = (
     *("interaction_id", "score", "label", "comment", "correction", "kind", "confidence", "user_id", "idempotency_key"),
@@ -187,8 +188,8 @@ def feedback_of(content: Mapping[str, Any]) -> Feedback:
     Raises:
         BadRequest: a field makes no sense.
     """
-    cleaned = {name: value for name, value in Snapshot().take(content).items() if value is not None}
+    said = {name: value for name, value in content.items() if value is not None}
     try:
-        return Feedback.model_validate(cleaned)
-    except ValidationError as error:
-        raise BadRequest(f"feedback: {explained(error)}") from error
+        return checked_feedback(said.pop("interaction_id", None), **said)
+    except ConfigurationError as error:
+        raise BadRequest(f"feedback: {error}") from error

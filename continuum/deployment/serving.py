@@ -1,8 +1,12 @@
 """What the gateway and the server of tuned models share as HTTP servers: listening, JSON bodies, errors in OpenAI form."""
 
+import asyncio
 import json
 import logging
+import re
+import signal
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from ipaddress import ip_address
 from typing import Any
 
@@ -63,7 +67,7 @@ def parse_body(request: web.Request, raw: bytes, what: str, known: Collection[st
     if request.content_type != "application/json":
         raise BadRequest(f"content-type is {request.content_type!r}; send the {what} as application/json", status=415)
     try:
-        content = json.loads(raw)
+        content = json.loads(raw, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the {what} is not JSON: {error}") from error
     if not isinstance(content, dict):
@@ -71,6 +75,25 @@ def parse_body(request: web.Request, raw: bytes, what: str, known: Collection[st
     if known is not None and (unknown := sorted(set(content) - set(known))):
         raise BadRequest(f"{what} has no field {unknown[0]!r:.80}; it may have {', '.join(sorted(known))}")
     return content
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"it holds {name}, and JSON has no such number")
+
+
+def stop_signal() -> asyncio.Event:
+    """An event that SIGTERM and Ctrl-C set from now on, instead of ending the process where it stands."""
+    stop, loop = asyncio.Event(), asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Windows has no such handlers, and only a program's main thread may set them; there the server is cancelled.
+        with suppress(NotImplementedError, RuntimeError):
+            loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def shown_url(url: str) -> str:
+    """A URL for people: without the user, the password and the query, which may hold keys."""
+    return re.sub("//[^/]*@", "//", url.partition("?")[0])
 
 
 def base_url_of(host: str, port: int) -> str:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from continuum.deployment.answers import parse_object
 from continuum.deployment.routing import PRODUCTION, Arm
 from continuum.errors import ContinuumError
+from continuum.spool.headers import PREFIX
 
 PASSED_TO_UPSTREAM = ("accept", "traceparent", "tracestate", "x-request-id")
 """Headers of a request that go on; all others, `authorization` above all, stay here."""
@@ -81,7 +82,7 @@ class Reply:
     def __init__(self, arm: Arm, response: aiohttp.ClientResponse, body: bytes | None, first: bytes = b"") -> None:
         self.arm = arm
         self.status = response.status
-        self.headers = {name: value for name, value in response.headers.items() if name.lower() not in KEPT_BACK}
+        self.headers = {name: value for name, value in response.headers.items() if is_passed_on(name.lower())}
         self.body = body
         self._first = first
         self._response = response
@@ -170,6 +171,11 @@ class Upstreams:
             response.close()
             raise UpstreamFailed(f"{arm.model} redirects, and redirects are not followed; configure the address it moved to")
         return response
+
+
+def is_passed_on(name: str) -> bool:
+    """Whether a header of an answer, in lower case, reaches the application; who served it is the gateway's to say."""
+    return name not in KEPT_BACK and not name.startswith(PREFIX)
 
 
 async def _next_piece(arm: Arm, response: aiohttp.ClientResponse) -> bytes:

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 from continuum.records import Verdict, VerdictStatus
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
 SIGNS = {VerdictStatus.APPROVED: "✓", VerdictStatus.BLOCKED: "✗", VerdictStatus.INCONCLUSIVE: "?"}
 COLOURS = {"passed": "#2a7", "regressed": "#c33", "undecided": "#b80"}
 WIDTH, ROW, LEFT = 300, 18, 84
 """Of the drawing, in pixels: its width, the height of a metric's row, and the room for names."""
+UNBOUNDED = 10_000
+"""Columns of an output without a screen."""
 DRAWN = 4
 """Metrics in the drawing; more would not fit where Dagster shows it inline."""
 
@@ -40,6 +43,8 @@ def to_markdown(verdict: Verdict) -> str:
         lines += ["", f"About {verdict.required_examples} golden examples would decide."]
     if verdict.failed_checks:
         lines += ["", "Failed checks:", *(f"- {words}" for words in verdict.failed_checks)]
+    if left_open := _left_open(verdict):
+        lines += ["", "Left open:", *(f"- {words}" for words in left_open)]
     for item in verdict.evidence["worst"]:
         lines += ["", *_worst_lines(item)]
     if loss := verdict.evidence["loss"]:
@@ -50,23 +55,35 @@ def to_markdown(verdict: Verdict) -> str:
 
 
 def verdict_table(verdict: Verdict) -> "Table":
-    """The verdict as a table for the terminal."""
+    """The verdict as a table for the terminal; 80 columns hold its numbers."""
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    notes = [*verdict.failed_checks, *verdict.evidence["notes"]]
+    notes = [*verdict.failed_checks, *_left_open(verdict), *verdict.evidence["notes"]]
     if verdict.required_examples is not None:
         notes.append(f"about {verdict.required_examples} golden examples would decide")
     if verdict.evidence["worst"]:
         worst = verdict.evidence["worst"][0]
         notes.append(f"worst answer, to {worst['question']!r}: {worst['candidate_answer']!r}")
     # Text, not markup: answers may hold square brackets.
-    table = Table(title=Text(headline(verdict)), caption=Text("\n".join(notes)), caption_justify="left")
+    title, caption = Text(headline(verdict)), Text("\n".join(notes))
+    table = Table(
+        title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
     for column in ("metric", "baseline", "candidate", "delta", "95%", "allowed", "p", "outcome"):
-        table.add_column(column, justify="left" if column in {"metric", "outcome"} else "right")
+        table.add_column(column, justify="left" if column in {"metric", "outcome"} else "right", no_wrap=True)
     for metric, row in _rows(verdict):
         table.add_row(metric, *row)
     return table
+
+
+def print_verdict(verdict: Verdict, console: "Console") -> None:
+    """Print the table; where the output is no terminal it is as wide as its words, for no screen ends there."""
+    table = verdict_table(verdict)
+    if not console.is_terminal:
+        table.width = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
+    console.print(table, crop=False)
 
 
 def forest_svg(verdict: Verdict) -> str:
@@ -105,12 +122,20 @@ def _rows(verdict: Verdict) -> list[tuple[str, list[str]]]:
     rows = []
     for metric, row in verdict.evidence["metrics"].items():
         if "delta" not in row:
-            rows.append((metric, ["", "", "", "", f"{row['min_delta']:+.2f}", "", row["outcome"]]))
+            rows.append((metric, ["", "", "", "", f"{row['min_delta']:+.2f}", "-", row["outcome"]]))
             continue
         numbers = [f"{row['baseline_mean']:.3f}", f"{row['candidate_mean']:.3f}", f"{row['delta']:+.3f}"]
         interval = f"{row['low']:+.3f} to {row['high']:+.3f}"
-        rows.append((metric, [*numbers, interval, f"{row['min_delta']:+.2f}", f"{row['p_regressed']:.3g}", row["outcome"]]))
+        # Where too few groups, or too few scores, forbid a test, its p would only mislead.
+        p = "-" if row["p_adjusted"] is None else f"{row['p_regressed']:.3f}" if row["p_regressed"] >= 0.001 else "<0.001"
+        rows.append((metric, [*numbers, interval, f"{row['min_delta']:+.2f}", p, row["outcome"]]))
     return rows
+
+
+def _left_open(verdict: Verdict) -> list[str]:
+    """What was found on the metrics that nothing was decided about, as far as the failed checks do not say it."""
+    found = (row["words"] for row in verdict.evidence["metrics"].values() if row["outcome"] in {"undecided", "no data"})
+    return [words for words in found if words not in verdict.failed_checks]
 
 
 def _metric_table(verdict: Verdict) -> list[str]:

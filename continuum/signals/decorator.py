@@ -10,11 +10,13 @@ from functools import partial, wraps
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar, overload
 
+from continuum.errors import ConfigurationError
 from continuum.policy import checked_task_name
 from continuum.records import Feedback, Interaction
 from continuum.signals import openai_hook
 from continuum.signals.recording import Recording, Subject, quietly
 from continuum.signals.streams import Start, captured_async_stream, captured_stream, inside
+from continuum.spool.cleaning import represented
 from continuum.spool.queue import default_spool
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -41,7 +43,8 @@ def capture(function: Any = None, /, *, task: str, model: str | None = None) -> 
         model: the model that answers, where the answer itself does not say.
 
     Raises:
-        ConfigurationError: the task's name cannot be one; when decorating, never when the function is called.
+        ConfigurationError: the task's name cannot be one, or what is decorated is no function; when decorating, never when
+            the function is called.
     """
     checked_task_name(task)
     if function is None:
@@ -53,6 +56,10 @@ def capture_function(function: Any, task: str, model: str | None = None) -> Any:
     """The function, with every call of it captured for the task."""
     if isinstance(function, (staticmethod, classmethod)):
         return type(function)(capture_function(function.__func__, task, model))
+    if isinstance(function, property):
+        raise ConfigurationError("@capture stands above @property; put @capture under @property, on the function itself")
+    if not callable(function):
+        raise ConfigurationError(f"capture was given {represented(function):.80}, which cannot be called; it must be a function")
     start = partial(begin, Subject.of(function, task, model))
     if inspect.isasyncgenfunction(function):
         return captured_async_stream(function, start)

@@ -10,7 +10,7 @@ import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
 
@@ -30,6 +30,24 @@ if TYPE_CHECKING:
 MAX_LINE_BYTES = 16_000_000
 BATCH_LINES = 500
 REASON_LENGTH = 300
+
+JSON_NAMES = {
+    list: "a list",
+    str: "a string",
+    int: "a number",
+    float: "a number",
+    bool: "a boolean",
+    type(None): "null",
+}
+JSON_WORDS = {
+    **dict.fromkeys(("tuple_type", "list_type"), "should be a list"),
+    **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "should be an object"),
+    "string_type": "should be a string",
+    "too_short": "should not be empty",
+}
+"""What pydantic finds, in the words of the file's format where its own are Python's."""
+FORMS = frozenset({"str", "list[dict[str,any]]"})
+"""Names that pydantic gives to the forms that a field may have; they are no part of the file."""
 
 Id = Annotated[str, Field(min_length=1, max_length=MAX_ID)]
 Words = Annotated[str, Field(min_length=1)]
@@ -97,6 +115,16 @@ class ImportedRow(BaseModel):
             raise ValueError("a time must be written like 2026-03-01T12:00:00Z")
         return value
 
+    @field_validator("started_at")
+    @classmethod
+    def _in_utc(cls, value: datetime | None) -> datetime | None:
+        if value is None:
+            return None
+        # At the ends of the calendar another zone's time would be of a year that neither Python nor a database can name.
+        if not MINYEAR < value.year < MAXYEAR:
+            raise ValueError("a time must be of a year from 2 to 9998")
+        return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+
     @field_validator("response")
     @classmethod
     def _answers(cls, value: Message) -> Message:
@@ -106,8 +134,7 @@ class ImportedRow(BaseModel):
 
     def began(self, imported_at: datetime) -> datetime:
         """When it began: a time without a zone is UTC, a row without a time began when it was imported."""
-        time = self.started_at or imported_at
-        return time if time.tzinfo else time.replace(tzinfo=UTC)
+        return self.started_at or imported_at
 
     def interaction(self, imported_at: datetime) -> Interaction:
         """The row as an interaction."""
@@ -209,13 +236,19 @@ class Import:
 
     def write(self) -> None:
         """Write the rows taken since the last time."""
-        for task in {row.task for row in self._rows} - self._tasks:
-            self.store.tasks.ensure(task)
-            self._tasks.add(task)
+        self._register_tasks()
         self.added += self.store.interactions.add(row.interaction(self.imported_at) for row in self._rows)
         said = [feedback for row in self._rows if (feedback := row.said(self.imported_at)) is not None]
         self.feedback_added += self.store.feedback.add(said)
         self._rows.clear()
+
+    def _register_tasks(self) -> None:
+        """Register the tasks that have a row among those taken; a row that is there already stays under the task it has."""
+        open_rows = [row for row in self._rows if row.task not in self._tasks]
+        there = self.store.interactions.get_many(row.id for row in open_rows)
+        for task in {row.task for row in open_rows if row.id not in there or there[row.id].task == row.task}:
+            self.store.tasks.ensure(task)
+            self._tasks.add(task)
 
     def report(self) -> ImportReport:
         """What became of the file."""
@@ -233,7 +266,7 @@ def parsed(line: bytes | None, task: str | None) -> ImportedRow:
         raise ValueError(f"the line is longer than {MAX_LINE_BYTES:,} bytes")
     content = json.loads(line.decode("utf-8"), parse_constant=refuse_constant)
     if not isinstance(content, dict):
-        raise ValueError(f"the line holds a {type(content).__name__}, not an object")
+        raise ValueError(f"the line holds {JSON_NAMES[type(content)]}, not an object")
     if b"\\u0000" in line or b"\\ud" in line.lower():
         content = Snapshot(MAX_LINE_BYTES, nodes=MAX_LINE_BYTES).take(content)
     return ImportedRow.model_validate(content if task is None else content | {"task": task})
@@ -247,8 +280,12 @@ def refuse_constant(name: str) -> None:
 def reason_of(error: Exception) -> str:
     """Why a line was refused, in one line without the line's content."""
     if isinstance(error, ValidationError):
-        found = error.errors(include_url=False, include_input=False)
-        reason = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg'].removeprefix('Value error, ')}" for one in found)
+        found: dict[str, list[str]] = {}
+        for one in error.errors(include_url=False, include_input=False):
+            found.setdefault(".".join(str(part) for part in one["loc"] if part not in FORMS), []).append(
+                JSON_WORDS.get(one["type"]) or one["msg"].removeprefix("Value error, ").removeprefix("Input ")
+            )
+        reason = "; ".join(f"{place}: {' or '.join(words)}" for place, words in found.items())
     elif isinstance(error, UnicodeDecodeError):
         reason = f"it is not UTF-8 at byte {error.start + 1}"
     elif isinstance(error, json.JSONDecodeError):

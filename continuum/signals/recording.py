@@ -4,7 +4,6 @@ The caller's thread only takes copies; the record itself is made, cleaned and pr
 """
 
 import logging
-import re
 from asyncio import CancelledError
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from continuum.records import new_id
 from continuum.signals.current import active, given, last_id
 from continuum.signals.finished import interaction_of
 from continuum.signals.forms import Answer, StreamedAnswer, answer_in, messages_in
-from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described, represented
+from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described, names_secret, represented
 from continuum.spool.queue import ITEM_CHARACTERS, default_spool
 from continuum.timespan import utc_now
 
@@ -27,8 +26,6 @@ MAX_TAGS = 32
 TAG_LENGTH = 200
 RETURNED_LENGTH = 2000
 ERROR_LENGTH = 2000
-SECRET = re.compile(r"(^|_)(api_?key|key|token|secret|password|passwd|pwd|credentials?|authorization|auth)(_|$)", re.IGNORECASE)
-"""Arguments with such names are left out."""
 
 logger = logging.getLogger(__name__)
 
@@ -136,14 +133,14 @@ class Recording:
     def take(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Copy the arguments: the conversation, or else the first text as the user's message; the rest becomes tags."""
         found = self.subject.arguments(args, kwargs)
-        arguments = {name: value for name, value in found.items() if value is not None and not SECRET.search(name)}
+        arguments = {name: value for name, value in found.items() if value is not None and not names_secret(name)}
         conversation = messages_in(arguments.get("messages"), self.input)
         used = "messages" if conversation else next((name for name, value in arguments.items() if isinstance(value, str)), None)
         if used is not None:
             self.messages = conversation or [{"role": "user", "content": self.input.text(arguments[used])}]
         for name, value in arguments.items():
             if name != used and len(self.tags) < MAX_TAGS:
-                self.tags[clean_text(name, TAG_LENGTH)] = described(value, TAG_LENGTH)
+                self.tags[clean_text(name, TAG_LENGTH)] = described(value, TAG_LENGTH, secrets=False)
 
     # --- while it runs ---
 

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 MAX_PAYLOAD = 1_000_000
@@ -16,6 +17,11 @@ MAX_NODES = 100_000
 
 MAX_ID = 500
 """Characters of an id; Postgres cannot index much longer ones."""
+
+SECRET = re.compile(
+    r"(^|[^a-z])(api[^a-z]?key|key|token|secret|password|passwd|pwd|credentials?|authorization|auth)([^a-z]|$)", re.IGNORECASE
+)
+WORD_IN_CAMEL_CASE = re.compile("(?<=[a-z0-9])(?=[A-Z])")
 
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
@@ -40,22 +46,30 @@ def is_storable(text: str) -> bool:
     return True
 
 
+def names_secret(name: str) -> bool:
+    """Whether what has this name may be a secret: `api_key`, `accessToken`, `X-Api-Key`."""
+    return SECRET.search(WORD_IN_CAMEL_CASE.sub("_", name)) is not None
+
+
 def id_text(value: Any) -> str | None:
     """An id as text that every store can hold and index; None for None and for empty text."""
     return None if value is None else clean_text(value if isinstance(value, str) else represented(value, str), MAX_ID) or None
 
 
-def described(value: Any, limit: int = 200) -> str:
-    """A value as short text: strings as they are, data as JSON, anything else by its `repr`."""
+def described(value: Any, limit: int = 200, *, secrets: bool = True) -> str:
+    """A value as short text: strings as they are, data as JSON, anything else by its `repr`.
+
+    Without `secrets`, what is named like one is left out of data, however deep it lies.
+    """
     if isinstance(value, str):
         return clean_text(value, limit)
     if isinstance(value, (bytes, bytearray)):
         return clean_text(bytes(value[:limit]).decode(errors="replace"), limit)
     try:
-        content = Snapshot(limit * 4, nodes=limit).take(value)
+        content = Snapshot(limit * 4, nodes=limit, secrets=secrets).take(value)
         text = content if isinstance(content, str) else json.dumps(content, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError):
-        text = represented(value)
+        text = represented(value) if secrets else f"<{type(value).__name__}>"
     return clean_text(text, limit)
 
 
@@ -70,12 +84,14 @@ def represented(value: Any, form: Callable[[Any], str] = repr) -> str:
 class Snapshot:
     """Copies values into plain JSON while its budgets of characters and of nodes last.
 
-    The copy shares nothing with the original, which the application goes on changing.
+    The copy shares nothing with the original, which the application goes on changing. Without `secrets`, the fields of
+    mappings and dataclasses that are named like one are left out.
     """
 
-    def __init__(self, budget: int = MAX_PAYLOAD, nodes: int = MAX_NODES) -> None:
+    def __init__(self, budget: int = MAX_PAYLOAD, nodes: int = MAX_NODES, *, secrets: bool = True) -> None:
         self.left = budget
         self.nodes = nodes
+        self.secrets = secrets
         self.truncated = False
 
     def take(self, value: Any, depth: int = 0) -> Any:
@@ -93,9 +109,14 @@ class Snapshot:
             self.truncated = True
             return "…"
         if isinstance(value, Mapping):
-            return {self.text(represented(key, str)): self.take(value[key], depth + 1) for key in self.within(value)}
+            named = ((represented(key, str), key) for key in self.within(value))
+            return {
+                self.text(name): self.take(value[key], depth + 1) for name, key in named if self.secrets or not names_secret(name)
+            }
         if isinstance(value, (list, tuple, set, frozenset)):
             return [self.take(item, depth + 1) for item in self.within(value)]
+        if not self.secrets and is_dataclass(type(value)):
+            return self.take({field.name: getattr(value, field.name, None) for field in fields(value)}, depth + 1)
         if callable(getattr(type(value), "model_dump", None)):
             return self.take(value.model_dump(mode="json", exclude_none=True, warnings=False), depth + 1)
         return self.text(bytes(value[: self.left]).decode(errors="replace") if isinstance(value, bytes) else represented(value))

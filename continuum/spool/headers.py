@@ -5,6 +5,8 @@ A header holds printable ASCII, and an id may be anything, so values travel perc
 
 from urllib.parse import quote, unquote
 
+PREFIX = "x-continuum-"
+"""What all of them begin with."""
 INTERACTION_ID = "x-continuum-interaction-id"
 """In a request: the id to store the call under. In the gateway's answer: the id it was stored under."""
 TASK = "x-continuum-task"

@@ -9,7 +9,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, delete, event, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
@@ -34,7 +34,8 @@ from continuum.store.tasks import Tasks
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_212_031_177
 """Key of the Postgres advisory lock under which one process at a time migrates."""
-
+SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
+"""Of a Postgres URL's query; libpq takes the password there too."""
 
 _engines: WeakSet[Engine] = WeakSet()
 
@@ -65,7 +66,7 @@ class Store:
         self.deployments = Deployments(engine)
 
     def __repr__(self) -> str:
-        return f"Store({self.engine.url.render_as_string(hide_password=True)!r})"
+        return f"Store({shown(self.engine.url)!r})"
 
     def drop_task(self, task: str) -> None:
         """Delete a task and every row under it, in one transaction; files that rows point to are the caller's."""
@@ -93,31 +94,57 @@ def open_store(url: str) -> Store:
     """
     try:
         address = make_url(postgres_driver(url))
-    except ArgumentError as error:
-        raise StoreError("the store's URL cannot be read; it must be sqlite:///... or postgresql://...") from error
-    shown = address.render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        # Without its cause, which may quote a piece of the URL, and that a piece of the password.
+        raise StoreError(
+            "the store's URL cannot be read; it must be sqlite:///... or postgresql://user:password@host:port/database"
+        ) from None
     if address.get_backend_name() not in {"sqlite", "postgresql"}:
-        raise StoreError(f"the store's URL is {shown}; it must be sqlite:///... or postgresql://...")
+        raise StoreError(f"the store's URL is {shown(address)}; it must be sqlite:///... or postgresql://...")
     try:
         engine = make_engine(address.render_as_string(hide_password=False))
         upgrade(engine)
     except (SQLAlchemyError, OSError) as error:
-        reason = str(getattr(error, "orig", None) or error)
-        raise StoreError(f"the store at {shown} cannot be opened: {reason}; check the address and that it is writable") from error
+        reason, *_ = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
+        raise StoreError(
+            f"the store at {shown(address)} cannot be opened: {reason}; check the address and that it is writable"
+        ) from error
     return Store(engine)
 
 
+def shown(url: URL) -> str:
+    """A URL for people: without its password, wherever in the URL that is."""
+    hidden = {name: "***" for name in url.query if name.lower() in SECRET_PARAMETERS}
+    return url.update_query_dict(hidden).render_as_string(hide_password=True)
+
+
 def make_engine(url: str) -> Engine:
-    """An engine with the settings each database needs for several processes at once."""
+    """An engine with the settings each database needs for several processes at once.
+
+    Raises:
+        StoreError: a file lies where the folder of the SQLite database must be.
+    """
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True)
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
     database = make_url(url).database
     if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": 60})
+        make_folder(Path(database).parent)
+    engine = create_engine(url, connect_args={"timeout": 60}, hide_parameters=True)
     event.listen(engine, "connect", _use_wal)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of the database, and those above it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        file = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
+        raise StoreError(
+            f"the store in {folder} cannot be opened: {file} is a file, and must be a folder; "
+            "set CONTINUUM_HOME or CONTINUUM_DATABASE_URL to another place"
+        ) from error
 
 
 def upgrade(engine: Engine) -> None:

@@ -16,6 +16,7 @@ class Provider:
         self.breaks_after: int | None = None
         """Chunks of a stream after which the connection is cut."""
         self.pause_s = 0.0
+        self.answer_headers = {"x-request-id": "req-1", "set-cookie": "a=b"}
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
 
@@ -47,7 +48,7 @@ class Provider:
         if body.get("stream"):
             return await self._stream(request, body)
         await asyncio.sleep(self.pause_s)
-        return web.json_response(self._completion(body), headers={"x-request-id": "req-1", "set-cookie": "a=b"})
+        return web.json_response(self._completion(body), headers=self.answer_headers)
 
     def _completion(self, body: dict[str, Any]) -> dict[str, Any]:
         message = {"role": "assistant", "content": self.says}

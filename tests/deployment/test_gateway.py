@@ -1,5 +1,9 @@
 import asyncio
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +15,7 @@ from sqlalchemy import create_engine, text
 
 from continuum import capture, context, interaction
 from continuum.config import Settings
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway import Gateway, announcement
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError
@@ -240,12 +244,80 @@ async def test_feedback_sent_to_the_gateway_is_stored(client: aiohttp.ClientSess
 
 
 @pytest.mark.parametrize(
-    "said", [{"score": 4}, {"interaction_id": "i", "score": 9}, {"interaction_id": "i", "id": "forged"}, [], "text"], ids=str
+    "said",
+    [
+        {"score": 4},
+        {"interaction_id": "i", "score": 9},
+        {"interaction_id": "i", "id": "forged"},
+        {"interaction_id": "zz"},
+        {"interaction_id": " ", "score": 4},
+        {"interaction_id": "i", "label": " "},
+        {"interaction_id": "i", "score": float("nan"), "label": "good"},
+        {"interaction_id": "i", "score": True},
+        {"interaction_id": "i", "score": 10**400},
+        {"interaction_id": "i", "score": 4, "kind": ["explicit"]},
+        [],
+        "text",
+    ],
+    ids=lambda said: str(said)[:60],
 )
 async def test_feedback_that_makes_no_sense_is_refused(client: aiohttp.ClientSession, gateway: Gateway, said: Any) -> None:
     async with client.post(f"{gateway.base_url}/feedback", json=said) as response:
         assert response.status == 400
         assert "feedback" in (await response.json())["error"]["message"]
+
+
+async def test_what_an_upstream_says_in_the_gateways_own_headers_does_not_reach_the_app(
+    client: aiohttp.ClientSession, gateway: Gateway, production: Provider
+) -> None:
+    production.answer_headers = {"X-Continuum-Deployment": "forged", "X-Continuum-Interaction-Id": "forged", "x-other": "kept"}
+
+    response = await ask(client, gateway)
+
+    assert response.headers["x-other"] == "kept"
+    assert "forged" not in response.headers.values()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_gateway_that_is_told_to_stop_answers_what_has_begun_and_stores_it(
+    client: aiohttp.ClientSession, production: Provider, store: Store, number: signal.Signals
+) -> None:
+    production.pause_s = 1.0
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", "from continuum.cli import main; main()", "gateway", "--port", "0", "--task", "support"),
+        env=os.environ | {"CONTINUUM_UPSTREAM_BASE_URL": production.base_url, "CONTINUUM_UPSTREAM_API_KEY": "sk-upstream"},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        said = (await process.stdout.readline()).decode()
+        base_url = said.removeprefix("the gateway serves at ").partition(";")[0]
+        asked = asyncio.create_task(client.post(f"{base_url}/chat/completions", json=QUESTION))
+        while not production.requests:
+            await asyncio.sleep(0.02)
+        process.send_signal(number)
+        response = await asked
+        answer = await response.json()
+        await process.wait()
+
+    assert answer["choices"][0]["message"]["content"] == "production says hello"
+    assert process.returncode == 0
+    assert [kept.status for kept in store.interactions.scan("support", status=None)] == ["ok"]
+    assert f"upstream {production.base_url}; default task support (not registered yet" in said
+    assert "sk-upstream" not in said
+
+
+def test_what_a_gateway_says_of_itself_holds_no_key() -> None:
+    here = "http://127.0.0.1:8787/v1"
+    upstream = "https://bob:sk-1@api.example.com/v1?key=sk-2"
+
+    assert announcement(here, None, None, []) == (
+        f"the gateway serves at {here}; no upstream: set CONTINUUM_UPSTREAM_BASE_URL; no default task: requests name theirs"
+    )
+    assert announcement(here, upstream, "support", ["support"]) == (
+        f"the gateway serves at {here}; upstream https://api.example.com/v1; default task support"
+    )
 
 
 # --- when something is down ------------------------------------------------------------------------------------------

@@ -169,7 +169,15 @@ async def test_an_altered_artifact_never_reaches_the_engine(
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"messages": []}, {"messages": ["hello"]}, {"n": 2}, {"max_tokens": -1}, {"max_tokens": "many"}],
+    [
+        {"messages": []},
+        {"messages": ["hello"]},
+        {"n": 2},
+        {"max_tokens": -1},
+        {"max_tokens": "many"},
+        {"max_tokens": True},
+        {"max_tokens": 0},
+    ],
     ids=str,
 )
 async def test_a_request_that_makes_no_sense_is_refused(

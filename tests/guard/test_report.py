@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from continuum.guard.guard import RegressionGuard
-from continuum.guard.report import forest_markdown, forest_svg, headline, to_markdown, verdict_table
+from continuum.guard.report import forest_markdown, forest_svg, headline, print_verdict, to_markdown, verdict_table
 from continuum.judging.judge import ScriptedJudge
 from continuum.records import Verdict
 from continuum.store.database import Store
@@ -60,6 +60,29 @@ async def test_the_table_shows_answers_as_they_are(blocked: Verdict) -> None:
     text = console.export_text()
     assert "[red]x[/red]" in text
     assert "regressed" in text
+
+
+async def test_a_metric_that_cannot_be_tested_has_no_p_and_says_why(store: Store) -> None:
+    verdict = await verdict_on(store, "4 stars", ["tone"], size=4)
+    console = Console(width=80, file=StringIO())
+    console.print(verdict_table(verdict))
+
+    assert "| - | undecided |" in to_markdown(verdict)
+    assert "- tone rose by 0.00" in to_markdown(verdict)
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "4 independent groups are too few to test, 10 are needed" in shown
+
+
+@pytest.mark.parametrize("width", [40, 80])
+async def test_the_numbers_are_whole_where_there_is_no_screen(blocked: Verdict, width: int) -> None:
+    written = StringIO()
+
+    print_verdict(blocked, Console(width=width, file=written))
+
+    assert "…" not in written.getvalue().partition("helpfulness fell")[0]
+    assert all(f"{metric}" in written.getvalue() for metric in METRICS)
+    assert written.getvalue().count("regressed") >= 4
+    assert "<0.001" in written.getvalue()
 
 
 async def test_the_drawing_is_valid_and_short_enough_to_show_inline(blocked: Verdict) -> None:

@@ -2,8 +2,9 @@ import asyncio
 import inspect
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -102,6 +103,13 @@ def test_a_task_name_that_cannot_be_one_is_refused_where_it_is_written() -> None
         capture(task="no good!")
 
 
+def test_what_cannot_be_called_is_refused_where_it_is_decorated() -> None:
+    with pytest.raises(ConfigurationError, match="put @capture under @property"):
+        capture(cast("Any", property(lambda self: "hello")), task="support")
+    with pytest.raises(ConfigurationError, match="capture was given 5, which cannot be called"):
+        capture(cast("Any", 5), task="support")
+
+
 def test_a_conversation_in_openai_form_is_taken_as_it_is(kept: Kept) -> None:
     @capture(task="support")
     def handle(name: str, messages: list[dict[str, Any]], temperature: float = 0.0) -> dict[str, Any]:
@@ -140,6 +148,29 @@ def test_other_arguments_become_short_tags_and_secrets_do_not(kept: Kept) -> Non
     assert tags["rest"] == "9"
     assert len(tags["note"]) == 200
     assert set(tags) == {"client", "options", "rest", "note"}
+
+
+def test_secrets_inside_of_arguments_do_not_become_tags(kept: Kept) -> None:
+    @dataclass
+    class Login:
+        user: str
+        password: str
+
+    @capture(task="support")
+    def handle(message: str, options: dict[str, Any], login: Login) -> str:
+        return message
+
+    headers = {"Authorization": "Bearer sk-1", "X-Api-Key": "sk-2", "accept": "json"}
+    handle(
+        "hello",
+        {"api_key": "sk-3", "tries": [{"accessToken": "sk-4", "max_tokens": 5}], "headers": headers},
+        Login("bob", "sk-5"),
+    )
+
+    assert kept.one().tags == {
+        "options": '{"tries": [{"max_tokens": 5}], "headers": {"accept": "json"}}',
+        "login": '{"user": "bob"}',
+    }
 
 
 @pytest.mark.parametrize(

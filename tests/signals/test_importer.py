@@ -83,29 +83,31 @@ def test_a_second_import_adds_nothing(store: Store, write: Write) -> None:
 BAD: list[tuple[Any, str]] = [
     ("{not json", "it is not JSON: Expecting property name enclosed in double quotes at character 2"),
     ("[1, 2]", "the line holds a list, not an object"),
-    ("null", "the line holds a NoneType, not an object"),
+    ("null", "the line holds null, not an object"),
     (b'{"id": "\xff"}', "it is not UTF-8 at byte 9"),
     ('{"id": NaN}', "it holds NaN, which is not JSON"),
     ("[" * 100_000, "it is nested too deeply"),
     (without("id"), "id: Field required"),
-    (a_row(id=7), "id: Input should be a valid string"),
+    (a_row(id=7), "id: should be a string"),
     (a_row(id=""), "id: String should have at least 1 character"),
     (a_row(id="x" * 501), "id: String should have at most 500 characters"),
     (without("task"), "task: Field required"),
     (a_row(task="no good!"), "task: task name 'no good!' must be"),
     (without("messages"), "messages: Field required"),
-    (a_row(messages=[]), "messages: Tuple should have at least 1 item"),
-    (a_row(messages="Hi"), "messages: Input should be a valid tuple"),
+    (a_row(messages=[]), "messages: should not be empty"),
+    (a_row(messages="Hi"), "messages: should be a list"),
     (a_row(messages=[{"content": "Hi"}]), "messages.0.role: Field required"),
-    (a_row(messages=[{"role": "user", "content": 7}]), "messages.0.content"),
+    (a_row(messages=[{"role": "user", "content": 7}]), "messages.0.content: should be a string or should be a list"),
     (without("response"), "response: Field required"),
     (a_row(response={"role": "assistant", "content": None}), "response: it has neither content nor tool calls"),
-    (a_row(started_at="yesterday"), "started_at: Input should be a valid datetime"),
+    (a_row(started_at="yesterday"), "started_at: should be a valid datetime"),
     (a_row(started_at=1700000000), "started_at: a time must be written like 2026-03-01T12:00:00Z"),
-    (a_row(feedback={"score": 9}), "feedback.score: Input should be less than or equal to 5"),
-    (a_row(feedback={"score": "5"}), "feedback.score: Input should be a valid number"),
+    (a_row(started_at="0001-01-01T00:00:00+14:00"), "started_at: a time must be of a year from 2 to 9998"),
+    (a_row(started_at="9999-12-31T23:59:59-14:00"), "started_at: a time must be of a year from 2 to 9998"),
+    (a_row(feedback={"score": 9}), "feedback.score: should be less than or equal to 5"),
+    (a_row(feedback={"score": "5"}), "feedback.score: should be a valid number"),
     (a_row(feedback={}), "feedback: it holds none of score, label, comment and correction"),
-    (a_row(feedback="good"), "feedback: Input should be a valid dictionary"),
+    (a_row(feedback="good"), "feedback: should be an object"),
 ]
 
 
@@ -149,6 +151,17 @@ def test_the_task_given_stands_above_the_tasks_in_the_file(store: Store, write: 
 
     assert store.tasks.names() == ["mine"]
     assert store.interactions.count("mine") == 2
+
+
+def test_a_task_that_gains_no_row_is_not_registered(store: Store, write: Write) -> None:
+    path = write(a_row(1), a_row(2))
+    import_jsonl(path)
+
+    import_jsonl(path, task="other")
+    assert store.tasks.names() == ["support"]
+
+    import_jsonl(write(a_row(2), a_row(3)), task="other")
+    assert store.tasks.names() == ["other", "support"]
 
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(store: Store, tmp_path: Path) -> None:

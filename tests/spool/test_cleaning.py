@@ -1,10 +1,11 @@
 import json
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from continuum.spool.cleaning import Snapshot, clean_text, described, id_text
+from continuum.spool.cleaning import Snapshot, clean_text, described, id_text, names_secret
 
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary(),
@@ -25,7 +26,7 @@ def test_a_snapshot_of_anything_is_json_that_utf8_and_postgres_take(value: objec
     text = json.dumps(Snapshot().take(value), allow_nan=False, ensure_ascii=False)
 
     text.encode()
-    assert "\\u0000" not in text
+    assert "\\u0000" not in text.replace("\\\\", "")
 
 
 @given(
@@ -97,3 +98,15 @@ def test_an_id_is_short_clean_text_whatever_it_was() -> None:
     assert id_text(7) == "7"
     assert id_text(Hostile()) == "<Hostile without a str>"
     assert len(id_text("x" * 10_000) or "") == 500
+
+
+@pytest.mark.parametrize(
+    "name", ["key", "api_key", "OPENAI_API_KEY", "apiKey", "X-Api-Key", "accessToken", "Authorization", "pwd"]
+)
+def test_names_of_secrets_are_known_however_they_are_written(name: str) -> None:
+    assert names_secret(name)
+
+
+@pytest.mark.parametrize("name", ["keyword", "max_tokens", "monkey", "author", "secretary", "turkeyKind", ""])
+def test_other_names_are_no_secrets(name: str) -> None:
+    assert not names_secret(name)

@@ -5,11 +5,12 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from continuum.errors import StoreError
 from continuum.records import DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback
 from continuum.store import default_store
-from continuum.store.database import Store, open_store
+from continuum.store.database import Store, make_engine, open_store
 from continuum.store.learning import DatasetItem
 from continuum.store.tables import metadata
 from tests.builders import an_interaction
@@ -72,6 +73,50 @@ def test_a_store_that_cannot_be_opened_says_so_without_its_password() -> None:
         open_store("postgresql://someone:hunter2@127.0.0.1:1/none")
 
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://bob:s3cret@127.0.0.1:abc/db",
+        "postgresql://bob@127.0.0.1:1/db?password=s3cret&sslpassword=s3cret&passfile=/s3cret",
+        "mysql://bob@127.0.0.1/db?password=s3cret",
+    ],
+)
+def test_no_message_about_a_store_holds_its_password(url: str) -> None:
+    with pytest.raises(StoreError) as caught:
+        open_store(url)
+
+    assert "s3cret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_store_shows_itself_without_its_password() -> None:
+    store = Store(make_engine("postgresql+psycopg2://127.0.0.1/db?user=bob&password=s3cret"))
+
+    assert "user=bob" in repr(store)
+    assert "s3cret" not in repr(store)
+
+
+@pytest.mark.parametrize("inside", ["", "deeper"])
+def test_a_file_where_the_home_should_be_is_named(tmp_path: Path, inside: str) -> None:
+    file = tmp_path / "home-file"
+    file.touch()
+
+    with pytest.raises(StoreError, match=r"home-file is a file, and must be a folder"):
+        open_store(f"sqlite:///{file / inside / 'continuum.db'}")
+
+
+def test_an_error_of_the_database_does_not_quote_what_was_being_stored(tmp_path: Path) -> None:
+    opened = open_store(f"sqlite:///{tmp_path / 'continuum.db'}")
+    with opened.engine.begin() as connection:
+        connection.execute(text("DROP TABLE interactions"))
+
+    with pytest.raises(SQLAlchemyError) as caught:
+        opened.interactions.add([an_interaction("a private question")])
+
+    assert "private" not in str(caught.value)
+    opened.close()
 
 
 @pytest.mark.parametrize("url", ["mysql://host/db", "nonsense", ""])

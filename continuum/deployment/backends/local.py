@@ -3,7 +3,6 @@
 This is the light front; the server itself is in `local_server.py`.
 """
 
-import asyncio
 import logging
 
 from continuum.errors import DeploymentError
@@ -49,10 +48,12 @@ class LocalBackend:
 
 
 async def serve_local(host: str = "127.0.0.1", port: int = 8790) -> None:
-    """Serve the tuned models of the default store until cancelled."""
+    """Serve the tuned models of the default store until SIGTERM or Ctrl-C; what has begun is answered."""
     from continuum.deployment.backends.local_server import LocalServer
+    from continuum.deployment.serving import stop_signal
     from continuum.store import default_store
 
+    stop = stop_signal()
     async with LocalServer(default_store(), host=host, port=port) as server:
-        logger.info("tuned models are served at %s", server.base_url)
-        await asyncio.Event().wait()
+        print(f"tuned models are served at {server.base_url}", flush=True)
+        await stop.wait()

@@ -188,8 +188,9 @@ def longest_answer(body: Mapping[str, Any]) -> int:
     Raises:
         BadRequest: it is not a positive whole number.
     """
-    asked = body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_MAX_TOKENS
-    if not isinstance(asked, int) or asked < 1:
+    given = (body.get("max_completion_tokens"), body.get("max_tokens"), DEFAULT_MAX_TOKENS)
+    asked = next(value for value in given if value is not None)
+    if not isinstance(asked, int) or isinstance(asked, bool) or asked < 1:
         raise BadRequest(f"max_tokens is {asked!r:.20}; it must be a whole number above 0")
     return min(asked, LONGEST_ANSWER)
 
