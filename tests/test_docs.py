@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.main import get_command
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 from continuum.cli import app
 from continuum.demo.provider import SimulatedProvider
 from continuum.demo.world import World
+from continuum.errors import DeploymentError
 from continuum.records import Interaction, Message
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store
@@ -35,7 +37,7 @@ def blocks(page: Path) -> list[str]:
     return BLOCK.findall(page.read_text(encoding="utf-8"))
 
 
-async def run_block(code: str, namespace: dict[str, object]) -> None:
+async def run_block(code: str, namespace: dict[str, Any]) -> None:
     """Run a block as a notebook would: `await` is allowed at its top."""
     compiled = compile(code, "tour.md", "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     outcome = eval(compiled, namespace)  # noqa: S307 - the project's own documentation
@@ -94,24 +96,32 @@ async def test_the_tour_runs_from_top_to_bottom(
     async with SimulatedProvider(seed=0) as provider:
         monkeypatch.setenv("OPENAI_BASE_URL", provider.base_url)
         monkeypatch.setenv("OPENAI_API_KEY", "none-is-needed")
+        monkeypatch.setenv("CONTINUUM_JUDGE_MODEL", "sim-judge")
         await asyncio.to_thread(fill, store, world)
 
         async def my_llm_call(message: str) -> str:
             return f"You said: {message}"
 
-        namespace: dict[str, object] = {"my_llm_call": my_llm_call}
+        namespace: dict[str, Any] = {"my_llm_call": my_llm_call}
         for block in blocks(ROOT / "docs" / "tour.md"):
             golden = GoldenDataset.latest("customer_support", store=store)
             code = block
             for found, stand_in in STAND_INS.items():
                 code = code.replace(found, stand_in.format(base=tiny_base, golden=golden.name if golden else ""))
+            if "deployer.deploy(" in code and not namespace["verdict"].approved:
+                # So small a model, so briefly tuned, may well be blocked; the deployer must refuse it then.
+                with pytest.raises(DeploymentError, match="blocked"):
+                    await run_block(code, namespace)
+                code = code.replace("model=result.model,", "model=result.model, unguarded=True,")
             await run_block(code, namespace)
+        await namespace["openai"].close()
 
     told = capsys.readouterr().out
     assert "Annotated" in told
     assert re.search(r"Dataset: \d+ examples from \d+ interactions", told)
     assert re.search(r"Loss: \d+\.\d+ \(was \d+\.\d+\)", told)
-    assert "Canary at: " in told or "Model BLOCKED" in told
+    assert "Canary at: 5%" in told
+    assert "v1" in told
 
 
 def fill(store: Store, world: World) -> None:
