@@ -26,7 +26,7 @@ TRAINING = FineTuneConfig(learning_rate=1e-2, epochs=4, batch_size=8, max_length
 ONE_STEP = TRAINING.model_copy(update={"epochs": 0.01})
 
 
-def captured(store: Store, *, production_is_right: bool, count: int = 160) -> None:
+def captured(store: Store, *, production_is_right: bool, count: int = 240) -> None:
     """Questions that people have answered for: with praise where production was right, with a correction where it was not."""
     said = RIGHT if production_is_right else "I do not know."
     verdict = {"score": 5.0} if production_is_right else {"score": 1.0, "correction": RIGHT}
