@@ -126,7 +126,7 @@ class JudgePolicy(Policy):
     """The endpoint; None for the provider's own. The key is never stored: it comes from the environment."""
     criteria: tuple[Criterion, ...] = DEFAULT_CRITERIA
     budget_usd: float | None = Field(default=None, ge=0)
-    """The most one annotation run may spend; None for no limit."""
+    """The most one run may spend, of annotation, guard or learning curve alike; None for no limit."""
     concurrency: int = Field(default=8, ge=1)
 
     @field_validator("base_url")

@@ -16,6 +16,7 @@ from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer
+from continuum.models.budget import Budget
 from continuum.policy import Criterion
 from continuum.progress import Progress, silent
 from continuum.records import Message
@@ -103,10 +104,11 @@ class LearningCurve:
 
             found = await asyncio.to_thread(looked_up, opened, task, [item.messages for item in items])
             ready[NEAREST] = {item.interaction_id: answer for item, answer in zip(items, found, strict=True)}
+        budget = Budget(policy.judge.budget_usd, store=opened, task=task)
         scores = {}
         for step, contender in enumerate(chosen):
             on_progress(step, len(chosen), f"{contender.name}: {len(items)} golden items")
-            scores[contender.name] = await _scores(contender, items, measures, asker, ready.get(contender.name))
+            scores[contender.name] = await _scores(contender, items, measures, asker, budget, ready.get(contender.name))
         on_progress(len(chosen), len(chosen), "comparing")
 
         from continuum.analytics.comparison import compared  # scipy starts here
@@ -188,7 +190,12 @@ class LearningCurve:
 
 
 async def _scores(
-    contender: Contender, items: Sequence[GoldenItem], measures: Measures, answerer: Answerer, ready: Answers | None
+    contender: Contender,
+    items: Sequence[GoldenItem],
+    measures: Measures,
+    answerer: Answerer,
+    budget: Budget,
+    ready: Answers | None,
 ) -> dict[str, list[float | None]]:
     """Metric to the scores of one model's answers; None where production has no answer to an item."""
     if contender.name == PRODUCTION:
@@ -201,7 +208,12 @@ async def _scores(
         else:
             replies = await answerer.answer(contender.checkpoint, [item.messages for item in items])
     scored = await score_answers(
-        [items[n] for n in known], replies, measures.metrics, judge=measures.judge, criteria=measures.criteria
+        [items[n] for n in known],
+        replies,
+        measures.metrics,
+        judge=measures.judge,
+        criteria=measures.criteria,
+        budget=budget,
     )
     spread: dict[str, list[float | None]] = {}
     for metric, values in scored.items():

@@ -98,7 +98,7 @@ def shown_url(url: str) -> str:
 
 def base_url_of(host: str, port: int) -> str:
     """The base URL under which an OpenAI client finds a server; one that listens everywhere is found on loopback."""
-    shown = "127.0.0.1" if host in ("", "0.0.0.0") else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104
+    shown = "127.0.0.1" if host in ("", "0.0.0.0") else "[::1]" if host == "::" else f"[{host}]" if ":" in host else host  # noqa: S104 - read, not bound
     return f"http://{shown}:{port}/v1"
 
 

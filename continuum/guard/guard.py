@@ -18,6 +18,7 @@ from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer, LossMeasurer
+from continuum.models.budget import Budget
 from continuum.policy import Criterion, GuardPolicy, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.lineage import trained_ids
@@ -132,7 +133,8 @@ class RegressionGuard:
     async def evaluate(self, candidate_model: Checkpoint, on_progress: Progress = silent) -> Verdict:
         """Compare a candidate with the champion, or with production's own answers before there is one.
 
-        The verdict is stored. The same candidate, baseline, golden items and scores give the same verdict.
+        The judge spends at most the policy's `budget_usd`; what it could not pay for has no score, and a metric that lacks scores
+        never passes. The verdict is stored. The same candidate, baseline, golden items and scores give the same verdict.
 
         Raises:
             ConfigurationError: there is no golden dataset, it is another task's, a metric is unknown or needs a judge that
@@ -146,7 +148,9 @@ class RegressionGuard:
         champion = champion_of(store, candidate_model.task)
         items, notes = usable_items(golden, champion, trained_ids(store, candidate_model), self.limit)
 
-        run = _Run(items, measures, answerer, on_progress)
+        known_task = candidate_model.task in store.tasks.names()
+        budget = Budget(policy.judge.budget_usd, store=store if known_task else None, task=candidate_model.task)
+        run = _Run(items, measures, answerer, budget, on_progress)
         candidate = await run.arm(candidate_model, step=0)
         baseline = await run.arm(champion, step=1)
         losses = await run.losses(candidate_model, champion)
@@ -242,10 +246,13 @@ def rule_on(checks: "Sequence[Check]", config: GuardPolicy) -> Ruling:
 class _Run:
     """One evaluation: the items, how they are scored, and how far it is."""
 
-    def __init__(self, items: list[GoldenItem], measures: Measures, answerer: Answerer, on_progress: Progress) -> None:
+    def __init__(
+        self, items: list[GoldenItem], measures: Measures, answerer: Answerer, budget: Budget, on_progress: Progress
+    ) -> None:
         self.items = items
         self.measures = measures
         self.answerer = answerer
+        self.budget = budget
         self.on_progress = on_progress
 
     async def arm(self, model: Checkpoint | None, *, step: int) -> Arm:
@@ -261,7 +268,12 @@ class _Run:
                 f"the answerer gave {len(answers)} answers to {len(self.items)} items; it must give one each"
             )
         scores = await score_answers(
-            self.items, answers, self.measures.metrics, judge=self.measures.judge, criteria=self.measures.criteria
+            self.items,
+            answers,
+            self.measures.metrics,
+            judge=self.measures.judge,
+            criteria=self.measures.criteria,
+            budget=self.budget,
         )
         return Arm(name, model.id if model else PRODUCTION, tuple(answers), scores)
 

@@ -10,7 +10,7 @@ from continuum.records import DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
-from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, scored
+from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, read_stars, scored
 
 
 async def guarded(store: Store, judge: ScriptedJudge | None, candidate, production=lambda n: scored(4), size=200, **options):
@@ -409,3 +409,17 @@ async def test_the_judge_of_the_policy_is_used_when_none_is_given(store: Store) 
 
     with pytest.raises(ConfigurationError, match="key"):
         await guarded(store, None, candidate=lambda n: scored(4))
+
+
+async def test_a_guard_spends_no_more_than_the_tasks_budget_and_approves_nothing_it_could_not_pay_for(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="stars", budget_usd=1.0)))
+    dear = ScriptedJudge("stars", read_stars, cost_usd=0.1)
+    golden = golden_set(200, lambda n: scored(4))
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
+
+    verdict = await RegressionGuard(golden, ["helpfulness"], judge=dear, answerer=answerer, store=store).evaluate(a_checkpoint(1))
+
+    account = store.tasks.get("support")
+    assert (account.spent_micro_usd, account.reserved_micro_usd) == (1_000_000, 0)
+    assert verdict.status == VerdictStatus.INCONCLUSIVE
+    assert not verdict.approved
