@@ -11,6 +11,12 @@
 | CONTINUUM_GATEWAY_URL | where this process finds the gateway | http://127.0.0.1:8787/v1 |
 | CONTINUUM_UPSTREAM_BASE_URL, CONTINUUM_UPSTREAM_API_KEY | the production model | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_SERVING_URL | where the server of the tuned models is found | http://127.0.0.1:8790/v1 |
+| CONTINUUM_DURABILITY | where captures wait for the store: `disk` survives the process, `memory` is faster | disk |
+| CONTINUUM_SPOOL_MAX_BYTES | the most the spool may take on disk; what goes beyond is refused and counted | 1 GiB |
+| CONTINUUM_REDACT | take personal data out before the store (`drain`) or before the disk (`inline`), or not (`off`) | drain |
+| CONTINUUM_REDACTOR | who takes it out: `builtin`, `presidio`, or the name of an entry point `continuum.redactors` | builtin |
+| CONTINUUM_USER_KEY | key of the hashes that stand for user ids; one for all who write to a store | made once, in CONTINUUM_HOME |
+| CONTINUUM_SNAPSHOTS | folder or fsspec URL of the Parquet snapshots, like s3://bucket/folder | in CONTINUUM_HOME |
 | CONTINUUM_SEED | seed of everything random | 0 |
 | MLFLOW_TRACKING_URI | MLflow server or store | SQLite in CONTINUUM_HOME |
 """
@@ -19,12 +25,16 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
 from continuum.errors import ConfigurationError
 
 HOME_NAME = ".continuum"
+
+Durability = Literal["disk", "memory"]
+RedactWhen = Literal["drain", "inline", "off"]
 
 
 class Settings(BaseModel):
@@ -43,6 +53,13 @@ class Settings(BaseModel):
     upstream_base_url: str | None = None
     upstream_api_key: SecretStr | None = None
     embedder: str = "hashed"
+    durability: Durability = "disk"
+    spool_max_bytes: int = 2**30
+    redact: RedactWhen = "drain"
+    redactor: str = "builtin"
+    user_key: SecretStr | None = None
+    snapshots: str = ""
+    """Folder or fsspec URL; empty for `snapshots` in the home."""
     gateway_url: str = "http://127.0.0.1:8787/v1"
     serving_url: str = "http://127.0.0.1:8790/v1"
     seed: int = 0
@@ -51,6 +68,16 @@ class Settings(BaseModel):
     def datasets_dir(self) -> Path:
         """Where dataset versions lie."""
         return self.home / "datasets"
+
+    @property
+    def spool_dir(self) -> Path:
+        """Where captures wait for the store."""
+        return self.home / "spool"
+
+    @property
+    def snapshots_url(self) -> str:
+        """Where the Parquet snapshots lie."""
+        return self.snapshots or str(self.home / "snapshots")
 
     @property
     def checkpoints_dir(self) -> Path:
@@ -67,13 +94,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment, or from the mapping given.
 
     Raises:
-        ConfigurationError: CONTINUUM_SEED is not a whole number of at most 18 digits.
+        ConfigurationError: a variable holds what it cannot; the message names it.
     """
     env = os.environ if environment is None else environment
     home = Path(env.get("CONTINUUM_HOME") or find_home(Path.cwd())).expanduser().resolve()
-    seed = env.get("CONTINUUM_SEED") or "0"
-    if not re.fullmatch(r"-?[0-9]{1,18}", seed):
-        raise ConfigurationError(f"CONTINUUM_SEED is {seed!r}; it must be a whole number of at most 18 digits")
     return Settings(
         home=home,
         database_url=SecretStr(postgres_driver(env.get("CONTINUUM_DATABASE_URL") or f"sqlite:///{home / 'continuum.db'}")),
@@ -87,8 +111,30 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         embedder=env.get("CONTINUUM_EMBEDDER") or "hashed",
         gateway_url=env.get("CONTINUUM_GATEWAY_URL") or "http://127.0.0.1:8787/v1",
         serving_url=env.get("CONTINUUM_SERVING_URL") or "http://127.0.0.1:8790/v1",
-        seed=int(seed),
+        durability=one_of(env, "CONTINUUM_DURABILITY", "disk", "memory"),
+        spool_max_bytes=whole_number(env, "CONTINUUM_SPOOL_MAX_BYTES", 2**30),
+        redact=one_of(env, "CONTINUUM_REDACT", "drain", "inline", "off"),
+        redactor=env.get("CONTINUUM_REDACTOR") or "builtin",
+        user_key=secret(env.get("CONTINUUM_USER_KEY")),
+        snapshots=env.get("CONTINUUM_SNAPSHOTS") or "",
+        seed=whole_number(env, "CONTINUUM_SEED", 0),
     )
+
+
+def whole_number(env: Mapping[str, str], name: str, default: int) -> int:
+    """A variable that holds a whole number."""
+    found = env.get(name) or str(default)
+    if not re.fullmatch(r"-?[0-9]{1,18}", found):
+        raise ConfigurationError(f"{name} is {found!r}; it must be a whole number of at most 18 digits")
+    return int(found)
+
+
+def one_of(env: Mapping[str, str], name: str, default: Any, *others: Any) -> Any:
+    """A variable that holds one of a few words."""
+    found = env.get(name) or default
+    if found not in (default, *others):
+        raise ConfigurationError(f"{name} is {found!r}; it must be one of {', '.join((default, *others))}")
+    return found
 
 
 def find_home(start: Path) -> Path:

@@ -117,6 +117,15 @@ def check_rubric(criteria: tuple[Criterion, ...]) -> None:
         raise ConfigurationError(f"criteria need distinct names, found {sorted(names)}")
 
 
+class CapturePolicy(Policy):
+    """How much of a task's traffic is kept, and for how long."""
+
+    sample_rate: float = Field(default=1.0, gt=0, le=1)
+    """Share of conversations that are captured; a conversation is captured whole or not at all."""
+    retention_days: float | None = Field(default=None, gt=0)
+    """Interactions older than this are deleted, with what was said of them; None keeps them."""
+
+
 class JudgePolicy(Policy):
     """Who judges the task's interactions, by which criteria and for how much money."""
 
@@ -297,6 +306,7 @@ class TaskPolicy(Policy):
     auto_train_when: int | None = Field(default=None, ge=1)
     """Start a turn when this many captures have come since the last; None for never by itself."""
     auto_deploy_if_better: bool = False
+    capture: CapturePolicy = CapturePolicy()
     judge: JudgePolicy = JudgePolicy()
     curation: CurationPolicy = CurationPolicy()
     splits: SplitPolicy = SplitPolicy()

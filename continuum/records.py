@@ -106,6 +106,7 @@ class Interaction(Record):
     model: str | None = None
     conversation_id: str | None = None
     user_id: str | None = None
+    """A keyed hash of the application's own id, see `spool/users.py`."""
     parent_id: str | None = None
     """The interaction inside which this one happened."""
     provider_response_id: str | None = None
@@ -113,6 +114,10 @@ class Interaction(Record):
     time_to_first_chunk_ms: float | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    cached_tokens: int | None = None
+    """Of the input tokens, those that the provider had in its cache."""
+    reasoning_tokens: int | None = None
+    """Of the output tokens, those that the model thought with and did not say."""
     cost_usd: float | None = None
     deployment_id: str | None = None
     variant: str | None = None
@@ -120,6 +125,12 @@ class Interaction(Record):
     source: str = "capture"
     """The door it came in by: capture, gateway, import."""
     tags: dict[str, str] = {}
+    redaction: str | None = None
+    """Version of the redactor that took personal data out, like `builtin-1`; None where none did."""
+    fingerprint: str | None = None
+    """64-bit SimHash of the words, as 16 hexadecimal digits."""
+    near_repeat_of: str | None = None
+    """An earlier interaction of the task with almost the same words; a flag, nothing is deleted for it."""
 
     @property
     def conversation(self) -> tuple[Message, ...]:
@@ -139,6 +150,8 @@ class Feedback(Record):
     correction: str | None = None
     """The answer that should have been given."""
     confidence: float = Field(default=1.0, ge=0, le=1)
+    trusted: bool = False
+    """Given by someone the team trusts, like a reviewer: it shows how far the other raters can be trusted."""
     user_id: str | None = None
     recorded_at: AwareDatetime = Field(default_factory=utc_now)
     idempotency_key: str | None = None
