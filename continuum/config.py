@@ -15,7 +15,7 @@
 | CONTINUUM_SPOOL_MAX_BYTES | the most the spool may take on disk; what goes beyond is refused and counted | 1 GiB |
 | CONTINUUM_REDACT | take personal data out before the store (`drain`) or before the disk (`inline`), or not (`off`) | drain |
 | CONTINUUM_REDACTOR | who takes it out: `builtin`, `presidio`, or the name of an entry point `continuum.redactors` | builtin |
-| CONTINUUM_USER_KEY | key of the hashes that stand for user ids; one for all who write to a store | made once, in CONTINUUM_HOME |
+| CONTINUUM_USER_KEY | key of the hashes that stand for user ids; one for all writers of a store | made once, in CONTINUUM_HOME |
 | CONTINUUM_SNAPSHOTS | folder or fsspec URL of the Parquet snapshots, like s3://bucket/folder | in CONTINUUM_HOME |
 | CONTINUUM_SEED | seed of everything random | 0 |
 | MLFLOW_TRACKING_URI | MLflow server or store | SQLite in CONTINUUM_HOME |
