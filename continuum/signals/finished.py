@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING
 
 from continuum.records import Interaction, Message
-from continuum.signals.forms import Answer
 from continuum.spool.cleaning import Snapshot, clean_text, id_text
+from continuum.spool.forms import Answer
 
 if TYPE_CHECKING:
     from continuum.signals.recording import ModelCall, Recording

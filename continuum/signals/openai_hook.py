@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 from continuum.config import load_settings
 from continuum.models.pricing import is_loopback
 from continuum.signals.current import active
-from continuum.signals.forms import StreamedAnswer, answer_in
 from continuum.signals.recording import ModelCall, Recording, quietly
 from continuum.spool import headers
+from continuum.spool.forms import StreamedAnswer, answer_in
 
 RAW_HEADER = "X-Stainless-Raw-Response"
 """The client's own sign that the caller wants the HTTP response with its headers."""

@@ -15,8 +15,8 @@ from typing import Any, Literal, TypeVar
 from continuum.records import new_id
 from continuum.signals.current import active, given, last_id
 from continuum.signals.finished import interaction_of
-from continuum.signals.forms import Answer, StreamedAnswer, answer_in, messages_in
 from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described, names_secret, represented
+from continuum.spool.forms import Answer, StreamedAnswer, answer_in, messages_in
 from continuum.spool.queue import ITEM_CHARACTERS, default_spool
 from continuum.timespan import utc_now
 
