@@ -136,3 +136,12 @@ class Snapshot:
             text = text[: self.left] + "…"
         self.left = max(0, self.left - len(text))
         return clean_text(text)
+
+
+def cleaned(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """A draft that JSON or a database would refuse, made fit: surrogates and NUL replaced, odd objects by their `repr`."""
+    snapshot = Snapshot(4 * MAX_PAYLOAD)
+    fields = {clean_text(str(name)): snapshot.take(value) for name, value in draft.items()}
+    if snapshot.truncated:
+        fields["tags"] = {**(fields.get("tags") or {}), "truncated": "true"}
+    return fields

@@ -1,0 +1,191 @@
+"""From what was captured to the record that is stored: cleaned, priced, redacted, fingerprinted.
+
+A draft is a plain dict with the fields of an `Interaction`, and beside them:
+
+| key | meaning |
+|---|---|
+| `started_ns` | nanoseconds since 1970, instead of `started_at` |
+| `paid` | the model calls that were paid for: `model`, `base_url`, `input_tokens`, `output_tokens`, `cached_tokens` |
+| `redact` | name of the redactor that takes personal data out here; absent where none shall, or one already did |
+| `user_hash` | the user's keyed hash, instead of `user_id`, where it was made before |
+| `trace` | `trace_id` and `span_id` of the OpenTelemetry span that the call ran in |
+
+What becomes of it does not depend on who does it when: the next process does it for one that was killed.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from continuum.config import Settings
+from continuum.records import Feedback, Interaction
+from continuum.spool.cleaning import id_text
+from continuum.spool.redaction import redact_message, redactor_named
+from continuum.spool.users import hashed_user, user_key
+from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    from continuum.spool.redaction import Redactor
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_NS = 250_000_000_000 * 10**9
+"""About the year 9892; a clock that says more is broken."""
+
+AS_THEY_ARE = (
+    *("id", "task", "status", "latency_ms", "time_to_first_chunk_ms", "source"),
+    *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
+)
+IDS = ("model", "conversation_id", "parent_id", "provider_response_id", "deployment_id", "variant")
+
+
+def finish(draft: Mapping[str, Any]) -> Interaction:
+    """The interaction that a draft becomes.
+
+    Raises:
+        ValueError: the draft is none.
+        ConfigurationError: the redactor it asks for is not known here.
+        MissingExtra: the redactor it asks for is not installed here.
+    """
+    return finish_all([draft])[0]
+
+
+def finish_all(drafts: Sequence[Mapping[str, Any]]) -> list[Interaction]:
+    """The interactions that drafts become; their fingerprints are made in one go.
+
+    Raises:
+        ValueError, ConfigurationError, MissingExtra: as `finish`, for any of them.
+    """
+    from continuum.similarity.simhash import fingerprints  # numpy starts here
+
+    rows = [fields_of(draft) for draft in drafts]
+    for row, fingerprint in zip(rows, fingerprints([words_of(row) for row in rows]), strict=True):
+        row["fingerprint"] = fingerprint
+    return [Interaction.model_validate(row) for row in rows]
+
+
+def fields_of(draft: Mapping[str, Any]) -> dict[str, Any]:
+    """The interaction's fields, without its fingerprint."""
+    redactor = redactor_of(draft)
+    row = {name: draft[name] for name in AS_THEY_ARE if draft.get(name) is not None}
+    row |= {name: id_text(draft[name]) for name in IDS if draft.get(name) is not None}
+    row["started_at"] = time_of(draft.get("started_ns"))
+    row["messages"] = [redacted(message, redactor) for message in draft.get("messages") or ()]
+    if draft.get("response") is not None:
+        row["response"] = redacted(draft["response"], redactor)
+    if draft.get("error") is not None:
+        row["error"] = redactor.redact(draft["error"]) if redactor else draft["error"]
+    row["tags"] = {name: redactor.redact(value) if redactor else value for name, value in (draft.get("tags") or {}).items()}
+    if draft.get("trace"):
+        row["tags"] |= draft["trace"]
+    row["user_id"] = user_of(draft)
+    row["cost_usd"] = cost_of(draft.get("paid") or ()) if draft.get("cost_usd") is None else draft["cost_usd"]
+    row["redaction"] = redactor.version if redactor else draft.get("redaction")
+    return row
+
+
+def finish_feedback(draft: Mapping[str, Any]) -> Feedback:
+    """The feedback that a draft becomes: a `Feedback` as JSON, with `redact` beside its fields.
+
+    Raises:
+        ValueError, ConfigurationError, MissingExtra: as `finish`.
+    """
+    redactor = redactor_of(draft)
+    fields = {name: value for name, value in draft.items() if name not in {"redact", "redaction", "user_hash"}}
+    for name in ("comment", "correction", "label"):
+        if redactor and fields.get(name):
+            fields[name] = redactor.redact(fields[name])
+    return Feedback.model_validate(fields | {"user_id": user_of(draft)})
+
+
+def redactor_of(draft: Mapping[str, Any]) -> "Redactor | None":
+    """Who takes personal data out of the draft."""
+    name = draft.get("redact")
+    return redactor_named(name) if name else None
+
+
+def redacted(message: Mapping[str, Any], redactor: "Redactor | None") -> dict[str, Any]:
+    """A message without personal data."""
+    return redact_message(dict(message), redactor) if redactor else dict(message)
+
+
+def user_of(draft: Mapping[str, Any]) -> str | None:
+    """What stands for the user."""
+    if draft.get("user_hash"):
+        return id_text(draft["user_hash"])
+    name = id_text(draft.get("user_id"))
+    return None if name is None else hashed_user(name, user_key())
+
+
+def time_of(nanoseconds: Any) -> datetime:
+    """A moment, to the microsecond; now where the draft has none that a calendar knows."""
+    if not isinstance(nanoseconds, int) or not 0 <= nanoseconds <= LAST_NS:
+        return utc_now()
+    return EPOCH + timedelta(microseconds=nanoseconds // 1000)
+
+
+def words_of(row: Mapping[str, Any]) -> str:
+    """What the fingerprint is of: the last words asked and the answer. The turns of one conversation share what went before."""
+    asked = next((text for message in reversed(row["messages"]) if (text := text_of(message))), "")
+    return f"{asked}\n{text_of(row.get('response'))}"
+
+
+def text_of(message: Mapping[str, Any] | None) -> str:
+    """The words of a message, or what its tool calls do."""
+    if message is None:
+        return ""
+    content = message.get("content")
+    if isinstance(content, str) and content:
+        return content
+    if isinstance(content, list):
+        return "\n".join(part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str))
+    calls = message.get("tool_calls") or ()
+    functions = [call.get("function") for call in calls if isinstance(call, dict)]
+    return "\n".join(
+        f"{function.get('name')} {function.get('arguments')}" for function in functions if isinstance(function, dict)
+    )
+
+
+def cost_of(paid: Sequence[Mapping[str, Any]]) -> float | None:
+    """US dollars of all model calls; None where one of them has no known price."""
+    total: float | None = None
+    for call in paid:
+        model, read, written = call.get("model"), call.get("input_tokens"), call.get("output_tokens")
+        if model is None or read is None or written is None:
+            continue
+        price = price_of(model, read, written, call.get("cached_tokens") or 0, call.get("base_url"))
+        if price is None:
+            return None
+        total = (total or 0.0) + price
+    return total
+
+
+@lru_cache(maxsize=4096)
+def price_of(model: str, read: int, written: int, cached: int, base_url: str | None) -> float | None:
+    """US dollars of one call."""
+    from continuum.models.chat import Usage
+    from continuum.models.pricing import price_usd  # its table of prices is loaded at the first call
+
+    return price_usd(model, Usage(read, written), base_url)
+
+
+def to_be_redacted(draft: dict[str, Any], settings: Settings) -> dict[str, Any]:
+    """The draft with what the settings want of personal data in it: taken out now, named for the drainer to take out, or left."""
+    if settings.redact == "drain":
+        draft["redact"] = settings.redactor
+    elif settings.redact == "inline":
+        return redacted_now(draft, settings.redactor)
+    return draft
+
+
+def redacted_now(draft: dict[str, Any], name: str) -> dict[str, Any]:
+    """The draft without personal data and with the user's hash.
+
+    Raises:
+        ConfigurationError: there is no redactor of this name.
+        MissingExtra: it is not installed.
+    """
+    row = fields_of(draft | {"redact": name, "paid": ()})
+    redacted = {key: row[key] for key in ("messages", "response", "error", "tags", "redaction") if key in row}
+    rest = {key: value for key, value in draft.items() if key not in {"user_id", "redact", "trace"}}
+    return rest | redacted | {"user_hash": row["user_id"]}

@@ -1,0 +1,191 @@
+"""Segments: the files in which captures wait for the store, one line of JSON each.
+
+A segment belongs to the process that made it, which holds a lock on it (flock) for as long as it lives: the kernel gives the lock
+up when the process dies, however it dies, and whoever gets it then may drain what is left. Appending is one write to a file opened
+with O_APPEND. What was written survives the death of the process; against a loss of power the drainer syncs once a second.
+"""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from continuum.records import new_id
+
+SUFFIX = ".jsonl"
+UNBORN_SUFFIX = ".new"
+"""Of a segment that is not locked yet; nobody else may touch it."""
+UNBORN_AGE_S = 60.0
+
+CHUNK_BYTES = 2**20
+MAX_LINE_BYTES = 2**25
+"""A longer line cannot be one of ours: it is what a failing disk left."""
+
+
+class Segment:
+    """A segment that this process appends to.
+
+    Args:
+        folder: made where it does not exist, for this user alone.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.name = f"{new_id()}.{os.getpid()}"
+        self.path = folder / (self.name + SUFFIX)
+        self.size = 0
+        self.made_at = time.monotonic()
+        unborn = folder / (self.name + UNBORN_SUFFIX)
+        self._file = os.open(unborn, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # Locked before it has its name: whoever finds a segment without a lock takes its owner for dead.
+        fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unborn.rename(self.path)
+
+    def append(self, line: bytes) -> None:
+        """Add a line; it is there whole or not at all.
+
+        Raises:
+            OSError: the disk did not take it.
+        """
+        try:
+            written = os.write(self._file, line)
+        except OSError:
+            self._undo()
+            raise
+        if written != len(line):
+            self._undo()
+            raise OSError(f"the disk took {written} of {len(line)} bytes")
+        self.size += written
+
+    def _undo(self) -> None:
+        # Half a line must not stay: the next one would continue it. Where even this fails, readers skip the line.
+        try:
+            os.ftruncate(self._file, self.size)
+        except OSError:
+            with suppress(OSError):
+                self.size = os.fstat(self._file).st_size
+                self.size += os.write(self._file, b"\n")
+
+    def read(self, offset: int, most: int) -> bytes:
+        """Bytes from an offset on."""
+        return os.pread(self._file, most, offset)
+
+    def sync(self) -> None:
+        """Have the disk keep what was written."""
+        with suppress(OSError):
+            os.fdatasync(self._file)
+
+    def close(self) -> None:
+        """Let go of it; whoever comes next may drain it."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def delete(self) -> None:
+        """Remove the file and let go of it."""
+        with suppress(OSError):
+            self.path.unlink()
+        self.close()
+
+
+class Abandoned:
+    """A segment whose owner is dead, taken over; a context that lets go of it at the end."""
+
+    def __init__(self, path: Path, file: int) -> None:
+        self.path = path
+        self.name = path.name.removesuffix(SUFFIX)
+        self.size = os.fstat(file).st_size
+        self._file = file
+
+    @classmethod
+    def take_over(cls, path: Path) -> Self | None:
+        """The segment, or None where its owner lives, another drainer has it, or it is gone."""
+        try:
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(file).st_nlink:
+                return cls(path, file)
+        except OSError:
+            pass
+        os.close(file)
+        return None
+
+    def read(self, offset: int, most: int) -> bytes:
+        """Bytes from an offset on."""
+        return os.pread(self._file, most, offset)
+
+    def delete(self) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            self.path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+
+def abandoned(folder: Path) -> Iterator[Abandoned]:
+    """The segments of dead processes, oldest first, each taken over while the caller works on it."""
+    for path in sorted(folder.glob("*" + SUFFIX)):
+        segment = Abandoned.take_over(path)
+        if segment is not None:
+            with segment:
+                yield segment
+    for path in folder.glob("*" + UNBORN_SUFFIX):
+        # Its maker died before the first line.
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > UNBORN_AGE_S:
+                path.unlink()
+
+
+def bytes_in(folder: Path) -> int:
+    """What all segments of a folder take on disk."""
+    total = 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            with suppress(OSError):
+                total += entry.stat(follow_symlinks=False).st_size
+    return total
+
+
+@dataclass(frozen=True)
+class Read:
+    """Some lines of a segment."""
+
+    lines: list[bytes]
+    """Without their ends."""
+    offset: int
+    """Where the next line begins."""
+
+
+def read_lines(segment: Segment | Abandoned, offset: int, end: int, *, most: int) -> Read:
+    """Whole lines from an offset on: at most `most` of them, and about CHUNK_BYTES.
+
+    A torn line at the end, of a process that died while it wrote, is none. Bytes that go on for MAX_LINE_BYTES without an end are
+    given back as one line, which nobody will be able to read, so that what follows them can be.
+    """
+    size = CHUNK_BYTES
+    while True:
+        content = segment.read(offset, min(size, end - offset))
+        cut = content.rfind(b"\n") + 1
+        if cut or len(content) < size:
+            break
+        if size >= MAX_LINE_BYTES:
+            return Read([content], offset + len(content))
+        size *= 4
+    lines = content[:cut].split(b"\n", most)
+    if len(lines) > most:
+        cut -= len(lines[most])
+    return Read(lines[:most] if len(lines) > most else lines[:-1], offset + cut)

@@ -1,0 +1,402 @@
+"""The spool between an application and the store: it takes captures in microseconds, never waits, and loses nothing it took.
+
+On disk (the default) a capture is one write to a segment file, and survives the process. In memory it waits in a bounded queue, which
+is faster, and goes to disk only when the process ends. A thread moves both to the store. While the store is down, captures wait.
+"""
+
+import atexit
+import concurrent.futures.thread  # noqa: F401  SQLAlchemy imports it, and may not once the interpreter has begun to end
+import logging
+import os
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import orjson
+
+from continuum.config import Durability, Settings, load_settings
+from continuum.records import Feedback, Interaction
+from continuum.spool.cleaning import MAX_PAYLOAD, cleaned
+from continuum.spool.segments import Segment, bytes_in
+from continuum.store import default_store
+
+if TYPE_CHECKING:
+    from continuum.spool.draining import Drained
+    from continuum.store.database import Store
+
+SEGMENT_BYTES = 16 * 2**20
+"""A segment that has grown to this is followed by a new one."""
+MEMORY_BYTES = 64 * 2**20
+"""What may wait in memory."""
+MAX_LINE_BYTES = 8 * MAX_PAYLOAD
+"""A capture whose JSON is longer is cut down first."""
+DISK_RETRY_S = 1.0
+"""How long a disk that failed is left alone."""
+EXIT_WAIT_S = 0.3
+"""At exit the store may take this long; what is left then waits on disk for the next start."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Tally:
+    """What became of one kind of record."""
+
+    received: int = 0
+    stored: int = 0
+    """Written to the store, or found to be there already."""
+    dropped: int = 0
+    """Refused because neither disk nor memory had room."""
+    failed: int = 0
+    """No record could be made of it, or the store refused what it holds."""
+    left: int = 0
+    """Left on disk when the spool was closed; the next start stores it."""
+
+    @property
+    def pending(self) -> int:
+        """Waiting, on disk or in memory."""
+        return self.received - self.stored - self.dropped - self.failed - self.left
+
+
+@dataclass(frozen=True)
+class SpoolStats:
+    """How the spool does."""
+
+    calls: Tally
+    feedback: Tally
+    recovered: int
+    """Interactions and feedback that dead processes had left, stored by this one."""
+    on_disk: bool
+    """Whether new captures go to disk."""
+    disk_bytes: int
+    """What this process's segments take."""
+    memory_bytes: int
+    last_error: str | None
+    """Why the store, or the disk, takes nothing at present; None while they do."""
+
+
+_spools: "WeakSet[Spool]" = WeakSet()
+
+
+class Spool:
+    """Takes drafts and feedback from any thread, and drains them to a store in a thread of its own.
+
+    Args:
+        open_store: called in the spool's thread for each batch.
+        settings: called when the first capture comes, and again after `close`.
+        memory_bytes: what may wait in memory.
+    """
+
+    def __init__(
+        self,
+        open_store: "Callable[[], Store]" = default_store,
+        *,
+        settings: Callable[[], Settings] = load_settings,
+        memory_bytes: int = MEMORY_BYTES,
+    ) -> None:
+        self.open_store = open_store
+        self.on_stored: list[Callable[[Sequence[Interaction]], None]] = []
+        """Called with each batch of interactions once it is stored, in the spool's thread."""
+        # Reentrant: the collector may finish an abandoned stream, and hand it over, in the midst of this code.
+        self.lock = threading.RLock()
+        self.calls, self.said = Tally(), Tally()
+        self.recovered = 0
+        self.sample_rates: dict[str, float] = {}
+        self.idle = False
+        """Whether the thread sleeps, and must be woken."""
+        self.store_error: str | None = None
+        self.disk_error: str | None = None
+        self.generation = 0
+        """Grows when the spool is closed."""
+        self._read_settings = settings
+        self._memory_limit = memory_bytes
+        self._disk_after = 0.0
+        self._begin()
+        _spools.add(self)
+
+    # --- taking ---
+
+    @property
+    def settings(self) -> Settings:
+        """The settings as they were when the first capture came."""
+        found = self._settings
+        if found is None:
+            found = self._settings = self._read_settings()
+        return found
+
+    def take(self, draft: Mapping[str, Any], *, durability: Durability | None = None) -> bool:
+        """Take the draft of an interaction (see `finishing`); False, and it is counted, where there is room for it nowhere."""
+        try:
+            line = line_of(draft)
+        except Exception:
+            logger.debug("a capture could not be written as JSON", exc_info=True)
+            self._count_failed(self.calls)
+            return False
+        return self._take(line, self.calls, durability)
+
+    def offer(self, feedback: Feedback) -> bool:
+        """Take feedback; False, and nothing is kept or counted, where there is room for it nowhere."""
+        try:
+            line = line_of(feedback_draft(feedback, self.settings))
+        except Exception:
+            logger.debug("feedback could not be written as JSON", exc_info=True)
+            return False
+        taken = self._take(line, self.said, None)
+        if not taken:
+            with self.lock:
+                self.said.received -= 1
+                self.said.dropped -= 1
+        return taken
+
+    def _take(self, line: bytes, tally: Tally, durability: Durability | None) -> bool:
+        with self.lock:
+            tally.received += 1
+            taken = (durability != "memory" and self._append(line, durability)) or self._keep(line)
+            if not taken:
+                tally.dropped += 1
+        if self.idle or self._thread is None:
+            self.start()
+            self.wake.set()
+        return taken
+
+    def _append(self, line: bytes, durability: Durability | None) -> bool:
+        segment = self.segments[-1] if self.segments else None
+        try:
+            if durability is None and self.settings.durability == "memory":
+                return False
+            if self._disk_bytes + self.others_bytes + len(line) > self.settings.spool_max_bytes:
+                return self._disk_failed(f"the spool has its {self.settings.spool_max_bytes:,} bytes (CONTINUUM_SPOOL_MAX_BYTES)")
+            if segment is None or segment.size >= SEGMENT_BYTES:
+                if time.monotonic() < self._disk_after:
+                    return False
+                segment = Segment(self.settings.spool_dir)
+                self.segments.append(segment)
+            segment.append(line)
+        except Exception as error:  # noqa: BLE001  whatever ails the disk or the settings, the application goes on
+            self._disk_after = time.monotonic() + DISK_RETRY_S
+            return self._disk_failed(str(error))
+        self._disk_bytes += len(line)
+        self.disk_error = None
+        return True
+
+    def _disk_failed(self, reason: str) -> bool:
+        if self.disk_error is None:
+            logger.warning("continuum: captures wait in memory, the disk takes none: %s", reason)
+        self.disk_error = reason
+        return False
+
+    def _keep(self, line: bytes) -> bool:
+        if self._memory_bytes + len(line) > self._memory_limit:
+            return False
+        self._memory_bytes += len(line)
+        self.queue.append(line)
+        return True
+
+    def _count_failed(self, tally: Tally) -> None:
+        with self.lock:
+            tally.received += 1
+            tally.failed += 1
+
+    def sample_rate(self, task: str) -> float:
+        """Share of a task's conversations to capture, by its policy; all, until the store has said."""
+        return self.sample_rates.get(task, 1.0)
+
+    # --- what the thread asks and tells ---
+
+    def next_lines(self, most: int) -> list[bytes]:
+        """The oldest lines that wait in memory; they stay until they are stored."""
+        with self.lock:
+            return [self.queue[at] for at in range(min(most, len(self.queue)))]
+
+    def stored(self, drained: "Drained", generation: int, *, lines: int = 0) -> bool:
+        """Count what became of a batch, of which `lines` waited in memory; False where the spool was closed meanwhile."""
+        with self.lock:
+            if self.generation != generation:
+                return False
+            self.calls.stored += drained.stored
+            self.calls.failed += drained.failed
+            self.said.stored += drained.feedback_stored
+            self.said.failed += drained.feedback_failed
+            for _ in range(lines):
+                self._memory_bytes -= len(self.queue.popleft())
+            return True
+
+    def retire(self, segment: Segment, offset: int) -> bool:
+        """Delete a segment that is drained up to `offset`; False where something was added meanwhile."""
+        with self.lock:
+            if segment not in self.segments or segment.size != offset:
+                return False
+            self.segments.remove(segment)
+            self._disk_bytes -= segment.size
+            segment.delete()
+            return True
+
+    def measure_others(self) -> None:
+        """Look how much of the disk other processes' captures take."""
+        total = bytes_in(self.settings.spool_dir)
+        with self.lock:
+            self.others_bytes = max(0, total - self._disk_bytes)
+
+    # --- the thread ---
+
+    def start(self) -> None:
+        """Start the thread if it does not run yet; it opens the store at once."""
+        if self._thread is not None:
+            return
+        with self.lock:
+            if self._thread is None:
+                from continuum.spool.thread import drain_until_closed
+
+                arguments = (self, self.generation)
+                thread = threading.Thread(target=drain_until_closed, args=arguments, name="continuum-spool", daemon=True)
+                # A process out of threads, or about to end, captures on; the next record tries again.
+                with suppress(RuntimeError):
+                    thread.start()
+                    self._thread = thread
+                    close_with_worker(self)
+
+    @property
+    def waiting(self) -> int:
+        """Records that are not in the store yet."""
+        return self.calls.pending + self.said.pending
+
+    def flush(self, timeout_s: float = 5.0) -> bool:
+        """Wait until all that was taken is in the store; False when that did not happen in time."""
+        deadline = time.monotonic() + timeout_s
+        if self.waiting:
+            self.start()
+            self.wake.set()
+        while self.waiting:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.002)
+        return True
+
+    def close(self, timeout_s: float = EXIT_WAIT_S) -> None:
+        """Give the store a moment, and leave on disk what it did not take; the spool may be used again."""
+        if self.store_error is None:
+            self.flush(timeout_s)
+        with self.lock:
+            left = self.calls.pending + self.said.pending
+            self._spill()
+            lost = len(self.queue)
+            for tally in (self.calls, self.said):
+                tally.left += tally.pending
+            self._end(drained=not left)
+        if lost:
+            logger.warning("continuum: %d captures are lost, there is no disk for them: %s", lost, self.disk_error)
+        elif left:
+            level = logging.WARNING if self.store_error else logging.INFO
+            logger.log(level, "continuum: %d captures wait on disk for the next start: %s", left, self.store_error or "in time")
+
+    def _spill(self) -> None:
+        # What waits in memory would end with the process.
+        with suppress(Exception):
+            while self.queue:
+                if not self.segments or self.segments[-1].size >= SEGMENT_BYTES:
+                    self.segments.append(Segment(self.settings.spool_dir))
+                self.segments[-1].append(self.queue[0])
+                self.queue.popleft()
+
+    def _end(self, *, drained: bool) -> None:
+        for segment in self.segments:
+            if drained:
+                segment.delete()
+            else:
+                segment.close()
+        self._begin()
+        self.wake.set()
+
+    def _begin(self) -> None:
+        # The thread of an earlier generation ends as soon as it sees that it is one.
+        self.generation += 1
+        self.segments = []
+        self.queue = deque()
+        self._memory_bytes = self._disk_bytes = self.others_bytes = 0
+        self._thread = None
+        self._settings = None
+        self.wake = threading.Event()
+
+    def renew_in_child(self) -> None:
+        """Begin anew after a fork: what waits is the parent's to store, and the child has neither its thread nor, safely, its lock."""
+        self.lock = threading.RLock()
+        for segment in self.segments:
+            segment.close()  # without its lock, which stays the parent's
+        self.calls, self.said, self.recovered = Tally(), Tally(), 0
+        self._begin()
+
+    def stats(self) -> SpoolStats:
+        """How it does."""
+        with self.lock:
+            return SpoolStats(
+                calls=replace(self.calls),
+                feedback=replace(self.said),
+                recovered=self.recovered,
+                on_disk=self.disk_error is None and self._settings is not None and self._settings.durability == "disk",
+                disk_bytes=self._disk_bytes,
+                memory_bytes=self._memory_bytes,
+                last_error=self.store_error or self.disk_error,
+            )
+
+
+def line_of(draft: Mapping[str, Any]) -> bytes:
+    """A draft as a line of JSON; what JSON cannot hold is replaced."""
+    try:
+        line = orjson.dumps(draft, option=orjson.OPT_APPEND_NEWLINE)
+    except (TypeError, ValueError):
+        line = orjson.dumps(cleaned(draft), option=orjson.OPT_APPEND_NEWLINE)
+    return line if len(line) <= MAX_LINE_BYTES else orjson.dumps(cleaned(draft), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def feedback_draft(feedback: Feedback, settings: Settings) -> dict[str, Any]:
+    """Feedback as it travels; without personal data where that must not touch the disk."""
+    said: dict[str, Any] = {"feedback": feedback.model_dump(mode="json", exclude_none=True)}
+    if settings.redact == "off":
+        return said
+    if settings.redact == "drain":
+        return said | {"redact": settings.redactor}
+    from continuum.spool.finishing import finish_feedback
+
+    finished = finish_feedback(said["feedback"] | {"redact": settings.redactor})
+    return {
+        "feedback": finished.model_dump(mode="json", exclude_none=True, exclude={"user_id"}) | {"user_hash": finished.user_id}
+    }
+
+
+def close_with_worker(spool: Spool) -> None:
+    """Have a multiprocessing worker close its spool: it ends without the interpreter's own exit handlers."""
+    if "multiprocessing.util" in sys.modules:
+        from multiprocessing import parent_process
+        from multiprocessing.util import Finalize
+
+        if parent_process() is not None:
+            Finalize(None, spool.close, exitpriority=10)
+
+
+_spool = Spool()
+
+
+def default_spool() -> Spool:
+    """The spool of this process, which drains to `default_store()`."""
+    return _spool
+
+
+def flush(timeout_s: float = 5.0) -> bool:
+    """Wait until all that was captured is in the store; False when that did not happen in time."""
+    return _spool.flush(timeout_s)
+
+
+def _renew_in_child() -> None:
+    for spool in list(_spools):
+        spool.renew_in_child()
+
+
+atexit.register(_spool.close)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)
