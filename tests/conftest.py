@@ -27,9 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def captures_are_written(home: Path) -> Iterator[None]:
     """What a test captures is in its own store before the next test begins."""
     yield
-    queue = sys.modules.get("continuum.spool.queue")
-    if queue is not None:
-        queue.flush()
+    module = sys.modules.get("continuum.spool.spool")
+    if module is not None:
+        module.flush()
+        module.default_spool().close()
 
 
 @pytest.fixture

@@ -20,8 +20,8 @@ from continuum.deployment.served import FEEDBACK_FIELDS, Outcome, feedback_of, r
 from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object, shown_url, stop_signal
 from continuum.deployment.upstream import DEFAULT_TIMEOUTS, VIA, Reply, Timeouts, UpstreamFailed, Upstreams, open_session
 from continuum.policy import checked_task_name
-from continuum.records import Feedback, Interaction
-from continuum.spool.queue import Spool
+from continuum.spool.sampling import is_sampled
+from continuum.spool.spool import Spool
 from continuum.store import default_store
 from continuum.timespan import utc_now
 
@@ -69,7 +69,7 @@ class Gateway:
         self._settings = settings or load_settings()
         self._default_task = None if default_task is None else checked_task_name(default_task)
         self._address = (host, port)
-        self._spool = Spool(lambda: store)
+        self._spool = Spool(lambda: store, settings=lambda: self._settings)
         self._timeouts = timeouts
         self._max_body_bytes = max_body_bytes
         self._now = now
@@ -132,7 +132,13 @@ class Gateway:
             finally:
                 reply.close()
         finally:
-            self._spool.put(lambda: outcome.interaction(self._upstreams.production_url), len(call.ask.raw))
+            self._keep(outcome)
+
+    def _keep(self, outcome: Outcome) -> None:
+        call = outcome.call
+        # A call that the application captures has its id from there, and was drawn there.
+        if call.named or is_sampled(call.conversation_id or call.interaction_id, self._spool.sample_rate(call.task)):
+            self._spool.take(outcome.draft(self._upstreams.production_url))
 
     async def _first_reply(self, choice: Choice, outcome: Outcome) -> Reply | None:
         """The answer of the first arm that gives one; what a tuned model cannot answer, the arm behind it gets."""
@@ -193,7 +199,8 @@ class Gateway:
             raise BadRequest(str(failure), status=failure.status) from failure
 
     async def _health(self, request: web.Request) -> web.Response:
-        captured, feedback = self._spool.tally(Interaction), self._spool.tally(Feedback)
+        stats = self._spool.stats()
+        captured, feedback = stats.calls, stats.feedback
         content: dict[str, Any] = {
             "status": "ok",
             "store": self._store_error or "ok",

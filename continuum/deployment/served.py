@@ -13,9 +13,8 @@ from continuum.deployment.routing import PRODUCTION, Arm, unit_of
 from continuum.deployment.serving import BadRequest, error_response, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
 from continuum.errors import ConfigurationError
-from continuum.models.pricing import price_usd
 from continuum.policy import checked_task_name
-from continuum.records import Feedback, Interaction, Message, new_id
+from continuum.records import Feedback, new_id
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback
@@ -38,6 +37,8 @@ class Call:
     conversation_id: str | None
     user_id: str | None
     started_at: datetime
+    named: bool
+    """Whether the application gave the call its id."""
     clock: float
     """The monotonic clock when it came in, in seconds."""
 
@@ -63,10 +64,12 @@ async def read_call(request: web.Request, *, default_task: str | None, now: Call
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise BadRequest("the request has no messages; it must be a chat completion, with a list of messages")
     named_user = body.get("user") if isinstance(body.get("user"), str) else None
+    given_id = _id(request.headers.get(INTERACTION_ID))
     return Call(
         ask=Ask(raw, body, request.headers),
         task=checked_task_name(task),
-        interaction_id=_id(request.headers.get(INTERACTION_ID)) or new_id(),
+        interaction_id=given_id or new_id(),
+        named=given_id is not None,
         conversation_id=_id(request.headers.get(CONVERSATION_ID)),
         user_id=_id(request.headers.get(USER_ID)) or _id(named_user),
         started_at=started_at,
@@ -131,36 +134,36 @@ class Outcome:
         self.finish(Answer(), error=message)
         return error_response(message, self._failures[-1][1].status, self.headers)
 
-    def interaction(self, production_url: str | None) -> Interaction:
-        """The record of the call. Its text is cleaned here, away from the request."""
+    def draft(self, production_url: str | None) -> dict[str, Any]:
+        """What the spool keeps of the call, see `spool/finishing.py`."""
         body, answer = self.call.ask.body, self.answer
         arm = self.arm or (self._failures[-1][0] if self._failures else None)
         tuned = arm is not None and arm.model != PRODUCTION
         model = arm.model if arm is not None and tuned else _text(answer.model or body.get("model"))
         usage = answer.usage
+        tokens = {} if usage is None else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
         clean = Snapshot()
-        return Interaction(
-            id=self.call.interaction_id,
-            task=self.call.task,
-            started_at=self.call.started_at,
-            messages=tuple(Message.model_validate(message) for message in clean.take(body["messages"])),
-            response=None if answer.message is None else Message.model_validate(clean.take(answer.message)),
-            status=self.status,
-            error=None if self.error is None else clean_text(self.error, MAX_ERROR),
-            model=model,
-            conversation_id=self.call.conversation_id,
-            user_id=self.call.user_id,
-            provider_response_id=None if answer.response_id is None else clean_text(answer.response_id, MAX_ID),
-            latency_ms=self.latency_ms,
-            time_to_first_chunk_ms=self.time_to_first_chunk_ms,
-            input_tokens=None if usage is None else usage.input_tokens,
-            output_tokens=None if usage is None else usage.output_tokens,
-            cost_usd=None if usage is None or model is None or tuned else price_usd(model, usage, production_url),
-            deployment_id=self.deployment_id,
-            variant=None if arm is None else arm.variant,
-            source="gateway",
-            tags=self._tags(clean.truncated),
-        )
+        return {
+            "id": self.call.interaction_id,
+            "task": self.call.task,
+            "started_ns": int(self.call.started_at.timestamp() * 1e6) * 1000,
+            "messages": clean.take(body["messages"]),
+            "response": None if answer.message is None else clean.take(answer.message),
+            "status": self.status,
+            "error": None if self.error is None else clean_text(self.error, MAX_ERROR),
+            "model": model,
+            "conversation_id": self.call.conversation_id,
+            "user_id": self.call.user_id,
+            "provider_response_id": answer.response_id,
+            "latency_ms": self.latency_ms,
+            "time_to_first_chunk_ms": self.time_to_first_chunk_ms,
+            "deployment_id": self.deployment_id,
+            "variant": None if arm is None else arm.variant,
+            "source": "gateway",
+            "paid": [] if tuned or usage is None else [{"model": model, "base_url": production_url, **tokens}],
+            **tokens,
+            "tags": self._tags(clean.truncated),
+        }
 
     def _tags(self, truncated: bool) -> dict[str, str]:
         tags = {"truncated": "true"} if truncated else {}

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from continuum.config import Settings
 from continuum.records import Feedback, Interaction
 from continuum.spool.cleaning import id_text
 from continuum.spool.redaction import redact_message, redactor_named
@@ -58,13 +57,14 @@ def finish_all(drafts: Sequence[Mapping[str, Any]]) -> list[Interaction]:
     """
     from continuum.similarity.simhash import fingerprints  # numpy starts here
 
-    rows = [fields_of(draft) for draft in drafts]
+    key = user_key()
+    rows = [fields_of(draft, key) for draft in drafts]
     for row, fingerprint in zip(rows, fingerprints([words_of(row) for row in rows]), strict=True):
         row["fingerprint"] = fingerprint
     return [Interaction.model_validate(row) for row in rows]
 
 
-def fields_of(draft: Mapping[str, Any]) -> dict[str, Any]:
+def fields_of(draft: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     """The interaction's fields, without its fingerprint."""
     redactor = redactor_of(draft)
     row = {name: draft[name] for name in AS_THEY_ARE if draft.get(name) is not None}
@@ -78,7 +78,7 @@ def fields_of(draft: Mapping[str, Any]) -> dict[str, Any]:
     row["tags"] = {name: redactor.redact(value) if redactor else value for name, value in (draft.get("tags") or {}).items()}
     if draft.get("trace"):
         row["tags"] |= draft["trace"]
-    row["user_id"] = user_of(draft)
+    row["user_id"] = user_of(draft, key)
     row["cost_usd"] = cost_of(draft.get("paid") or ()) if draft.get("cost_usd") is None else draft["cost_usd"]
     row["redaction"] = redactor.version if redactor else draft.get("redaction")
     return row
@@ -95,7 +95,7 @@ def finish_feedback(draft: Mapping[str, Any]) -> Feedback:
     for name in ("comment", "correction", "label"):
         if redactor and fields.get(name):
             fields[name] = redactor.redact(fields[name])
-    return Feedback.model_validate(fields | {"user_id": user_of(draft)})
+    return Feedback.model_validate(fields | {"user_id": user_of(draft, user_key())})
 
 
 def redactor_of(draft: Mapping[str, Any]) -> "Redactor | None":
@@ -109,12 +109,12 @@ def redacted(message: Mapping[str, Any], redactor: "Redactor | None") -> dict[st
     return redact_message(dict(message), redactor) if redactor else dict(message)
 
 
-def user_of(draft: Mapping[str, Any]) -> str | None:
+def user_of(draft: Mapping[str, Any], key: bytes) -> str | None:
     """What stands for the user."""
     if draft.get("user_hash"):
         return id_text(draft["user_hash"])
     name = id_text(draft.get("user_id"))
-    return None if name is None else hashed_user(name, user_key())
+    return None if name is None else hashed_user(name, key)
 
 
 def time_of(nanoseconds: Any) -> datetime:
@@ -169,15 +169,6 @@ def price_of(model: str, read: int, written: int, cached: int, base_url: str | N
     return price_usd(model, Usage(read, written), base_url)
 
 
-def to_be_redacted(draft: dict[str, Any], settings: Settings) -> dict[str, Any]:
-    """The draft with what the settings want of personal data in it: taken out now, named for the drainer to take out, or left."""
-    if settings.redact == "drain":
-        draft["redact"] = settings.redactor
-    elif settings.redact == "inline":
-        return redacted_now(draft, settings.redactor)
-    return draft
-
-
 def redacted_now(draft: dict[str, Any], name: str) -> dict[str, Any]:
     """The draft without personal data and with the user's hash.
 
@@ -185,7 +176,7 @@ def redacted_now(draft: dict[str, Any], name: str) -> dict[str, Any]:
         ConfigurationError: there is no redactor of this name.
         MissingExtra: it is not installed.
     """
-    row = fields_of(draft | {"redact": name, "paid": ()})
+    row = fields_of(draft | {"redact": name, "paid": ()}, user_key())
     redacted = {key: row[key] for key in ("messages", "response", "error", "tags", "redaction") if key in row}
     rest = {key: value for key, value in draft.items() if key not in {"user_id", "redact", "trace"}}
     return rest | redacted | {"user_hash": row["user_id"]}

@@ -1,8 +1,8 @@
 """Segments: the files in which captures wait for the store, one line of JSON each.
 
-A segment belongs to the process that made it, which holds a lock on it (flock) for as long as it lives: the kernel gives the lock
-up when the process dies, however it dies, and whoever gets it then may drain what is left. Appending is one write to a file opened
-with O_APPEND. What was written survives the death of the process; against a loss of power the drainer syncs once a second.
+A segment belongs to the process that made it, which holds a lock on it (flock) for as long as it lives. The kernel gives the lock
+up when the process dies, however it dies, and whoever gets it then may drain what is left. Appending is one write to a file that
+was opened with O_APPEND. What was written survives the process; against a loss of power the spool's thread syncs what waits.
 """
 
 import fcntl

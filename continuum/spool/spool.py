@@ -1,7 +1,7 @@
 """The spool between an application and the store: it takes captures in microseconds, never waits, and loses nothing it took.
 
-On disk (the default) a capture is one write to a segment file, and survives the process. In memory it waits in a bounded queue, which
-is faster, and goes to disk only when the process ends. A thread moves both to the store. While the store is down, captures wait.
+On disk (the default) a capture is one write to a segment file, and survives the process. In memory it waits in a bounded queue,
+which is faster, and goes to disk when the process ends. A thread moves both to the store; while that is down, captures wait.
 """
 
 import atexit
@@ -20,9 +20,10 @@ from weakref import WeakSet
 
 import orjson
 
-from continuum.config import Durability, Settings, load_settings
+from continuum.config import Durability, RedactWhen, Settings, load_settings
 from continuum.records import Feedback, Interaction
 from continuum.spool.cleaning import MAX_PAYLOAD, cleaned
+from continuum.spool.finishing import finish_feedback, redacted_now
 from continuum.spool.segments import Segment, bytes_in
 from continuum.store import default_store
 
@@ -130,9 +131,20 @@ class Spool:
             found = self._settings = self._read_settings()
         return found
 
-    def take(self, draft: Mapping[str, Any], *, durability: Durability | None = None) -> bool:
-        """Take the draft of an interaction (see `finishing`); False, and it is counted, where there is room for it nowhere."""
+    def take(self, draft: dict[str, Any], *, durability: Durability | None = None, redact: RedactWhen | None = None) -> bool:
+        """Take the draft of an interaction (see `finishing`); False, and it is counted, where it cannot be kept.
+
+        Args:
+            draft: is the spool's from here on.
+            durability: where it waits; as the settings say when None.
+            redact: when personal data is taken out of it; as the settings say when None.
+        """
         try:
+            when = redact or self.settings.redact
+            if when == "drain":
+                draft["redact"] = self.settings.redactor
+            elif when == "inline":
+                draft = redacted_now(draft, self.settings.redactor)
             line = line_of(draft)
         except Exception:
             logger.debug("a capture could not be written as JSON", exc_info=True)
@@ -324,7 +336,7 @@ class Spool:
         self.wake = threading.Event()
 
     def renew_in_child(self) -> None:
-        """Begin anew after a fork: what waits is the parent's to store, and the child has neither its thread nor, safely, its lock."""
+        """Begin anew after a fork: what waits is the parent's to store, and the thread and the lock are the parent's."""
         self.lock = threading.RLock()
         for segment in self.segments:
             segment.close()  # without its lock, which stays the parent's
@@ -361,8 +373,6 @@ def feedback_draft(feedback: Feedback, settings: Settings) -> dict[str, Any]:
         return said
     if settings.redact == "drain":
         return said | {"redact": settings.redactor}
-    from continuum.spool.finishing import finish_feedback
-
     finished = finish_feedback(said["feedback"] | {"redact": settings.redactor})
     return {
         "feedback": finished.model_dump(mode="json", exclude_none=True, exclude={"user_id"}) | {"user_hash": finished.user_id}

@@ -1,0 +1,1 @@
+"""The commands of `continuum`, by what they are about; `cli.py` puts them together."""

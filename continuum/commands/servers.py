@@ -1,0 +1,40 @@
+"""The servers, and the demo."""
+
+from typing import Annotated
+
+import typer
+
+from continuum.commands.terminal import Port, console, run
+
+
+def gateway(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Port = 8787,
+    task: Annotated[str | None, typer.Option(help="Task of requests that name none.")] = None,
+) -> None:
+    """Serve the gateway: split traffic between production and the tuned models, and capture it."""
+    from continuum.deployment.gateway import serve_gateway
+
+    run(serve_gateway(host, port, default_task=task))
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Port = 8790,
+) -> None:
+    """Serve the tuned models: each base once, adapters loaded as they are asked for."""
+    from continuum.deployment.backends.local import serve_local
+
+    run(serve_local(host, port))
+
+
+def demo(
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random; CONTINUUM_SEED when left out.")] = None,
+) -> None:
+    """Turn the wheel twice on made-up support traffic, offline, and tell the story."""
+    from continuum.demo.story import tell
+
+    run(tell(console, seed=seed))
+
+
+# --- small things the commands share ---------------------------------------------------------------------------------

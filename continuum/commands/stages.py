@@ -1,0 +1,152 @@
+"""The stages by hand, and the whole turn."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from continuum.commands.terminal import Task, bar, console, run, say
+from continuum.errors import ConfigurationError
+from continuum.records import Checkpoint, VerdictStatus
+from continuum.store import default_store
+
+
+def annotate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 7d.")] = None) -> None:
+    """Judge the task's interactions that have not been judged yet."""
+    from continuum.annotation.annotator import Annotator
+
+    store = default_store()
+    annotator = Annotator.for_task(store.tasks.get(task).policy, store=store)
+    with bar("judging") as on_progress:
+        stats = run(annotator.annotate_backlog(task=task, since=since, on_progress=on_progress))
+    ended = "; the budget ended it" if stats.budget_exhausted else ""
+    say(f"{stats.total} judged for ${stats.cost_usd:.4f}, scores {stats.score_histogram}{ended}")
+
+
+def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None) -> None:
+    """Build the next version of the task's training set."""
+    from continuum.curation.curator import DataCurator
+
+    store = default_store()
+    policy = store.tasks.get(task).policy
+    with bar("curating") as on_progress:
+        curator = DataCurator.for_task(policy, store=store)
+        dataset = run(curator.build(task=task, time_window=since or policy.curation.time_window, on_progress=on_progress))
+    say(
+        f"{dataset.name}: {len(dataset)} examples from {dataset.source_interactions} interactions, "
+        f"average score {dataset.avg_score:.2f}, {dataset.intent_coverage:.0%} of intents, {dataset.fingerprint[:12]}",
+    )
+
+
+def train(
+    task: Task, dataset: Annotated[str | None, typer.Option(help="Fingerprint or name; the newest when left out.")] = None
+) -> None:
+    """Fine-tune the task's adapter on a dataset version."""
+    from continuum.dataset import Dataset
+    from continuum.training.trainer import Trainer
+
+    store = default_store()
+    record = store.datasets.get(dataset) if dataset else store.datasets.latest(task)
+    if record is None:
+        raise ConfigurationError(f"there is no dataset {dataset or f'of task {task!r}'}; build one with: continuum curate {task}")
+    with bar("training") as on_progress:
+        trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
+        result = run(trainer.train(Dataset.read(record.uri), on_progress=on_progress))
+    say(f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})")
+
+
+def guard(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")]) -> None:
+    """Compare a candidate with what serves now; exits 0 approved, 1 blocked, 3 inconclusive."""
+    from continuum.guard.guard import RegressionGuard
+    from continuum.guard.report import print_verdict
+
+    store = default_store()
+    checkpoint = _checkpoint(model)
+    with bar("guarding") as on_progress:
+        examiner = RegressionGuard.for_task(store.tasks.get(checkpoint.task).policy, store=store)
+        verdict = run(examiner.evaluate(candidate_model=checkpoint, on_progress=on_progress))
+    print_verdict(verdict, console)
+    raise typer.Exit({VerdictStatus.APPROVED: 0, VerdictStatus.BLOCKED: 1, VerdictStatus.INCONCLUSIVE: 3}[verdict.status])
+
+
+def deploy(
+    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")],
+    unguarded: Annotated[
+        bool, typer.Option("--unguarded", help="Deploy without a verdict; the deployment says so for all to see.")
+    ] = False,
+) -> None:
+    """Deploy a checkpoint as its task's policy says; refused without a verdict that allows it."""
+    from continuum.deployment.deployer import ModelDeployer
+
+    store = default_store()
+    checkpoint = _checkpoint(model)
+    deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
+    deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, actor="cli"))
+    say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
+
+
+def turn(
+    task: Task,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Stay, and turn whenever auto_train_when new interactions have come.")
+    ] = False,
+) -> None:
+    """Turn the wheel once: annotate, curate, train, guard, deploy."""
+    from continuum import flywheel
+
+    with bar("turning") as on_progress:
+        if watch:
+            run(flywheel.watch(task, on_progress=on_progress))
+        report = run(flywheel.turn(task, on_progress=on_progress))
+    say(f"{report.outcome}: {report.reason}")
+    say("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()))
+
+
+def curve(
+    task: Task,
+    metric: Annotated[list[str] | None, typer.Option(help="Metric to show; the guard's when left out.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the plot to this PNG file.")] = None,
+) -> None:
+    """Compare the base and every version on the golden set."""
+    from continuum.analytics.curve import LearningCurve
+
+    with bar("measuring") as on_progress:
+        measured = run(LearningCurve.compute(task=task, metrics=metric, store=default_store(), on_progress=on_progress))
+    sys.stdout.write(measured.summary() + "\n")
+    if plot:
+        say(f"plot written to {measured.plot(plot)}")
+
+
+def build_base(
+    task: Annotated[str, typer.Option(help="Task whose training side is the text.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+) -> None:
+    """Build a tokenizer and a small language model from a task's training side, and make it the task's base."""
+    from dataclasses import replace
+
+    from continuum.training.bases import BaseSize, adopt_base, build_base_for_task
+
+    store = default_store()
+    size = BaseSize() if steps is None else replace(BaseSize(), steps=steps)
+    with bar("building the base") as on_progress:
+        report = build_base_for_task(task, store=store, size=size, on_progress=on_progress)
+    policy = adopt_base(store, task, report)
+    say(
+        f"{report.folder}: {report.parameters:,} parameters from {report.tokens:,} tokens in {report.seconds:.0f} s, "
+        f"loss {report.first_loss:.2f} to {report.final_loss:.2f}; it is now the base of {task}, "
+        f"tuned at learning rate {policy.training.learning_rate:g}"
+    )
+
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+
+
+def _checkpoint(model: str) -> Checkpoint:
+    store = default_store()
+    found = store.checkpoints.get(model)
+    if found is None:
+        names = [one.name for task in store.tasks.names() for one in store.checkpoints.of(task)]
+        known = f"known: {', '.join(names)}" if names else "none yet: continuum train TASK"
+        raise ConfigurationError(f"there is no checkpoint {model!r}; {known}")
+    return found

@@ -1,0 +1,107 @@
+"""What there is: tasks and their policies, where they stand, what a thing was made from."""
+
+import json
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from continuum.commands.terminal import Task, complain, console, say
+from continuum.errors import ConfigurationError
+from continuum.policy import amended
+from continuum.store import default_store
+
+if TYPE_CHECKING:
+    from continuum.flywheel import Status
+    from continuum.store.database import Store
+
+
+def tasks(context: typer.Context) -> None:
+    """List the tasks."""
+    if context.invoked_subcommand:
+        return
+    table = Table("task", "interactions", "new", "trains at", "answers", "canary", box=None)
+    store = default_store()
+    for status in _statuses(store):
+        canary = f"{status.canary} {status.canary_traffic:.0%}" if status.canary else "-"
+        wanted = str(status.train_when) if status.train_when else "when asked"
+        table.add_row(status.task, str(status.interactions), str(status.new_interactions), wanted, status.champion, canary)
+    console.print(table if store.tasks.names() else "no task yet: capture something, or `continuum import FILE.jsonl`")
+
+
+def set_policy(
+    task: Task,
+    changes: Annotated[
+        list[str], typer.Argument(help="Such as auto_train_when=1000 judge.model=gpt-4o-mini; values are JSON or text.")
+    ],
+) -> None:
+    """Change a task's policy; a task that is not there yet is registered."""
+    store = default_store()
+    for change in changes:
+        if "=" not in change:
+            raise ConfigurationError(f"{change!r} is not of the form name=value")
+    values = {name: _json_or_text(value) for name, _, value in (change.partition("=") for change in changes)}
+    # The stored policy as it is, so that one that cannot be read can be mended.
+    store.tasks.register(amended(task, store.tasks.raw_policy(task) or {}, values))
+    say(f"{task}: {', '.join(changes)}")
+
+
+def show_policy(task: Task) -> None:
+    """Print a task's policy as JSON."""
+    console.print_json(default_store().tasks.get(task).policy.model_dump_json())
+
+
+def status(task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None) -> None:
+    """Say where a task stands and what happens next."""
+    from continuum.config import load_settings
+    from continuum.flywheel import status_of
+
+    store = default_store()
+    say(f"home {load_settings().home}\n{store}")
+    for said in [status_of(store, task)] if task else _statuses(store):
+        answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
+        say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.advice}")
+
+
+def lineage(
+    item: Annotated[
+        str, typer.Argument(metavar="ID", help="Id or name of a deployment, verdict, checkpoint, dataset or interaction.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Print what a thing was made from, back to the interaction ids."""
+    from continuum.provenance.lineage import lineage as trace
+
+    found = trace(default_store(), item)
+    if as_json:
+        sys.stdout.write(json.dumps(found.to_dict(), indent=2, default=str) + "\n")
+    else:
+        sys.stdout.write("\n".join(found.render()) + "\n")
+
+
+# --- the stages by hand ----------------------------------------------------------------------------------------------
+
+
+def _statuses(store: "Store") -> Iterator["Status"]:
+    from continuum.flywheel import status_of
+
+    for name in store.tasks.names():
+        try:
+            yield status_of(store, name)
+        except ConfigurationError as error:
+            complain(f"error: {error}")
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value, parse_constant=_no_number)
+    except ConfigurationError:
+        raise
+    except ValueError:
+        return value
+
+
+def _no_number(constant: str) -> Any:
+    raise ConfigurationError(f"{constant} is not a number that a policy can hold; null means no value")
