@@ -32,6 +32,9 @@ CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
 CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 
+DETAILS_EVENT = "gen_ai.client.inference.operation.details"
+"""The event that may hold the messages instead of the span."""
+EVALUATION_EVENT = "gen_ai.evaluation.result"
 EVALUATION_NAME = "gen_ai.evaluation.name"
 EVALUATION_SCORE = "gen_ai.evaluation.score.value"
 EVALUATION_LABEL = "gen_ai.evaluation.score.label"
@@ -52,6 +55,16 @@ VARIANT = "continuum.variant"
 STATUS = "continuum.status"
 TAG_PREFIX = "continuum.tag."
 """Before the name of a tag."""
+USER_HASH = "continuum.user.hash"
+"""What stands for the user; `user.id` is the application's own id."""
+LATENCY_MS = "continuum.latency_ms"
+FEEDBACK_PREFIX = "continuum.feedback."
+"""Before the fields of feedback, on an evaluation event that is one of ours."""
+FEEDBACK_ID = "continuum.feedback.id"
+FEEDBACK_FIELDS = (
+    *("id", "kind", "correction", "confidence", "trusted", "user_hash", "recorded_at", "idempotency_key"),
+)
+"""Those that no convention has a name for; score, label and comment are an evaluation's own."""
 
 CHAT = "chat"
 """The operation of an interaction."""
@@ -65,6 +78,8 @@ OLDER = {
     "gen_ai.usage.prompt_tokens": INPUT_TOKENS,
     "gen_ai.usage.completion_tokens": OUTPUT_TOKENS,
     "llm.model_name": RESPONSE_MODEL,
+    "llm.request.model_name": REQUEST_MODEL,
+    "llm.response.model_name": RESPONSE_MODEL,
     "llm.provider": PROVIDER_NAME,
     "llm.token_count.prompt": INPUT_TOKENS,
     "llm.token_count.completion": OUTPUT_TOKENS,
