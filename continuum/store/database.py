@@ -14,11 +14,16 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
 from continuum.errors import StoreError
+from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
-from continuum.store.interactions import Annotations, FeedbackRows, Interactions
+from continuum.store.interactions import Interactions
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
+from continuum.store.opinions import Annotations, FeedbackRows
+from continuum.store.raters import Raters
+from continuum.store.segments import Segments
 from continuum.store.tables import (
     annotations,
+    bodies,
     checkpoints,
     dataset_items,
     datasets,
@@ -26,6 +31,8 @@ from continuum.store.tables import (
     deployments,
     feedback,
     interactions,
+    raters,
+    snapshots,
     tasks,
     verdicts,
 )
@@ -59,11 +66,13 @@ class Store:
         self.tasks = Tasks(engine)
         self.interactions = Interactions(engine)
         self.feedback = FeedbackRows(engine)
+        self.raters = Raters(engine)
         self.annotations = Annotations(engine)
         self.datasets = Datasets(engine)
         self.checkpoints = Checkpoints(engine)
         self.verdicts = Verdicts(engine)
         self.deployments = Deployments(engine)
+        self.segments = Segments(engine)
 
     def __repr__(self) -> str:
         return f"Store({shown(self.engine.url)!r})"
@@ -73,11 +82,15 @@ class Store:
         of_datasets = select(datasets.c.id).where(datasets.c.task == task)
         of_deployments = select(deployments.c.id).where(deployments.c.task == task)
         of_interactions = select(interactions.c.id).where(interactions.c.task == task)
-        with self.engine.begin() as connection:
+        said = select(interactions.c.body).where(interactions.c.task == task)
+        said_by_others = select(interactions.c.body).where(interactions.c.task != task, interactions.c.body == bodies.c.hash)
+        with self.engine.execution_options(write_first=True).begin() as connection:
+            keep_bodies_still(connection)
+            connection.execute(delete(bodies).where(bodies.c.hash.in_(said), ~said_by_others.exists()))
             connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(of_deployments)))
             connection.execute(delete(dataset_items).where(dataset_items.c.dataset_id.in_(of_datasets)))
             connection.execute(delete(feedback).where(feedback.c.interaction_id.in_(of_interactions)))
-            for table in (deployments, verdicts, checkpoints, datasets, annotations, interactions):
+            for table in (deployments, verdicts, checkpoints, datasets, annotations, raters, snapshots, interactions):
                 connection.execute(delete(table).where(table.c.task == task))
             connection.execute(delete(tasks).where(tasks.c.name == task))
 

@@ -1,58 +1,53 @@
-"""What was captured, and what people and judges said of it."""
+"""What was captured."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from typing import Any
+from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, case, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from continuum.records import Annotation, Feedback, Interaction
-from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, insert_new, to_row
-from continuum.store.tables import annotations, feedback, interactions
+from continuum.errors import StoreError
+from continuum.records import Interaction
+from continuum.store.loading import load
+from continuum.store.rows import Rows, from_row, in_batches
+from continuum.store.tables import annotations, bodies, interactions
+from continuum.store.writing import in_one_transaction
+from continuum.timespan import utc_now
 
-COMPLETED = (
-    "deployment_id",
-    "variant",
-    "provider_response_id",
-    "input_tokens",
-    "output_tokens",
-    "cost_usd",
-    "time_to_first_chunk_ms",
-    "conversation_id",
-    "user_id",
-    "parent_id",
-    "model",
-)
-"""What one door may know and the other not."""
-SEEN = ("messages", "response", "status", "error", "latency_ms", "tags", "source")
-"""What the decorator saw better: it knows the whole call, of which the gateway served a part."""
+Clock = Callable[[], datetime]
+
+LOADED_ROWS = 1000
+"""Interactions of one transaction."""
 
 
 class Interactions(Rows):
     """Captured calls, in the order they reached the store."""
 
-    def add(self, batch: Iterable[Interaction]) -> int:
+    def add(self, batch: Iterable[Interaction], *, now: Clock = utc_now) -> int:
         """Store interactions and return how many were new; one whose id is already there is left as it is.
 
         The exception is a call that came by two doors, the decorator and the gateway: it is one row, the same whichever came
         first. What the decorator saw stands, and what only the gateway knows is filled in.
+
+        Raises:
+            StoreError: the database would not take some of them; the others of the same thousand are stored.
         """
         new = 0
-        for records in in_batches(batch, BATCH_ROWS // 4):
-            rows = [to_row(record) for record in records]
-            with self.engine.begin() as connection:
-                added = insert_new(connection, interactions, rows)
-                if added < len(rows):
-                    merge(connection, rows)
-            new += added
+        for records in in_batches(batch, LOADED_ROWS):
+            loaded = in_one_transaction(self.engine, partial(load, records=records, arrived_at=now()))
+            if loaded.refused:
+                raise StoreError(
+                    f"the database would not take {len(loaded.refused)} of {len(records)} interactions, the first of them "
+                    f"{loaded.refused[0]!r}; the others are stored. A text may hold NUL or half a surrogate pair, or be too long"
+                )
+            new += loaded.new
         return new
 
     def get(self, interaction_id: str) -> Interaction | None:
         """One interaction, by our id or by the provider's response id."""
         by_id = or_(interactions.c.id == interaction_id, interactions.c.provider_response_id == interaction_id)
         with self.engine.connect() as connection:
-            row = connection.execute(select(interactions).where(by_id).limit(1)).first()
+            row = connection.execute(readable().where(by_id).limit(1)).first()
         return None if row is None else from_row(Interaction, row)
 
     def get_many(self, ids: Iterable[str]) -> dict[str, Interaction]:
@@ -60,7 +55,7 @@ class Interactions(Rows):
         found: dict[str, Interaction] = {}
         with self.engine.connect() as connection:
             for batch in in_batches(ids):
-                for row in connection.execute(select(interactions).where(interactions.c.id.in_(batch))):
+                for row in connection.execute(readable().where(interactions.c.id.in_(batch))):
                     found[row.id] = from_row(Interaction, row)
         return found
 
@@ -74,7 +69,7 @@ class Interactions(Rows):
         deployment_id: str | None = None,
     ) -> Iterator[Interaction]:
         """A task's interactions in the order they reached the store, read in pages."""
-        query = select(interactions).where(interactions.c.task == task)
+        query = readable().where(interactions.c.task == task)
         if since is not None:
             query = query.where(interactions.c.started_at >= since)
         if until is not None:
@@ -87,7 +82,7 @@ class Interactions(Rows):
 
     def unannotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> Iterator[Interaction]:
         """Answered interactions that this judge has not yet scored by this rubric, oldest first."""
-        query = select(interactions).outerjoin(annotations, scored_by(judge, rubric))
+        query = readable().outerjoin(annotations, scored_by(judge, rubric))
         query = query.where(interactions.c.task == task, interactions.c.status == "ok", annotations.c.id.is_(None))
         if since is not None:
             query = query.where(interactions.c.started_at >= since)
@@ -161,111 +156,11 @@ class Interactions(Rows):
             after = rows[-1].sequence
 
 
+def readable() -> Select:
+    """Interactions with what was said in them, as `from_row` takes them."""
+    return select(interactions, bodies.c.messages, bodies.c.response).join(bodies, bodies.c.hash == interactions.c.body)
+
+
 def scored_by(judge: str, rubric: str) -> ColumnElement[bool]:
     """Joins an interaction to what this judge said of it by this rubric."""
     return and_(annotations.c.interaction_id == interactions.c.id, annotations.c.judge == judge, annotations.c.rubric == rubric)
-
-
-def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Bring what these rows know into the rows of the same ids; rows that were just inserted do not change."""
-    theirs = {name: bindparam(f"new_{name}", type_=interactions.c[name].type) for name in (*COMPLETED, *SEEN)}
-    same = interactions.c.id == bindparam("new_id")
-    fill = (
-        update(interactions).where(same).values({name: func.coalesce(interactions.c[name], theirs[name]) for name in COMPLETED})
-    )
-    seen = {name: theirs[name] for name in SEEN}
-    known = {name: func.coalesce(theirs[name], interactions.c[name]) for name in COMPLETED}
-    replace = update(interactions).where(same, interactions.c.source == "gateway").values(seen | known)
-    values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows]
-    captured = [value for value in values if value["new_source"] == "capture"]
-    completing = [value for value in values if value["new_source"] in {"capture", "gateway"}]
-    if captured:
-        connection.execute(replace, captured)
-    if completing:
-        connection.execute(fill, completing)
-
-
-class FeedbackRows(Rows):
-    """What people said; it may be here before its interaction is."""
-
-    def add(self, batch: Iterable[Feedback]) -> int:
-        """Store feedback; a repeated id or idempotency key is left as it is. Returns how many were new."""
-        return self.insert_all(feedback, batch)
-
-    def of(self, interactions_: Iterable[Interaction]) -> dict[str, list[Feedback]]:
-        """Feedback by interaction id, oldest first; feedback given to a provider's response id is found too."""
-        names: dict[str, str] = {}
-        for interaction in interactions_:
-            names[interaction.id] = interaction.id
-            if interaction.provider_response_id:
-                names[interaction.provider_response_id] = interaction.id
-        found: dict[str, list[Feedback]] = defaultdict(list)
-        with self.engine.connect() as connection:
-            for batch in in_batches(names):
-                query = (
-                    select(feedback).where(feedback.c.interaction_id.in_(batch)).order_by(feedback.c.recorded_at, feedback.c.id)
-                )
-                for row in connection.execute(query):
-                    found[names[row.interaction_id]].append(from_row(Feedback, row))
-        return dict(found)
-
-    def count(self, task: str) -> int:
-        """How many of a task's interactions a person has scored or corrected."""
-        named = or_(
-            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
-        )
-        verdict = or_(feedback.c.score.is_not(None), feedback.c.correction.is_not(None))
-        query = (
-            select(func.count(interactions.c.id.distinct()))
-            .join(feedback, named)
-            .where(interactions.c.task == task, feedback.c.kind == "explicit", verdict)
-        )
-        with self.engine.connect() as connection:
-            return connection.execute(query).scalar_one()
-
-    def verdicts(self, task: str) -> tuple[int, int, int]:
-        """How many of a task's interactions people score 4 or better, 2 or worse, and in between; the newest score counts."""
-        named = or_(
-            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
-        )
-        newest_first = (feedback.c.recorded_at.desc(), feedback.c.id.desc())
-        scores = (
-            select(feedback.c.score, func.row_number().over(partition_by=interactions.c.id, order_by=newest_first).label("age"))
-            .select_from(interactions)
-            .join(feedback, named)
-            .where(interactions.c.task == task, feedback.c.kind == "explicit", feedback.c.score.is_not(None))
-            .subquery()
-        )
-        good = func.count(case((scores.c.score >= 4, 1)))
-        bad = func.count(case((scores.c.score <= 2, 1)))
-        query = select(good, bad, func.count() - good - bad).where(scores.c.age == 1)
-        with self.engine.connect() as connection:
-            found = connection.execute(query).one()
-        return found[0], found[1], found[2]
-
-
-class Annotations(Rows):
-    """What judges said: one row for an interaction, a judge and a rubric."""
-
-    def add(self, batch: Iterable[Annotation]) -> int:
-        """Store annotations; one that this judge already gave by this rubric is left as it is. Returns how many were new."""
-        return self.insert_all(annotations, batch)
-
-    def of(self, ids: Iterable[str]) -> dict[str, Annotation]:
-        """The newest annotation of each interaction, by interaction id."""
-        newest: dict[str, Annotation] = {}
-        with self.engine.connect() as connection:
-            for batch in in_batches(ids):
-                query = (
-                    select(annotations)
-                    .where(annotations.c.interaction_id.in_(batch))
-                    .order_by(annotations.c.created_at, annotations.c.id)
-                )
-                for row in connection.execute(query):
-                    newest[row.interaction_id] = from_row(Annotation, row)
-        return newest
-
-    def count(self, task: str) -> int:
-        """How many annotations a task has."""
-        with self.engine.connect() as connection:
-            return connection.execute(select(func.count()).where(annotations.c.task == task)).scalar_one()

@@ -35,8 +35,7 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     # RETURNING lets SQLAlchemy send many rows in one statement that it compiles once; what comes back are the new ones.
     statement = dialect.insert(table).on_conflict_do_nothing().returning(*table.primary_key)
-    known = [{name: value for name, value in row.items() if name in table.c} for row in rows]
-    return len(connection.execute(statement, known).all())
+    return len(connection.execute(statement, rows).all())
 
 
 def in_batches(items: Iterable[T], size: int = BATCH_ROWS) -> Iterator[list[T]]:

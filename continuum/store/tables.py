@@ -1,4 +1,4 @@
-"""The schema: one table a record, plus the task's policy.
+"""The schema: one table a record, plus the task's policy and what the store keeps its own books by.
 
 Times are stored as UTC. JSON columns hold what is read whole; what is asked for has a column and an index.
 """
@@ -16,11 +16,13 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -77,6 +79,15 @@ tasks = Table(
     Column("driver_seen_at", UtcDateTime),
 )
 
+# What was said, once for all calls that said the same; see `bodies.py`.
+bodies = Table(
+    "bodies",
+    metadata,
+    Column("hash", LargeBinary(16), primary_key=True),
+    Column("messages", JSON, nullable=False),
+    Column("response", JSON),
+)
+
 interactions = Table(
     "interactions",
     metadata,
@@ -84,8 +95,7 @@ interactions = Table(
     Column("id", Text, nullable=False, unique=True),
     task_name(),
     Column("started_at", UtcDateTime, nullable=False),
-    Column("messages", JSON, nullable=False),
-    Column("response", JSON),
+    Column("body", LargeBinary(16), nullable=False, index=True),
     Column("status", Text, nullable=False),
     Column("error", Text),
     Column("model", Text),
@@ -97,13 +107,22 @@ interactions = Table(
     Column("time_to_first_chunk_ms", Float),
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("reasoning_tokens", Integer),
     Column("cost_usd", Float),
     Column("deployment_id", Text, index=True),
     Column("variant", Text),
     Column("source", Text, nullable=False),
     Column("tags", JSON, nullable=False),
+    Column("redaction", Text),
+    Column("fingerprint", Text),
+    Column("near_repeat_of", Text),
+    # When it reached the store, by the clock of the process that wrote it.
+    Column("arrived_at", UtcDateTime, nullable=False),
     Index(None, "task", "sequence"),
     Index(None, "task", "started_at"),
+    # A number is never given twice, not even after the newest rows were deleted: marks and snapshots count on it.
+    sqlite_autoincrement=True,
 )
 
 # Feedback may arrive before its interaction, so no foreign key ties them.
@@ -118,9 +137,51 @@ feedback = Table(
     Column("comment", Text),
     Column("correction", Text),
     Column("confidence", Float, nullable=False),
+    Column("trusted", Boolean, nullable=False, default=False, server_default=false()),
     Column("user_id", Text),
     Column("recorded_at", UtcDateTime, nullable=False),
     Column("idempotency_key", Text, unique=True),
+)
+
+raters = Table(
+    "raters",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("rater", Text, primary_key=True),
+    Column("reliability", Float, nullable=False),
+    Column("sensitivity", Float, nullable=False),
+    Column("specificity", Float, nullable=False),
+    Column("verdicts", Integer, nullable=False),
+    Column("trusted", Integer, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# How far each segment of the spool was drained; it moves in the transaction that writes what was drained.
+segments = Table(
+    "segments",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("offset", BigInteger, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+
+# A part stands for the rows of its task that began on its day and lie in its range, both ends included.
+snapshots = Table(
+    "snapshots",
+    metadata,
+    key(),
+    task_name(),
+    Column("day", Text, nullable=False),
+    Column("first_sequence", BigInteger, nullable=False),
+    Column("last_sequence", BigInteger, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("uri", Text, nullable=False),
+    # Read from the database: the file is not written yet, or a row changed since.
+    Column("stale", Boolean, nullable=False),
+    # How often a row in the part changed: who writes the file sees whether one did meanwhile.
+    Column("changes", Integer, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Index(None, "task", "last_sequence"),
 )
 
 annotations = Table(

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from continuum.store.database import Store, open_store
+from continuum.store.tables import metadata
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -18,7 +19,7 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     opened = open_store(url)
     if request.param == "postgres":
         with opened.engine.begin() as connection:
-            tables = "tasks, interactions, feedback, annotations, datasets, dataset_items, checkpoints, verdicts, deployments"
-            connection.execute(text(f"TRUNCATE {tables}, deployment_events RESTART IDENTITY"))
+            tables = ", ".join(table.name for table in metadata.sorted_tables)
+            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
     yield opened
     opened.close()

@@ -5,15 +5,15 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from continuum.errors import StoreError
 from continuum.records import DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback
 from continuum.store import default_store
 from continuum.store.database import Store, make_engine, open_store
 from continuum.store.learning import DatasetItem
+from continuum.store.raters import RaterRow
 from continuum.store.tables import metadata
-from tests.builders import an_interaction
+from tests.builders import NOON, an_interaction
 
 
 def test_the_migrations_make_the_schema_that_the_code_expects(store: Store) -> None:
@@ -26,8 +26,10 @@ def test_the_migrations_make_the_schema_that_the_code_expects(store: Store) -> N
 def test_dropping_a_task_leaves_no_row_of_it_and_every_row_of_the_others(store: Store) -> None:
     for task in ("gone", "kept"):
         store.tasks.ensure(task)
-        one = an_interaction(task=task)
+        one = an_interaction(f"What of {task}?", task=task)
         store.interactions.add([one])
+        rater = RaterRow(task, "u", reliability=0.5, sensitivity=1, specificity=0.5, verdicts=3, trusted=1, updated_at=NOON)
+        store.raters.put([rater])
         store.feedback.add([Feedback(interaction_id=one.id, score=1)])
         record = DatasetRecord(id=task, task=task, name=task, version=1, uri="d", manifest={})
         store.datasets.add(record, [DatasetItem(interaction_id=one.id, split="train")])
@@ -42,6 +44,16 @@ def test_dropping_a_task_leaves_no_row_of_it_and_every_row_of_the_others(store: 
     with store.engine.connect() as connection:
         for table, before in counts.items():
             assert connection.execute(select(func.count()).select_from(table)).scalar() == before / 2
+
+
+def test_what_two_tasks_both_heard_stays_when_one_of_them_is_dropped(store: Store) -> None:
+    gone, kept = an_interaction(task="gone"), an_interaction(task="kept")
+    store.interactions.add([gone, kept])
+
+    store.drop_task("gone")
+
+    assert store.interactions.get(gone.id) is None
+    assert store.interactions.get(kept.id) == kept
 
 
 def test_several_processes_may_open_a_new_store_at_once(tmp_path: Path) -> None:
@@ -65,7 +77,7 @@ def test_a_schema_from_the_future_is_refused(store: Store) -> None:
             open_store(store.engine.url.render_as_string(hide_password=False))
     finally:
         with store.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
 
 
 def test_a_store_that_cannot_be_opened_says_so_without_its_password() -> None:
@@ -112,7 +124,7 @@ def test_an_error_of_the_database_does_not_quote_what_was_being_stored(tmp_path:
     with opened.engine.begin() as connection:
         connection.execute(text("DROP TABLE interactions"))
 
-    with pytest.raises(SQLAlchemyError) as caught:
+    with pytest.raises(StoreError, match="cannot be written") as caught:
         opened.interactions.add([an_interaction("a private question")])
 
     assert "private" not in str(caught.value)

@@ -1,0 +1,86 @@
+"""One call that came by two doors, the decorator and the gateway: one row, the same whichever came first.
+
+What the decorator saw stands, and what only the gateway knows is filled in.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, func, select, update
+
+from continuum.store.rows import in_batches
+from continuum.store.tables import interactions, snapshots
+
+COMPLETED = (
+    "deployment_id",
+    "variant",
+    "provider_response_id",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "reasoning_tokens",
+    "cost_usd",
+    "time_to_first_chunk_ms",
+    "conversation_id",
+    "user_id",
+    "parent_id",
+    "model",
+)
+"""What one door may know and the other not."""
+SEEN = ("body", "status", "error", "latency_ms", "tags", "source", "redaction", "fingerprint", "near_repeat_of")
+"""What the decorator saw better: it knows the whole call, of which the gateway served a part."""
+
+
+def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    """Bring what these rows know into the rows of the same ids; snapshots of those that change are no longer read."""
+    theirs = {name: bindparam(f"new_{name}", type_=interactions.c[name].type) for name in (*COMPLETED, *SEEN)}
+    same = interactions.c.id == bindparam("new_id")
+    fill = (
+        update(interactions).where(same).values({name: func.coalesce(interactions.c[name], theirs[name]) for name in COMPLETED})
+    )
+    seen = {name: theirs[name] for name in SEEN}
+    known = {name: func.coalesce(theirs[name], interactions.c[name]) for name in COMPLETED}
+    replace = update(interactions).where(same, interactions.c.source == "gateway").values(seen | known)
+    values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows]
+    captured = [value for value in values if value["new_source"] == "capture"]
+    completing = [value for value in values if value["new_source"] in {"capture", "gateway"}]
+    ids = [value["new_id"] for value in completing]
+    before = _contents(connection, ids)
+    if captured:
+        connection.execute(replace, captured)
+    if completing:
+        connection.execute(fill, completing)
+    after = _contents(connection, ids)
+    mark_changed(connection, [interaction_id for interaction_id in after if after[interaction_id] != before[interaction_id]])
+
+
+def mark_changed(connection: Connection, ids: Iterable[str]) -> None:
+    """Mark the snapshots that hold these interactions: they are read from the database until they are written anew.
+
+    It belongs after the change and into its transaction: whoever writes snapshots waits for those who have begun to change.
+    """
+    for batch in in_batches(ids):
+        query = select(interactions.c.task, interactions.c.started_at, interactions.c.sequence).where(
+            interactions.c.id.in_(batch)
+        )
+        places = sorted((row.task, day_of(row.started_at), row.sequence) for row in connection.execute(query))
+        for task, day, sequence in places:
+            holding = (snapshots.c.task == task) & (snapshots.c.day == day)
+            holding &= (snapshots.c.first_sequence <= sequence) & (snapshots.c.last_sequence >= sequence)
+            connection.execute(update(snapshots).where(holding).values(stale=True, changes=snapshots.c.changes + 1))
+
+
+def day_of(moment: datetime) -> str:
+    """The day, in UTC, under which an interaction is snapshotted."""
+    return moment.astimezone(UTC).date().isoformat()
+
+
+def _contents(connection: Connection, ids: Iterable[str]) -> dict[str, tuple[Any, ...]]:
+    """What a merge may change, by id."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for batch in in_batches(ids):
+        query = select(interactions.c.id, *(interactions.c[name] for name in (*COMPLETED, *SEEN)))
+        for row in connection.execute(query.where(interactions.c.id.in_(batch))):
+            found[row.id] = tuple(row)
+    return found

@@ -1,0 +1,96 @@
+"""What people and judges said of what was captured."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import case, func, or_, select
+
+from continuum.records import Annotation, Feedback, Interaction
+from continuum.store.rows import Rows, from_row, in_batches
+from continuum.store.tables import annotations, feedback, interactions
+
+
+class FeedbackRows(Rows):
+    """What people said; it may be here before its interaction is."""
+
+    def add(self, batch: Iterable[Feedback]) -> int:
+        """Store feedback; a repeated id or idempotency key is left as it is. Returns how many were new."""
+        return self.insert_all(feedback, batch)
+
+    def of(self, interactions_: Iterable[Interaction]) -> dict[str, list[Feedback]]:
+        """Feedback by interaction id, oldest first; feedback given to a provider's response id is found too."""
+        names: dict[str, str] = {}
+        for interaction in interactions_:
+            names[interaction.id] = interaction.id
+            if interaction.provider_response_id:
+                names[interaction.provider_response_id] = interaction.id
+        found: dict[str, list[Feedback]] = defaultdict(list)
+        with self.engine.connect() as connection:
+            for batch in in_batches(names):
+                query = (
+                    select(feedback).where(feedback.c.interaction_id.in_(batch)).order_by(feedback.c.recorded_at, feedback.c.id)
+                )
+                for row in connection.execute(query):
+                    found[names[row.interaction_id]].append(from_row(Feedback, row))
+        return dict(found)
+
+    def count(self, task: str) -> int:
+        """How many of a task's interactions a person has scored or corrected."""
+        named = or_(
+            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
+        )
+        verdict = or_(feedback.c.score.is_not(None), feedback.c.correction.is_not(None))
+        query = (
+            select(func.count(interactions.c.id.distinct()))
+            .join(feedback, named)
+            .where(interactions.c.task == task, feedback.c.kind == "explicit", verdict)
+        )
+        with self.engine.connect() as connection:
+            return connection.execute(query).scalar_one()
+
+    def verdicts(self, task: str) -> tuple[int, int, int]:
+        """How many of a task's interactions people score 4 or better, 2 or worse, and in between; the newest score counts."""
+        named = or_(
+            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
+        )
+        newest_first = (feedback.c.recorded_at.desc(), feedback.c.id.desc())
+        scores = (
+            select(feedback.c.score, func.row_number().over(partition_by=interactions.c.id, order_by=newest_first).label("age"))
+            .select_from(interactions)
+            .join(feedback, named)
+            .where(interactions.c.task == task, feedback.c.kind == "explicit", feedback.c.score.is_not(None))
+            .subquery()
+        )
+        good = func.count(case((scores.c.score >= 4, 1)))
+        bad = func.count(case((scores.c.score <= 2, 1)))
+        query = select(good, bad, func.count() - good - bad).where(scores.c.age == 1)
+        with self.engine.connect() as connection:
+            found = connection.execute(query).one()
+        return found[0], found[1], found[2]
+
+
+class Annotations(Rows):
+    """What judges said: one row for an interaction, a judge and a rubric."""
+
+    def add(self, batch: Iterable[Annotation]) -> int:
+        """Store annotations; one that this judge already gave by this rubric is left as it is. Returns how many were new."""
+        return self.insert_all(annotations, batch)
+
+    def of(self, ids: Iterable[str]) -> dict[str, Annotation]:
+        """The newest annotation of each interaction, by interaction id."""
+        newest: dict[str, Annotation] = {}
+        with self.engine.connect() as connection:
+            for batch in in_batches(ids):
+                query = (
+                    select(annotations)
+                    .where(annotations.c.interaction_id.in_(batch))
+                    .order_by(annotations.c.created_at, annotations.c.id)
+                )
+                for row in connection.execute(query):
+                    newest[row.interaction_id] = from_row(Annotation, row)
+        return newest
+
+    def count(self, task: str) -> int:
+        """How many annotations a task has."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(func.count()).where(annotations.c.task == task)).scalar_one()
