@@ -1,202 +1,205 @@
 """What the `openai` client is asked and answers inside a captured call.
 
 The client's methods are wrapped once, when `openai` is loaded, and pass everything through. Outside a captured call they do
-nothing; inside one they note the request and the answer. Ids leave the process in headers only towards the gateway.
+nothing, unless `instrument_openai` was called; inside one they note the request and the answer. Ids leave the process in headers
+only towards the gateway.
 """
 
 import functools
-import inspect
+import logging
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
-from urllib.parse import urlsplit
 
-from continuum.config import load_settings
-from continuum.models.pricing import is_loopback
+from continuum.signals import instrument
 from continuum.signals.current import active
-from continuum.signals.recording import ModelCall, Recording, quietly
-from continuum.spool import headers
-from continuum.spool.forms import StreamedAnswer, answer_in
+from continuum.signals.model_call import ModelCall
+from continuum.signals.openai_answers import Api, chat_api, note_answer, responses_api
+from continuum.signals.recording import Recording, Unsampled
+from continuum.signals.to_gateway import asking_gateway, is_gateway, marked_unsampled
 
-RAW_HEADER = "X-Stainless-Raw-Response"
-"""The client's own sign that the caller wants the HTTP response with its headers."""
+RESPONSES = "openai.resources.responses.responses"
 
+logger = logging.getLogger(__name__)
+
+installed = False
 _lock = threading.Lock()
-_installed = False
+_wrapped: list[tuple[type, str, Any, Any]] = []
+"""Class, method, the client's own, ours."""
 
 
 def install() -> None:
     """Wrap the client's methods if `openai` is loaded and they are not wrapped yet."""
-    global _installed
-    if _installed or "openai" not in sys.modules:
+    global installed
+    if installed or "openai" not in sys.modules:
         return
     with _lock:
-        if _installed:
+        if installed:
             return
-        _installed = True  # also when it fails: a client of another shape is not tried at every call
-        from openai.resources.chat.completions import AsyncCompletions, Completions
+        installed = True  # also when it fails: a client of another shape is not tried at every call
+        try:
+            from openai.resources.chat.completions import AsyncCompletions, Completions
 
-        for resource in (Completions, AsyncCompletions):
-            for name in ("create", "parse"):
-                setattr(resource, name, observed(getattr(resource, name), is_async=resource is AsyncCompletions))
+            wrap((Completions, AsyncCompletions), chat_api)
+            if RESPONSES in sys.modules:
+                wrap_responses()
+            else:
+                watch_for_responses()
+        except Exception:
+            logger.warning("continuum: this version of openai is not known, its calls are not captured", exc_info=True)
 
 
-def observed(method: Callable[..., Any], *, is_async: bool) -> Callable[..., Any]:
-    """The client's method, noting what passes through it inside a captured call."""
+def uninstall() -> None:
+    """Give the client its own methods back; where someone else has wrapped ours meanwhile, ours stay and pass through."""
+    global installed
+    with _lock:
+        for owner, name, own, ours in _wrapped:
+            if vars(owner).get(name) is ours:
+                setattr(owner, name, own)
+        _wrapped.clear()
+        installed = False
+
+
+def wrap(resources: Iterable[type], api: Api) -> None:
+    """Wrap the methods of these classes; the second class is the asynchronous one."""
+    for resource in resources:
+        for name in ("create", "parse"):
+            replace(resource, name, observed(vars(resource)[name], api, is_async=resource.__name__.startswith("Async")))
+
+
+def replace(owner: type, name: str, ours: Any) -> None:
+    """Put ours in place of the client's own."""
+    _wrapped.append((owner, name, vars(owner)[name], ours))
+    setattr(owner, name, ours)
+
+
+def wrap_responses() -> None:
+    """Wrap the responses API."""
+    module = sys.modules[RESPONSES]
+    if not any(owner is module.Responses for owner, *_ in _wrapped):
+        wrap((module.Responses, module.AsyncResponses), responses_api)
+
+
+def watch_for_responses() -> None:
+    """Wrap the responses API when a client first asks for it: loading it for everyone would cost those who never do."""
+    from openai import AsyncOpenAI, OpenAI
+
+    for client in (OpenAI, AsyncOpenAI):
+        replace(client, "responses", Door(vars(client)["responses"]))
+
+
+class Door:
+    """The client's `responses`, which loads the responses API; a client that has passed it keeps what it found."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = own
+
+    def __get__(self, client: Any, owner: type) -> Any:
+        found = self._own.__get__(client, owner)
+        with _lock:
+            if RESPONSES in sys.modules and installed:
+                wrap_responses()
+        return found
+
+
+def observed(method: Callable[..., Any], api: Api, *, is_async: bool) -> Callable[..., Any]:
+    """The client's method, noting what passes through it."""
 
     @functools.wraps(method)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        request = quietly(begin, self, kwargs)
+        request = begin(self, kwargs, api)
         if request is None:
             return method(self, *args, **kwargs)
-        result = method(self, *args, **request.kwargs)
+        try:
+            result = method(self, *args, **request.kwargs)
+        except BaseException as error:
+            request.fail(error)
+            raise
         return request.result(result)
 
     @functools.wraps(method)
     async def async_call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        request = quietly(begin, self, kwargs)
+        request = begin(self, kwargs, api)
         if request is None:
             return await method(self, *args, **kwargs)
-        result = await method(self, *args, **request.kwargs)
+        try:
+            result = await method(self, *args, **request.kwargs)
+        except BaseException as error:
+            request.fail(error)
+            raise
         return request.result(result)
 
     return async_call if is_async else call
 
 
 class Request:
-    """One request of the client, and how its answer is to be noted."""
+    """One request of the client, and how its answer is to be noted.
 
-    def __init__(self, call: ModelCall, kwargs: dict[str, Any], *, unwrap: bool) -> None:
+    Args:
+        call: notes it; None for a call that is not captured.
+        kwargs: what the client's method is called with.
+        api: what was called.
+        unwrap: whether the answer comes with its headers, which the application did not ask for.
+        alone: whether it is an interaction of its own.
+    """
+
+    def __init__(self, call: ModelCall | None, kwargs: dict[str, Any], api: Api, *, unwrap: bool, alone: bool) -> None:
         self.call = call
         self.kwargs = kwargs
+        self._api = api
         self._unwrap = unwrap
+        self._alone = alone
 
     def result(self, result: Any) -> Any:
         """Note the answer and give the application what it would have got."""
+        raw = result
         if self._unwrap:
-            raw, result = result, result.parse()
-            quietly(note_headers, self.call, raw)
-        quietly(note_answer, self.call, result)
+            result = result.parse()
+        if self.call is not None:
+            try:
+                note_answer(self.call, self._api, raw, self.kwargs)
+            except Exception:
+                logger.debug("an answer could not be noted", exc_info=True)
+            if self._alone:
+                self.call.recording.end_with_streams()
         return result
 
+    def fail(self, error: BaseException) -> None:
+        """The request has failed; inside a captured function that is the function's to handle or to raise."""
+        if self.call is not None and self._alone:
+            self.call.recording.fail(error)
 
-def begin(resource: Any, kwargs: dict[str, Any]) -> Request | None:
-    """Note a request that is about to be made; None outside a captured call."""
-    recording = active.get()
-    if recording is None or recording.over:
+
+def begin(resource: Any, kwargs: dict[str, Any], api: Api) -> Request | None:
+    """Note a request that is about to be made; None where it is nobody's."""
+    try:
+        recording = active.get()
+        alone = False
+        if recording is None or (recording.over and recording.sampled):
+            recording = instrument.alone(resource)
+            alone = True
+        if recording is None:
+            return None
+        base_url = str(resource._client.base_url)
+        to_gateway = is_gateway(base_url)
+        if isinstance(recording, Unsampled):
+            return Request(None, marked_unsampled(kwargs), api, unwrap=False, alone=False) if to_gateway else None
+        call = note_request(recording, kwargs, api, base_url)
+        if to_gateway:
+            asked, unwrap = asking_gateway(recording, kwargs)
+            return Request(call, asked, api, unwrap=unwrap, alone=alone)
+        return Request(call, kwargs, api, unwrap=False, alone=alone)
+    except Exception:
+        logger.debug("a request could not be noted", exc_info=True)
         return None
-    base_url = str(resource._client.base_url)
-    call = recording.begin_call(kwargs.get("messages"), kwargs.get("model"), base_url)
-    if not is_gateway(base_url):
-        return Request(call, kwargs, unwrap=False)
-    extra = dict(kwargs.get("extra_headers") or {})
-    given = {name.lower() for name in extra}
-    extra |= {name: value for name, value in identity(recording) if name not in given}
-    # A whole answer comes without its headers unless they are asked for; a stream has them anyway.
-    unwrap = RAW_HEADER.lower() not in given and not kwargs.get("stream")
-    if unwrap:
-        extra[RAW_HEADER] = "true"
-    return Request(call, kwargs | {"extra_headers": extra}, unwrap=unwrap)
 
 
-def identity(recording: Recording) -> Iterator[tuple[str, str]]:
-    """The headers that tell the gateway whose call this is."""
-    values = {
-        headers.INTERACTION_ID: recording.id,
-        headers.TASK: recording.subject.task,
-        headers.CONVERSATION_ID: recording.conversation_id,
-        headers.USER_ID: recording.user_id,
-    }
-    for name, value in values.items():
-        encoded = headers.encode(value) if value else None
-        if encoded:
-            yield name, encoded
-
-
-def is_gateway(base_url: str) -> bool:
-    """Whether a client speaks to this process's gateway; a machine's own names for itself are one address."""
-    asked, gateway = urlsplit(base_url), urlsplit(load_settings().gateway_url)
-    same_host = asked.hostname == gateway.hostname or (is_loopback(base_url) and is_loopback(gateway.geturl()))
-    same_path = asked.path.rstrip("/") == gateway.path.rstrip("/")
-    return same_host and same_path and (asked.scheme, asked.port) == (gateway.scheme, gateway.port)
-
-
-def note_headers(call: ModelCall, response: Any) -> None:
-    """Note the deployment and the arm that answered."""
-    found = response.headers
-    if isinstance(found, Mapping) and is_gateway(call.base_url or ""):
-        call.deployment_id = headers.decode(found.get(headers.DEPLOYMENT))
-        call.variant = headers.decode(found.get(headers.VARIANT))
-
-
-def note_answer(call: ModelCall, result: Any) -> None:
-    """Note a whole answer, or watch the stream that will bring it."""
-    if hasattr(result, "http_response") and hasattr(result, "parse"):
-        note_headers(call, result)
-        result = result.parse()  # the client keeps what it has parsed for the application's own parse()
-    inner = getattr(result, "_iterator", None)
-    if inner is None:
-        call.answer = answer_in(result, call.recording.output)
-        return
-    call.stream, call.streaming = StreamedAnswer(), True
-    result._iterator = WatchedAsync(inner, call) if inspect.isasyncgen(inner) else Watched(inner, call)
-    note_headers(call, result.response)
-
-
-class Watched:
-    """The iterator inside a stream of the client; notes the chunks as the application takes them."""
-
-    def __init__(self, inner: Any, call: ModelCall) -> None:
-        self._inner = inner
-        self._call = call
-
-    def __iter__(self) -> "Watched":
-        return self
-
-    def __next__(self) -> Any:
-        try:
-            chunk = next(self._inner)
-        except StopIteration:
-            quietly(self._call.end_stream, None)
-            raise
-        except BaseException as error:
-            quietly(self._call.end_stream, error)
-            raise
-        quietly(self._call.chunk, chunk)
-        return chunk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __del__(self) -> None:
-        quietly(functools.partial(self._call.end_stream, None, abandoned=True))
-
-
-class WatchedAsync:
-    """The same for the asynchronous client."""
-
-    def __init__(self, inner: Any, call: ModelCall) -> None:
-        self._inner = inner
-        self._call = call
-
-    def __aiter__(self) -> "WatchedAsync":
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            chunk = await anext(self._inner)
-        except StopAsyncIteration:
-            quietly(self._call.end_stream, None)
-            raise
-        except BaseException as error:
-            quietly(self._call.end_stream, error)
-            raise
-        quietly(self._call.chunk, chunk)
-        return chunk
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
-
-    def __del__(self) -> None:
-        quietly(functools.partial(self._call.end_stream, None, abandoned=True))
+def note_request(recording: Recording, kwargs: dict[str, Any], api: Api, base_url: str) -> ModelCall:
+    """Note what is asked."""
+    call = recording.begin_call(kwargs.get("model"), base_url)
+    try:
+        api.note_asked(call, kwargs)
+    except Exception:
+        logger.debug("what a model was asked could not be noted", exc_info=True)
+    return call

@@ -1,185 +1,162 @@
-"""One captured call while it runs, and the record it becomes.
+"""One captured call while it runs, and the draft that it leaves to the spool.
 
-The caller's thread only takes copies; the record itself is made, cleaned and priced in the spool's thread.
+All of it happens in the application's thread, so it only takes copies: cleaning, prices and most redaction are the drainer's.
 """
 
 import logging
+import sys
 from asyncio import CancelledError
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from inspect import signature
-from time import perf_counter
-from typing import Any, Literal, TypeVar
+from collections.abc import Sequence
+from time import perf_counter, time_ns
+from typing import Any, Literal
 
 from continuum.records import new_id
-from continuum.signals.current import active, given, last_id
-from continuum.signals.finished import interaction_of
-from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, clean_text, described, names_secret, represented
-from continuum.spool.forms import Answer, StreamedAnswer, answer_in, messages_in
-from continuum.spool.queue import ITEM_CHARACTERS, default_spool
-from continuum.timespan import utc_now
-
-T = TypeVar("T")
+from continuum.signals import tallies
+from continuum.signals.copies import conversation, words_of
+from continuum.signals.current import Failure, Given, active, given, last_failure
+from continuum.signals.drafts import draft_of
+from continuum.signals.model_call import ModelCall
+from continuum.signals.privacy import protect
+from continuum.signals.subject import TAG_LENGTH, Subject
+from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, described, represented
+from continuum.spool.forms import Answer, StreamedAnswer, answer_in
+from continuum.spool.responses import response_in
+from continuum.spool.sampling import is_sampled
+from continuum.spool.spool import default_spool
 
 MAX_TAGS = 32
-TAG_LENGTH = 200
-RETURNED_LENGTH = 2000
+CHUNK_LENGTH = 2000
 ERROR_LENGTH = 2000
+CANCELLATIONS = (CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
 logger = logging.getLogger(__name__)
 
 
-def quietly(step: Callable[..., T], *args: Any) -> T | None:
-    """Run a step of capturing; whatever goes wrong in it is the application's neither to see nor to handle."""
-    try:
-        return step(*args)
-    except Exception:
-        logger.debug("a step of capturing failed", exc_info=True)
-        return None
+class Unsampled:
+    """A call that is not captured: it has an id, and so do the calls inside it, which are not captured either."""
 
+    __slots__ = ("id",)
 
-@dataclass(frozen=True)
-class Subject:
-    """What is captured: a function, for a task."""
+    over = True
+    sampled = False
 
-    task: str
-    model: str | None
-    names: tuple[str, ...]
-    """The function's parameters, in order."""
+    def __init__(self, id: str) -> None:
+        self.id = id
 
-    @classmethod
-    def of(cls, function: Callable[..., Any], task: str, model: str | None) -> "Subject":
-        """Describe a function once, when it is decorated."""
-        try:
-            names = tuple(signature(function).parameters)
-        except (TypeError, ValueError):
-            names = ()
-        return cls(task, model, names)
+    def end(self, returned: Any = None) -> None:
+        """Nothing is kept."""
 
-    def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of a call by name, without the instance or class of a method."""
-        skipped = 1 if self.names and self.names[0] in {"self", "cls"} else 0
-        found = {
-            self.names[index] if index < len(self.names) else f"argument {index + 1}": args[index]
-            for index in range(skipped, len(args))
-        }
-        return found | dict(kwargs)
+    def fail(self, error: BaseException) -> None:
+        """Nothing is kept."""
 
-
-class ModelCall:
-    """One request to a model inside the captured call."""
-
-    def __init__(self, recording: "Recording", model: str | None, base_url: str | None) -> None:
-        self.recording = recording
-        self.model = model
-        self.base_url = base_url
-        self.messages: list[dict[str, Any]] | None = None
-        self.answer: Answer | None = None
-        self.stream: StreamedAnswer | None = None
-        self.streaming = False
-        self.deployment_id: str | None = None
-        self.variant: str | None = None
-
-    def chunk(self, chunk: Any) -> None:
-        """Take a chunk of the answer."""
-        self.recording.note_first_chunk()
-        if self.stream is not None:
-            self.stream.add(chunk)
-
-    def end_stream(self, error: BaseException | None, *, abandoned: bool = False) -> None:
-        """The stream has ended: whole, with an error, or because nobody wants the rest."""
-        if self.streaming:
-            self.streaming = False
-            self.recording.stream_ended(error, abandoned=abandoned)
-
-    def answered(self, snapshot: Snapshot) -> Answer | None:
-        """The answer, or as much of it as has come."""
-        if self.answer is None and self.stream is not None:
-            return self.stream.answer(snapshot)
-        return self.answer
+    def yielded(self, chunk: Any) -> None:
+        """Nothing is kept."""
 
 
 class Recording:
     """A captured call from its first line to its last chunk."""
 
-    def __init__(self, subject: Subject) -> None:
-        outer, said = active.get(), given.get()
+    sampled = True
+    # What most calls do not have; a call that does has its own.
+    calls: Sequence[ModelCall] = ()
+    chunks: Sequence[str] = ()
+    chunk_room = MAX_PAYLOAD
+    chunk_stream: StreamedAnswer | None = None
+    status: Literal["ok", "error", "cancelled"] = "ok"
+    error: str | None = None
+    said: str | None = None
+    """The words that the function returned."""
+    answer: Answer | None = None
+    """What it returned in OpenAI form."""
+    first_chunk_ms: float | None = None
+    trace: dict[str, str] | None = None
+    messages: Sequence[dict[str, Any]] = ()
+    truncated = False
+    attempt = 1
+    over = False
+    """Whether it was handed over; what happens in its context from now on is no longer part of it."""
+    _ends_with_stream = False
+
+    def __init__(self, subject: Subject, id: str, parent_id: str | None, said: Given) -> None:
         self.subject = subject
-        self.id = said.interaction_ids.pop() if said.interaction_ids else new_id()
-        self.parent_id = None if outer is None else outer.id
+        self.id = id
+        self.parent_id = parent_id
         self.conversation_id = said.conversation_id
         self.user_id = said.user_id
-        self.started_at = utc_now()
-        self._start = perf_counter()
-        self.input = Snapshot()
-        self.output = Snapshot()
-        self.returning = Snapshot()
         self.tags: dict[str, str] = {}
-        self.messages: list[dict[str, Any]] = []
-        self.calls: list[ModelCall] = []
-        self.chunks: list[Any] = []
-        self.chunk_stream: StreamedAnswer | None = None
-        self.status: Literal["ok", "error", "cancelled"] = "ok"
-        self.error: str | None = None
-        self.returned: Answer | str | None = None
-        self.latency_ms: float | None = None
-        self.first_chunk_ms: float | None = None
-        self._returned_open = False
-        self.over = False
-        """Whether it was handed over; what happens in its context from now on is no longer part of it."""
-        last_id.set(self.id)
+        self.started_ns = time_ns()
+        self.start = perf_counter()
 
-    def take(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
+    # --- when it begins ---
+
+    def take(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Copy the arguments: the conversation, or else the first text as the user's message; the rest becomes tags."""
-        found = self.subject.arguments(args, kwargs)
-        arguments = {name: value for name, value in found.items() if value is not None and not names_secret(name)}
-        conversation = messages_in(arguments.get("messages"), self.input)
-        used = "messages" if conversation else next((name for name, value in arguments.items() if isinstance(value, str)), None)
-        if used is not None:
-            self.messages = conversation or [{"role": "user", "content": self.input.text(arguments[used])}]
+        if not kwargs and len(args) == self.subject.one_text and type(args[-1]) is str:
+            self.messages = [{"role": "user", "content": self.cut(args[-1])}]
+        else:
+            self._take_all(dict(self.subject.arguments(args, kwargs)))
+        failure = last_failure.get()
+        if failure is not None and failure.subject is self.subject:
+            self._note_retry(failure)
+
+    def _take_all(self, arguments: dict[str, Any]) -> None:
+        used, messages = "messages", None
+        if "messages" in arguments:
+            messages, self.truncated = conversation(arguments["messages"])
+        if messages is None:
+            used = next((name for name, value in arguments.items() if isinstance(value, str)), "")
+            messages = [{"role": "user", "content": self.cut(str.__str__(arguments[used]))}] if used else ()
+        self.messages = messages
         for name, value in arguments.items():
             if name != used and len(self.tags) < MAX_TAGS:
-                self.tags[clean_text(name, TAG_LENGTH)] = described(value, TAG_LENGTH, secrets=False)
+                short = type(value) is str and len(value) <= TAG_LENGTH
+                self.tags[name] = value if short else described(value, TAG_LENGTH, secrets=False)
+
+    def cut(self, text: str) -> str:
+        """The text, as much as is kept of one payload."""
+        if len(text) <= MAX_PAYLOAD:
+            return text
+        self.truncated = True
+        return text[:MAX_PAYLOAD] + "…"
+
+    def _note_retry(self, failure: Failure) -> None:
+        if failure.asked == hash(repr(self.messages)):
+            self.attempt = failure.attempt + 1
+            self.tags |= {"attempt": str(self.attempt), "retry_of": failure.first_id}
 
     # --- while it runs ---
 
-    def begin_call(self, messages: Any, model: Any, base_url: str | None) -> ModelCall:
+    def begin_call(self, model: Any, base_url: str | None) -> ModelCall:
         """A request to a model begins; the last one that begins tells what was asked and answered."""
         call = ModelCall(self, model if isinstance(model, str) else None, base_url)
         if self.calls:
             self.calls[-1].messages = None
-            self.input = Snapshot()
-        call.messages = messages_in(messages, self.input)
-        self.calls.append(call)
+        self.calls = [*self.calls, call]
         return call
-
-    @property
-    def truncated(self) -> bool:
-        """Whether something was too large to keep whole."""
-        return any(part.truncated for part in (self.input, self.output, self.returning, *self._streams()))
-
-    def _streams(self) -> list[StreamedAnswer]:
-        return [stream for stream in (self.chunk_stream, *(call.stream for call in self.calls)) if stream is not None]
 
     def note_first_chunk(self) -> None:
         """Something has come."""
         if self.first_chunk_ms is None:
-            self.first_chunk_ms = (perf_counter() - self._start) * 1000
+            self.first_chunk_ms = (perf_counter() - self.start) * 1000
 
     def yielded(self, chunk: Any) -> None:
         """The captured generator has yielded."""
-        self.note_first_chunk()
-        if isinstance(chunk, (str, bytes)):
-            text = chunk if isinstance(chunk, str) else chunk.decode(errors="replace")
-        elif self.calls or self._is_completion_chunk(chunk):
-            return  # what a model said is put together from its own stream
-        else:
-            text = described(chunk, RETURNED_LENGTH) + "\n"
-        if self.returning.left > 0:
-            self.chunks.append(self.returning.text(text))
-        else:
-            self.returning.truncated = True
+        try:
+            self.note_first_chunk()
+            if isinstance(chunk, (str, bytes)):
+                text = chunk if isinstance(chunk, str) else chunk.decode(errors="replace")
+            elif self.calls or self._is_completion_chunk(chunk):
+                return  # what a model said is put together from its own stream
+            else:
+                text = described(chunk, CHUNK_LENGTH) + "\n"
+            if not self.chunks:
+                self.chunks = []
+            if len(text) > self.chunk_room:
+                self.truncated, text = True, text[: self.chunk_room]
+            self.chunk_room -= len(text)
+            self.chunks.append(text)  # type: ignore[attr-defined]
+        except Exception:
+            logger.debug("a chunk could not be captured", exc_info=True)
 
     def _is_completion_chunk(self, chunk: Any) -> bool:
         stream = self.chunk_stream or StreamedAnswer()
@@ -190,46 +167,127 @@ class Recording:
 
     # --- when it ends ---
 
-    def end(self, returned: Any = None, error: BaseException | None = None) -> None:
-        """The function has returned or raised; where it returned a stream that still runs, the call ends with the stream."""
-        if error is not None:
-            self._fail(error)
-        else:
-            quietly(self._keep, returned)
-            opaque = returned is not None and self.returned is None
-            if opaque and any(call.streaming for call in self.calls):
-                self._returned_open = True
+    def end(self, returned: Any = None) -> None:
+        """The function has returned; where it returned a stream that still runs, the call ends with the stream."""
+        try:
+            if type(returned) is str:
+                self.said = self.cut(returned)
+            elif returned is not None:
+                self._keep(returned)
+            if self.calls and returned is not None and self.said is None and self.answer is None and self._streaming:
+                self._ends_with_stream = True
                 return
+            if self.attempt > 1:
+                last_failure.set(None)
+        except Exception:
+            logger.debug("what a captured call returned could not be kept", exc_info=True)
+        self._hand_over()
+
+    def end_with_streams(self) -> None:
+        """No function returns: the call ends when the last stream of a model has ended."""
+        self._ends_with_stream = True
+        if not self._streaming:
+            self._hand_over()
+
+    def fail(self, error: BaseException) -> None:
+        """The function has raised, or was cancelled."""
+        try:
+            self._note_error(error)
+            if self.status == "error":
+                first = self.tags.get("retry_of", self.id) if self.attempt > 1 else self.id
+                last_failure.set(Failure(self.subject, hash(repr(self.messages)), first, self.attempt))
+        except Exception:
+            logger.debug("how a captured call failed could not be kept", exc_info=True)
         self._hand_over()
 
     def stream_ended(self, error: BaseException | None, *, abandoned: bool) -> None:
         """A stream of the model has ended."""
-        if not self._returned_open:
+        if not self._ends_with_stream:
             return
         if error is not None:
-            self._fail(error)
+            self._note_error(error)
         elif abandoned:
             self.status, self.error = "cancelled", "the stream was dropped before its end"
-        if not any(call.streaming for call in self.calls):
+        if not self._streaming:
             self._hand_over()
 
-    def _fail(self, error: BaseException) -> None:
-        self.status = "cancelled" if isinstance(error, (CancelledError, GeneratorExit)) else "error"
-        self.error = clean_text(f"{type(error).__name__}: {clean_text(represented(error, str), ERROR_LENGTH)}")
+    @property
+    def _streaming(self) -> bool:
+        return any(call.streaming for call in self.calls)
+
+    def _note_error(self, error: BaseException) -> None:
+        self.status = "cancelled" if isinstance(error, CANCELLATIONS) else "error"
+        words = represented(error, str)
+        name = type(error).__name__
+        self.error = f"{name}: {words[:ERROR_LENGTH]}" if words else name
 
     def _keep(self, returned: Any) -> None:
         if isinstance(returned, str):
-            self.returned = self.returning.text(returned)
-        elif returned is None or (self.calls and type(returned).__module__ != "builtins"):
-            self.returned = None  # what the model said is known, and an object of the client or of a framework adds nothing
-        else:
-            self.returned = answer_in(returned, self.returning) or described(returned, MAX_PAYLOAD)
+            self.said = self.cut(str.__str__(returned))
+        elif not self.calls or type(returned).__module__ == "builtins":
+            # Where what the model said is known, an object of the client or of a framework adds nothing.
+            snapshot = Snapshot()
+            self.answer = answer_in(returned, snapshot) or response_in(returned, snapshot)
+            if self.answer is None:
+                self.said, cut = words_of(returned)
+                snapshot.truncated |= cut
+            self.truncated |= snapshot.truncated
 
     def _hand_over(self) -> None:
         if self.over:
             return
         self.over = True
-        self.latency_ms = (perf_counter() - self._start) * 1000
-        copied = sum(MAX_PAYLOAD - copy.left for copy in (self.input, self.output, self.returning))
-        streamed = sum(stream.size for stream in self._streams())
-        default_spool().put(partial(interaction_of, self), ITEM_CHARACTERS + copied + streamed)
+        try:
+            spool = default_spool()
+            draft = draft_of(self)
+            if protect(draft, self.subject.redact, spool):
+                spool.take(draft, durability=self.subject.durability)
+        except Exception:
+            logger.debug("a captured call could not be handed over", exc_info=True)
+            tallies.lost()
+
+
+def begin(subject: Subject, args: Sequence[Any], kwargs: dict[str, Any]) -> Recording | Unsampled:
+    """Begin to record a call; it must not fail, so what goes wrong in it leaves a call that is not captured."""
+    try:
+        recording = open_recording(subject)
+    except Exception:
+        logger.debug("a call could not be captured", exc_info=True)
+        tallies.lost()
+        return Unsampled(new_id())
+    if type(recording) is Recording:
+        try:
+            recording.take(args, kwargs)
+        except Exception:
+            logger.debug("the arguments of a call could not be captured", exc_info=True)
+    return recording
+
+
+def open_recording(subject: Subject) -> Recording | Unsampled:
+    """The recording of a call that begins now; it is not captured where an outer call is not, or its conversation is not."""
+    said = given.get()
+    outer = active.get()
+    spool = default_spool()
+    id = said.take_id() or new_id()
+    if outer is not None:
+        parent_id, sampled = outer.id, outer.sampled
+    else:
+        rate = subject.sample_rate
+        if rate is None:
+            rate = spool.sample_rate(subject.task)
+        parent_id, sampled = None, rate >= 1 or is_sampled(said.conversation_id or id, rate)
+    if not sampled:
+        tallies.unsampled()
+        return Unsampled(id)
+    # The store opens while the call waits for its model, so that a short program is not over before the store is open.
+    spool.start()
+    recording = Recording(subject, id, parent_id, said)
+    if "opentelemetry.trace" in sys.modules:
+        recording.trace = current_span()
+    return recording
+
+
+def current_span() -> dict[str, str] | None:
+    """The OpenTelemetry span that is current; None where there is none."""
+    context = sys.modules["opentelemetry.trace"].get_current_span().get_span_context()
+    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context.is_valid else None

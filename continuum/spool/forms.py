@@ -2,12 +2,26 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot
 
 MAX_TOKENS = 2**31 - 1
 """What the store's columns hold."""
+
+
+class Tokens(NamedTuple):
+    """Tokens of one call, as the provider counted them."""
+
+    input: int | None = None
+    output: int | None = None
+    cached: int | None = None
+    """Of the input, what the provider had in its cache."""
+    reasoning: int | None = None
+    """Of the output, what was thought and not said."""
+
+
+NO_TOKENS = Tokens()
 
 
 @dataclass(frozen=True)
@@ -17,8 +31,9 @@ class Answer:
     message: dict[str, Any]
     model: str | None = None
     response_id: str | None = None
-    input_tokens: int | None = None
-    output_tokens: int | None = None
+    tokens: Tokens = NO_TOKENS
+    finish_reason: str | None = None
+    """Why the model stopped: `stop`, `tool_calls`, `length`, `content_filter`."""
 
 
 def member(value: Any, name: str) -> Any:
@@ -54,17 +69,26 @@ def answer_in(value: Any, snapshot: Snapshot) -> Answer | None:
         message = snapshot.take(member(choices[0], "message"))
         if not is_message(message):
             return None
-        read, written = tokens_in(member(value, "usage"))
-        return Answer(message, text_member(value, "model"), text_member(value, "id"), read, written)
+        tokens, reason = tokens_in(member(value, "usage")), text_member(choices[0], "finish_reason")
+        return Answer(message, text_member(value, "model"), text_member(value, "id"), tokens, reason)
     if text_member(value, "role") == "assistant":
         message = snapshot.take(value)
         return Answer(message) if is_message(message) else None
     return None
 
 
-def tokens_in(usage: Any) -> tuple[int | None, int | None]:
-    """Input and output tokens of a usage block."""
-    return count(member(usage, "prompt_tokens")), count(member(usage, "completion_tokens"))
+def tokens_in(usage: Any) -> Tokens:
+    """The tokens in the usage block of a chat completion, or of a response."""
+    if usage is None:
+        return NO_TOKENS
+    read, written = member(usage, "prompt_tokens"), member(usage, "completion_tokens")
+    if read is None and written is None:
+        read, written = member(usage, "input_tokens"), member(usage, "output_tokens")
+    details = member(usage, "prompt_tokens_details") or member(usage, "input_tokens_details")
+    thought = member(usage, "completion_tokens_details") or member(usage, "output_tokens_details")
+    return Tokens(
+        count(read), count(written), count(member(details, "cached_tokens")), count(member(thought, "reasoning_tokens"))
+    )
 
 
 def count(value: Any) -> int | None:
@@ -83,7 +107,8 @@ class StreamedAnswer:
         self.truncated = False
         self.model: str | None = None
         self.response_id: str | None = None
-        self.tokens: tuple[int | None, int | None] = (None, None)
+        self.tokens = NO_TOKENS
+        self.finish_reason: str | None = None
 
     def add(self, chunk: Any) -> bool:
         """Take one chunk; False where it is not in OpenAI form."""
@@ -99,6 +124,7 @@ class StreamedAnswer:
             # Only the first of several answers is kept, as in a completion that came whole.
             if member(choice, "index") in (0, None):
                 self._add_delta(member(choice, "delta"))
+                self.finish_reason = text_member(choice, "finish_reason") or self.finish_reason
         return True
 
     def _add_delta(self, delta: Any) -> None:
@@ -133,4 +159,4 @@ class StreamedAnswer:
             ]
         if len(message) == 2 and message["content"] is None:
             return None
-        return Answer(snapshot.take(message), self.model, self.response_id, *self.tokens)
+        return Answer(snapshot.take(message), self.model, self.response_id, self.tokens, self.finish_reason)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from continuum.records import Interaction
-from continuum.spool.queue import flush
+from continuum.spool.spool import flush
 from continuum.store.database import Store
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "find_order", "arguments": '{"number": 7}'}}

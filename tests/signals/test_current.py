@@ -6,6 +6,7 @@ import pytest
 from continuum.errors import ConfigurationError
 from continuum.signals.current import context, interaction
 from continuum.signals.decorator import capture
+from continuum.spool.users import hashed_user, user_key
 from tests.signals.conftest import Kept
 
 
@@ -50,10 +51,11 @@ async def test_conversation_and_user_are_those_of_the_context_and_nest(kept: Kep
         await handle("third")
     await handle("fourth")
 
+    seven, other = (hashed_user(name, user_key()) for name in (str(UUID(int=7)), "other"))
     assert [(one.conversation_id, one.user_id) for one in kept.all()] == [
-        ("c1", str(UUID(int=7))),
-        ("c1", "other"),
-        ("c1", str(UUID(int=7))),
+        ("c1", seven),
+        ("c1", other),
+        ("c1", seven),
         (None, None),
     ]
 

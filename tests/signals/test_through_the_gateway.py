@@ -9,6 +9,7 @@ from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.signals.client import client
 from continuum.signals.current import context
 from continuum.signals.decorator import capture
+from continuum.spool.users import hashed_user, user_key
 from tests.builders import assistant, user
 from tests.signals.conftest import Kept, Provider
 
@@ -54,4 +55,4 @@ async def test_a_call_that_is_captured_and_passes_the_gateway_is_one_interaction
     assert found.response == assistant("Yousaid:Hi" if stream else "You said: Hi")
     assert (found.source, found.variant, found.deployment_id) == ("capture", "stable", deployment.id)
     assert provider.requests[0]["model"] == "support-v1"
-    assert (found.conversation_id, found.user_id, found.input_tokens) == ("c 1", "Zoë", 100)
+    assert (found.conversation_id, found.user_id, found.input_tokens) == ("c 1", hashed_user("Zoë", user_key()), 100)
