@@ -3,10 +3,14 @@
 import asyncio
 from typing import Literal
 
+from continuum.config import load_settings
 from continuum.records import Feedback
-from continuum.spool.opinions import checked_feedback
-from continuum.spool.queue import default_spool
+from continuum.spool.finishing import finish_feedback
+from continuum.spool.opinions import checked_feedback, checked_signal
+from continuum.spool.spool import default_spool
 from continuum.store import default_store
+
+SignalName = Literal["retry", "regenerate", "copy", "edit", "abandon", "escalate"]
 
 
 async def record(
@@ -20,6 +24,7 @@ async def record(
     confidence: float = 1.0,
     user_id: str | None = None,
     idempotency_key: str | None = None,
+    trusted: bool = False,
 ) -> Feedback:
     """Record feedback on an interaction; at least one of score, label, comment and correction.
 
@@ -33,17 +38,19 @@ async def record(
         correction: the answer that should have been given.
         kind: `explicit` for what a person said, `implicit` for what was read from what a person did.
         confidence: 0 to 1, how sure an implicit signal is.
-        user_id: who said it.
+        user_id: who said it; stored as a keyed hash. Verdicts of one user on one answer count once, the newest.
         idempotency_key: feedback that repeats a key is stored once.
+        trusted: a reviewer of yours said it; it decides alone, and shows how far the other raters can be trusted.
 
     Raises:
         ConfigurationError: there is no id, nothing is said, or a value is out of its range; the message names it.
         StoreError: the spool is full and the store is down.
     """
-    feedback = checked_feedback(interaction_id, score, label, comment, correction, kind, confidence, user_id, idempotency_key)
-    if not default_spool().offer(feedback, size_of(feedback)):
-        await asyncio.to_thread(write, feedback)
-    return feedback
+    return await _hand_over(
+        checked_feedback(
+            *(interaction_id, score, label, comment, correction, kind, confidence, user_id, idempotency_key), trusted=trusted
+        )
+    )
 
 
 def record_sync(
@@ -57,19 +64,72 @@ def record_sync(
     confidence: float = 1.0,
     user_id: str | None = None,
     idempotency_key: str | None = None,
+    trusted: bool = False,
 ) -> Feedback:
     """The same as `record`, for code that is not asynchronous."""
-    feedback = checked_feedback(interaction_id, score, label, comment, correction, kind, confidence, user_id, idempotency_key)
-    if not default_spool().offer(feedback, size_of(feedback)):
-        write(feedback)
+    return _hand_over_now(
+        checked_feedback(
+            *(interaction_id, score, label, comment, correction, kind, confidence, user_id, idempotency_key), trusted=trusted
+        )
+    )
+
+
+async def implicit(
+    interaction_id: str,
+    signal: SignalName,
+    *,
+    final_text: str | None = None,
+    confidence: float | None = None,
+    user_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Feedback:
+    """Record what a person did with an answer, which says something of it without a word.
+
+    Args:
+        interaction_id: our id or the provider's response id.
+        signal: `retry` asked the same again, `regenerate` asked for another answer, `copy` copied it, `edit` changed the draft
+            and used it, `abandon` left, `escalate` went to a person instead.
+        final_text: for `edit`, the text as it was used; how much it differs from the answer becomes the score.
+        confidence: 0 to 1, how sure the signal is; each signal has a default, see docs/feedback.md.
+        user_id: who did it; stored as a keyed hash.
+        idempotency_key: feedback that repeats a key is stored once.
+
+    Raises:
+        ConfigurationError: the signal is none of these, or `final_text` is missing or out of place.
+        StoreError: the spool is full and the store is down.
+    """
+    return await _hand_over(checked_signal(interaction_id, signal, final_text, confidence, user_id, idempotency_key))
+
+
+def implicit_sync(
+    interaction_id: str,
+    signal: SignalName,
+    *,
+    final_text: str | None = None,
+    confidence: float | None = None,
+    user_id: str | None = None,
+    idempotency_key: str | None = None,
+) -> Feedback:
+    """The same as `implicit`, for code that is not asynchronous."""
+    return _hand_over_now(checked_signal(interaction_id, signal, final_text, confidence, user_id, idempotency_key))
+
+
+async def _hand_over(feedback: Feedback) -> Feedback:
+    if not default_spool().offer(feedback):
+        await asyncio.to_thread(_write, feedback)
     return feedback
 
 
-def size_of(feedback: Feedback) -> int:
-    """About how many characters the feedback holds."""
-    return 200 + sum(len(text or "") for text in (feedback.label, feedback.comment, feedback.correction))
+def _hand_over_now(feedback: Feedback) -> Feedback:
+    if not default_spool().offer(feedback):
+        _write(feedback)
+    return feedback
 
 
-def write(feedback: Feedback) -> None:
-    """Write it past the spool."""
-    default_store().feedback.add([feedback])
+def _write(feedback: Feedback) -> None:
+    """Write it past the spool, finished as the spool would have."""
+    settings = load_settings()
+    draft = feedback.model_dump(mode="json", exclude_none=True)
+    if settings.redact != "off":
+        draft["redact"] = settings.redactor
+    default_store().feedback.add([finish_feedback(draft)])
