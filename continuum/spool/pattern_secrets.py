@@ -1,0 +1,139 @@
+"""Keys, tokens and passwords in text: known by their prefix, by the name before them, or by their place in a URL."""
+
+import re
+from collections.abc import Iterator
+
+Spans = Iterator[tuple[int, int]]
+
+PREFIXES = (
+    "sk-", "sk_", "rk_", "pk_", "whsec_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-",
+    "glrt-", "glcbt-", "glptt-", "xox", "xapp-", "hooks.slack.com", "AIza", "ya29.", "GOCSPX-", "hf_", "eyJ", "npm_", "pypi-AgE", "SG.",
+    "dop_v1_", "shpat_", "shpss_", "gsk_", "xai-", "r8_", "pplx-", "AGE-SECRET-KEY-", "nvapi-", "dckr_pat_", "lin_api_", "ATATT3", "PMAK-",
+    ":AA",
+)  # fmt: skip
+"""Literals of which one is in every token that `TOKEN` knows."""
+
+TOKEN = re.compile(
+    r"""(?<![A-Za-z0-9_])(?:
+        sk-(?:ant-|proj-|svcacct-|admin-|or-|lf-|None-)?(?=[a-zA-Z_-]{0,64}+[0-9])[A-Za-z0-9_-]{18,}+
+      | (?:sk|rk|pk)_(?:live|test|prod)_[A-Za-z0-9]{14,}+ | whsec_[A-Za-z0-9+/=]{20,}+
+      | (?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Za-z0-9])
+      | gh[pousr]_[A-Za-z0-9]{20,}+ | github_pat_[A-Za-z0-9_]{20,}+
+      | gl(?:pat|dt|rt|cbt|ptt)-[A-Za-z0-9_.-]{16,}+
+      | xox[abeoprs]-[A-Za-z0-9-]{10,}+ | xapp-[0-9]-[A-Za-z0-9-]{10,}+
+      | hooks\.slack\.com/services/[A-Za-z0-9/]{20,}+
+      | AIza[A-Za-z0-9_-]{30,}+ | ya29\.[A-Za-z0-9_.-]{20,}+ | GOCSPX-[A-Za-z0-9_-]{20,}+
+      | hf_[A-Za-z0-9]{24,}+ | npm_[A-Za-z0-9]{30,}+ | pypi-AgE[A-Za-z0-9_-]{20,}+ | r8_[A-Za-z0-9]{30,}+
+      | eyJ[A-Za-z0-9_-]{6,}+\.(?:eyJ)?[A-Za-z0-9_-]{6,}+(?:\.[A-Za-z0-9_-]*+)?
+      | SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+
+      | dop_v1_[a-f0-9]{40,}+ | shp(?:at|ss)_[a-fA-F0-9]{30,}+ | gsk_[A-Za-z0-9]{30,}+ | xai-[A-Za-z0-9]{30,}+ | pplx-[A-Za-z0-9]{30,}+
+      | AGE-SECRET-KEY-1[A-Z0-9]{40,}+ | nvapi-[A-Za-z0-9_-]{30,}+ | dckr_pat_[A-Za-z0-9_-]{20,}+ | lin_api_[A-Za-z0-9]{30,}+
+      | ATATT3[A-Za-z0-9_=-]{30,}+ | PMAK-[A-Za-z0-9-]{30,}+
+      | [0-9]{8,10}:AA[A-Za-z0-9_-]{32,}+
+    )""",
+    re.VERBOSE,
+)
+
+BEGIN_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+END_KEY = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+CUT_KEY = re.compile(r"(?:\s|\\[nr]|[A-Za-z0-9+/=:,-]{16,}+[A-Za-z0-9+/=]*+|[A-Za-z0-9+/=]+(?=\s|\\[nr]|\Z))*+")
+
+URL_LOGIN = re.compile(r"://(?P<secret>[^\s/@:\"'<>\x00]{0,128}:[^\s/\"'<>\x00]{1,256})@")
+
+BEARER = re.compile(rb"bearer|authorization|basic ")
+SCHEME = re.compile(r"(?:bearer|basic|token)[ =:]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{12,}+={0,2})", re.IGNORECASE)
+
+NAMES = (
+    b"passw", b"pwd", b"passphrase", b"secret", b"token", b"api", b"access", b"credential", b"kennwort", b"mot de passe", b"mdp",
+    b"contrase", b"clave", b"accountkey", b"_key", b"cvv", b"cvc",
+)  # fmt: skip
+"""What names a secret, in small letters; `NAMED` is tried where one of them stands."""
+
+NAMED = re.compile(
+    r"""(?:
+        (?P<password>passw(?:or[dt]e?s?|d)|pwd|passphrase|kennwort|mot\ de\ passe|mdp|contrase(?:ñ|n)a|clave(?=\s{0,2}[:=]))
+      | (?P<cvv>cv[vc]2?)
+      | (?:secret|token|credential|accountkey|_key|api[_ -]?(?:key|token|secret)|access[_ -]?(?:key|token))s?
+    )
+    [A-Za-z0-9_]{0,24}+
+    (?P<quote>\\?["'`]?)(?P<sep>\s{0,3}(?:=>|:=|={1,2}|:|(?P<is>\s(?:is|ist|lautet|est|es|was|war|est\ :|is:|ist:|es:)\s))\s{0,3}|(?P<space>\s))
+    (?:\\?(?P<open>["'`])(?P<quoted>[^"'`\n\\\x00]{1,300})\\?(?P=open)|(?P<plain>[^\s"'`,;<>&\x00]{3,300}+))""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+PLACEHOLDERS = re.compile(
+    r"none|null|true|false|str|string|int|bool|bytes|optional.{0,40}|undefined|required|optional|hidden|redacted|secret|password|token|example"
+    r"|your.{0,40}|my.?(?:password|token|secret|key)|<.{0,60}|\$.{0,80}|\{.{0,80}|%.{0,40}|\*+|x+|\.+|os\.environ.{0,80}|process\.env.{0,80}"
+    r"|getenv.{0,60}|env[.\[(].{0,60}|self\..{0,60}|[a-z_.]{1,60}\(.{0,300}|.{0,60}(?:passwor[dt]|_token|_secret|_key).{0,60}|bearer|basic",
+    re.IGNORECASE,
+)
+
+
+def tokens(text: str) -> Spans:
+    """Keys and tokens that their prefix gives away."""
+    if any(prefix in text for prefix in PREFIXES):
+        for found in TOKEN.finditer(text):
+            yield found.span()
+
+
+def private_keys(text: str) -> Spans:
+    """PEM blocks of private keys, to their end line, or as far as a block that was cut goes."""
+    end, last = END_KEY.search(text), 0
+    for begin in BEGIN_KEY.finditer(text):
+        if begin.start() < last:
+            continue
+        # The next end line is looked for only when the one before is passed, so that the text is read once.
+        while end and end.start() < begin.end():
+            end = END_KEY.search(text, end.end())
+        cut = CUT_KEY.match(text, begin.end())
+        last = end.end() if end else cut.end() if cut else begin.end()
+        yield begin.start(), last
+
+
+def url_logins(text: str) -> Spans:
+    """User and password in URLs."""
+    for found in URL_LOGIN.finditer(text):
+        yield found.span("secret")
+
+
+def schemes(text: str) -> Spans:
+    """What follows `Bearer` and `Basic`."""
+    for found in SCHEME.finditer(text):
+        if any(map(str.isdigit, found["secret"])) or len(found["secret"]) >= 24:
+            yield found.span("secret")
+
+
+def named(text: str, lowered: bytes) -> Spans:
+    """Values behind a name like `password` or `api_key`, where they are values and not code or prose."""
+    for name in NAMES:
+        at = lowered.find(name)
+        while at >= 0:
+            found = NAMED.match(text, at)
+            at = lowered.find(name, at + len(name))
+            if found and (found["password"] is None or begins_a_word(text, found.start())) and is_secret(found):
+                yield found.span("quoted" if found["quoted"] else "plain")
+
+
+def begins_a_word(text: str, at: int) -> bool:
+    """Whether no letter stands before; `_` and digits may, as in `db_password`."""
+    return not text[at - 1 : at].isalpha() or text[at].isupper()
+
+
+def is_secret(found: re.Match[str]) -> bool:
+    """Whether the value behind a name is a secret."""
+    value = found["quoted"] or found["plain"].rstrip(".,;:!?)]}")
+    if PLACEHOLDERS.fullmatch(value) or " " in value.strip():
+        return False
+    digits = sum(map(str.isdigit, value))
+    letters = sum(map(str.isalpha, value))
+    if found["cvv"]:
+        return len(value) in (3, 4) and digits == len(value)
+    if found["password"] and found["space"]:
+        return len(value) >= 6 and digits > 0 and letters > 0 and "-" not in value
+    if found["space"]:
+        return False
+    if found["password"]:
+        mixed = digits > 0 or len(value) - letters - value.count("_") - value.count(".") > 0
+        assigned = "=" in found["sep"] or found["quoted"] is not None
+        return len(value) >= 4 and (mixed or (assigned and not found["is"] and value.isalpha()))
+    return len(value) >= 8 and digits > 0 and letters > 0
