@@ -15,7 +15,7 @@ CAPABILITIES = {
     "constitution", "judging", "spool", "provenance", "tracking",
 }  # fmt: skip
 STAGES = {"signals", "feedback", "annotation", "curation", "training", "guard", "deployment", "analytics"}
-ASSEMBLIES = {"flywheel", "erasure", "commands", "cli", "demo"}
+ASSEMBLIES = {"gathering", "flywheel", "erasure", "commands", "cli", "demo"}
 HEAVY = {
     "accelerate", "aiohttp", "boto3", "dagster", "datasets", "faiss", "httpx", "matplotlib", "mlflow", "numpy", "openai",
     "pandas", "peft", "polars", "rapidfuzz", "rensa", "scipy", "sentence_transformers", "sqlalchemy", "torch",

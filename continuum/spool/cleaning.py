@@ -140,8 +140,8 @@ class Snapshot:
 
 def cleaned(draft: Mapping[str, Any]) -> dict[str, Any]:
     """A draft that JSON or a database would refuse, made fit: surrogates and NUL replaced, odd objects by their `repr`."""
-    snapshot = Snapshot(4 * MAX_PAYLOAD)
-    fields = {clean_text(str(name)): snapshot.take(value) for name, value in draft.items()}
-    if snapshot.truncated:
+    snapshots = {name: Snapshot(4 * MAX_PAYLOAD if name == "messages" else MAX_PAYLOAD) for name in draft}
+    fields = {clean_text(str(name)): snapshots[name].take(value) for name, value in draft.items()}
+    if any(snapshot.truncated for snapshot in snapshots.values()):
         fields["tags"] = {**(fields.get("tags") or {}), "truncated": "true"}
     return fields

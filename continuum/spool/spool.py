@@ -12,19 +12,18 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import orjson
-
 from continuum.config import Durability, RedactWhen, Settings, load_settings
 from continuum.records import Feedback, Interaction
-from continuum.spool.cleaning import MAX_PAYLOAD, cleaned
-from continuum.spool.finishing import finish_feedback, redacted_now
+from continuum.spool.finishing import redacted_now
+from continuum.spool.lines import feedback_draft, line_of
 from continuum.spool.segments import Segment, bytes_in
+from continuum.spool.tally import SpoolStats, Tally
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -35,51 +34,14 @@ SEGMENT_BYTES = 16 * 2**20
 """A segment that has grown to this is followed by a new one."""
 MEMORY_BYTES = 64 * 2**20
 """What may wait in memory."""
-MAX_LINE_BYTES = 8 * MAX_PAYLOAD
-"""A capture whose JSON is longer is cut down first."""
 DISK_RETRY_S = 1.0
 """How long a disk that failed is left alone."""
+FORK_WAIT_S = 2.0
+"""How long a fork waits for a batch to be finished."""
 EXIT_WAIT_S = 0.3
 """At exit the store may take this long; what is left then waits on disk for the next start."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Tally:
-    """What became of one kind of record."""
-
-    received: int = 0
-    stored: int = 0
-    """Written to the store, or found to be there already."""
-    dropped: int = 0
-    """Refused because neither disk nor memory had room."""
-    failed: int = 0
-    """No record could be made of it, or the store refused what it holds."""
-    left: int = 0
-    """Left on disk when the spool was closed; the next start stores it."""
-
-    @property
-    def pending(self) -> int:
-        """Waiting, on disk or in memory."""
-        return self.received - self.stored - self.dropped - self.failed - self.left
-
-
-@dataclass(frozen=True)
-class SpoolStats:
-    """How the spool does."""
-
-    calls: Tally
-    feedback: Tally
-    recovered: int
-    """Interactions and feedback that dead processes had left, stored by this one."""
-    on_disk: bool
-    """Whether new captures go to disk."""
-    disk_bytes: int
-    """What this process's segments take."""
-    memory_bytes: int
-    last_error: str | None
-    """Why the store, or the disk, takes nothing at present; None while they do."""
 
 
 _spools: "WeakSet[Spool]" = WeakSet()
@@ -106,6 +68,8 @@ class Spool:
         """Called with each batch of interactions once it is stored, in the spool's thread."""
         # Reentrant: the collector may finish an abandoned stream, and hand it over, in the midst of this code.
         self.lock = threading.RLock()
+        self.busy = threading.RLock()
+        """Held by the thread while it works: a process is not forked in the midst of that."""
         self.calls, self.said = Tally(), Tally()
         self.recovered = 0
         self.sample_rates: dict[str, float] = {}
@@ -300,7 +264,11 @@ class Spool:
             lost = len(self.queue)
             for tally in (self.calls, self.said):
                 tally.left += tally.pending
+            drained = [] if left else [segment.name for segment in self.segments]
             self._end(drained=not left)
+        for name in drained:
+            with suppress(Exception):  # a row that stays harms nothing
+                self.open_store().segments.forget(name)
         if lost:
             logger.warning("continuum: %d captures are lost, there is no disk for them: %s", lost, self.disk_error)
         elif left:
@@ -337,7 +305,7 @@ class Spool:
 
     def renew_in_child(self) -> None:
         """Begin anew after a fork: what waits is the parent's to store, and the thread and the lock are the parent's."""
-        self.lock = threading.RLock()
+        self.lock, self.busy = threading.RLock(), threading.RLock()
         for segment in self.segments:
             segment.close()  # without its lock, which stays the parent's
         self.calls, self.said, self.recovered = Tally(), Tally(), 0
@@ -355,28 +323,6 @@ class Spool:
                 memory_bytes=self._memory_bytes,
                 last_error=self.store_error or self.disk_error,
             )
-
-
-def line_of(draft: Mapping[str, Any]) -> bytes:
-    """A draft as a line of JSON; what JSON cannot hold is replaced."""
-    try:
-        line = orjson.dumps(draft, option=orjson.OPT_APPEND_NEWLINE)
-    except (TypeError, ValueError):
-        line = orjson.dumps(cleaned(draft), option=orjson.OPT_APPEND_NEWLINE)
-    return line if len(line) <= MAX_LINE_BYTES else orjson.dumps(cleaned(draft), option=orjson.OPT_APPEND_NEWLINE)
-
-
-def feedback_draft(feedback: Feedback, settings: Settings) -> dict[str, Any]:
-    """Feedback as it travels; without personal data where that must not touch the disk."""
-    said: dict[str, Any] = {"feedback": feedback.model_dump(mode="json", exclude_none=True)}
-    if settings.redact == "off":
-        return said
-    if settings.redact == "drain":
-        return said | {"redact": settings.redactor}
-    finished = finish_feedback(said["feedback"] | {"redact": settings.redactor})
-    return {
-        "feedback": finished.model_dump(mode="json", exclude_none=True, exclude={"user_id"}) | {"user_hash": finished.user_id}
-    }
 
 
 def close_with_worker(spool: Spool) -> None:
@@ -402,11 +348,25 @@ def flush(timeout_s: float = 5.0) -> bool:
     return _spool.flush(timeout_s)
 
 
+_held: list[Spool] = []
+
+
+def _hold_still() -> None:
+    # A child made while the thread is inside the database's library would find that library's locks taken for ever.
+    _held.extend(spool for spool in list(_spools) if spool.busy.acquire(timeout=FORK_WAIT_S))
+
+
+def _go_on() -> None:
+    while _held:
+        _held.pop().busy.release()
+
+
 def _renew_in_child() -> None:
+    _held.clear()
     for spool in list(_spools):
         spool.renew_in_child()
 
 
 atexit.register(_spool.close)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_in_child)
+    os.register_at_fork(before=_hold_still, after_in_parent=_go_on, after_in_child=_renew_in_child)

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from continuum.spool.draining import BATCH_LINES, Drain, Drained, Outage, drain_abandoned
+from continuum.spool.draining import BATCH_LINES, Drain, Outage, drain_abandoned
 from continuum.spool.segments import Segment, abandoned
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ def drain_until_closed(spool: "Spool", generation: int) -> None:
     retry_s = FIRST_RETRY_S
     while spool.generation == generation:
         try:
-            worked = work.step()
+            with spool.busy:
+                worked = work.step()
         except Outage as outage:
             note_outage(spool, str(outage))
             work.wait_and_sync(retry_s)
@@ -110,13 +111,11 @@ class Work:
     def _round(self) -> None:
         """Look after the dead, the disk and the policies."""
         self.next_round = time.monotonic() + ROUND_S
-        total = Drained()
-        folder = self.spool.settings.spool_dir
-        for segment in abandoned(folder):
-            total.add(drain_abandoned(self.drain, segment))
+        for segment in abandoned(self.spool.settings.spool_dir):
+            drained = drain_abandoned(self.drain, segment)
+            self.spool.recovered += drained.stored + drained.feedback_stored
             if self.spool.generation != self.generation:
                 return
-        self.spool.recovered += total.stored + total.feedback_stored
         self.spool.measure_others()
         self.spool.sample_rates = self.drain.sample_rates()
 
