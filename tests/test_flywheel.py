@@ -11,7 +11,7 @@ from continuum.errors import ConfigurationError
 from continuum.flywheel import claimed, due, status_of, turn, watch
 from continuum.policy import FineTuneConfig, SplitPolicy, TaskPolicy
 from continuum.records import Feedback, VerdictStatus
-from continuum.spool.queue import flush
+from continuum.spool.spool import flush
 from continuum.store.database import Store
 from tests.builders import NOON, an_interaction, interactions
 

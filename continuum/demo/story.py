@@ -36,7 +36,7 @@ from continuum.models.answering import LocalAnswerer
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress
 from continuum.records import Checkpoint, Message, Verdict
-from continuum.spool.queue import flush
+from continuum.spool.spool import flush
 from continuum.store import default_store
 from continuum.training.trainer import Trainer
 

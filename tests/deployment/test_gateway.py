@@ -20,7 +20,7 @@ from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError
 from continuum.records import DeploymentEvent, DeploymentRecord, Interaction
-from continuum.spool.queue import flush
+from continuum.spool.spool import flush
 from continuum.store.database import Store, open_store
 from tests.deployment.provider import Provider
 
