@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from continuum.signals.formats.chat import answered, asked
+from continuum.signals.formats.chat import answered, asked, from_choice, instructions
 from continuum.signals.formats.found import Bad, Found, Item, Passed, inside, reason_in
 from continuum.signals.formats.lines import Line, decoded, lines
 from continuum.signals.formats.values import (
@@ -114,7 +114,7 @@ def refused(content: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
     words = first(error, "message", "code") if isinstance(error, Mapping) else error
     row = {
         "id": id_in(content.get("id")) or fingerprint_of(content),
-        "messages": asked(request),
+        "messages": given(request),
         "model": text(request.get("model")),
         "status": "error",
         "error": as_text(words or "the request failed"),
@@ -124,13 +124,13 @@ def refused(content: Mapping[str, Any], request: Mapping[str, Any]) -> dict[str,
 
 def paired(content: Mapping[str, Any], request: Mapping[str, Any], response: Mapping[str, Any]) -> dict[str, Any]:
     """One call: its request and its response."""
-    answer = answered(response if "choices" in response else {"output": response.get("output")} if "output" in response else None)
+    answer = answer_of(response)
     usage = response.get("usage")
     response_id = id_in(response.get("id"))
     row = {
         "id": id_in(first(content, "interaction_id")) or response_id or fingerprint_of(content),
         "task": text(content.get("task")),
-        "messages": asked({name: value for name, value in request.items() if name not in ("choices", "output")}),
+        "messages": given(request),
         "response": answer,
         "model": text(response.get("model")) or text(request.get("model")),
         "provider_response_id": response_id,
@@ -143,6 +143,21 @@ def paired(content: Mapping[str, Any], request: Mapping[str, Any], response: Map
     if answer is None and (error := response.get("error")):
         row |= {"status": "error", "error": as_text(first(error, "message", "code") or "the request failed")}
     return known(row)
+
+
+def given(request: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages of a request of either form, or the prompt of an older one."""
+    found = first(request, "messages", "input", "prompt")
+    if not found:
+        raise ValueError("messages: the request has none, nor input")
+    return [*instructions(request), *asked(found)]
+
+
+def answer_of(response: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The first answer of a completion, or the answer that a response's items are."""
+    if choices := objects(response.get("choices")):
+        return from_choice(choices[0])
+    return answered(response["output"]) if objects(response.get("output")) else None
 
 
 def usage_of(usage: Any) -> dict[str, int | None]:

@@ -21,8 +21,8 @@ from continuum.signals.formats.values import EPOCH, an_object
 from continuum.spool.cleaning import MAX_ID
 from continuum.spool.forms import MAX_TOKENS
 
-FIRST_YEAR, LAST_YEAR = 1970, 9890
-"""What a moment in nanoseconds can be, whatever its zone."""
+END_YEAR = 9890
+"""A moment is kept in nanoseconds since 1970, up to about here."""
 USER_HASH = re.compile("u_[0-9a-f]{32}")
 
 JSON_WORDS = {
@@ -56,9 +56,13 @@ def in_utc(value: datetime | None) -> datetime | None:
     """A time without a zone is UTC."""
     if value is None:
         return None
-    if not FIRST_YEAR < value.year < LAST_YEAR:
-        raise ValueError(f"a time must be of a year from {FIRST_YEAR + 1} to {LAST_YEAR - 1}")
-    return value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    try:
+        found = value.astimezone(UTC) if value.tzinfo else value.replace(tzinfo=UTC)
+    except OverflowError:
+        found = None
+    if found is None or not EPOCH.year <= found.year < END_YEAR:
+        raise ValueError(f"a time must be of a year from {EPOCH.year} to {END_YEAR - 1}")
+    return found
 
 
 def a_user_hash(value: str | None) -> str | None:
