@@ -33,6 +33,8 @@ POLL_S = 0.2
 MAX_BODY_BYTES = 16 * 2**20
 DRAIN_S = 10.0
 """How long answers that have begun may take when the gateway stops."""
+STORE_S = 5.0
+"""How long the store may take with what was served; what it has not taken by then waits on disk for the next start."""
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Gateway:
 
     async def __aexit__(self, *_: object) -> None:
         await self._open.aclose()
-        await asyncio.to_thread(self._spool.close)
+        await asyncio.to_thread(self._spool.close, STORE_S)
 
     async def flush(self) -> bool:
         """Wait until what was served so far is in the store; False when the store does not take it."""

@@ -21,6 +21,7 @@ from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError
 from continuum.records import DeploymentEvent, DeploymentRecord, Interaction
 from continuum.spool.spool import flush
+from continuum.spool.users import hashed_user, user_key
 from continuum.store.database import Store, open_store
 from tests.deployment.provider import Provider
 
@@ -197,7 +198,7 @@ async def test_what_production_answers_is_captured_with_its_cost(
     found = await the_interaction(store, gateway, response)
     assert response.headers.get("x-continuum-variant") is None
     assert (found.task, found.model, found.source, found.status) == ("support", "gpt-4o", "gateway", "ok")
-    assert (found.conversation_id, found.user_id) == ("c-1", "Zoë")
+    assert (found.conversation_id, found.user_id) == ("c-1", hashed_user("Zoë", user_key()))
     assert [message.text for message in found.conversation] == ["Where is my order?", "production says hello"]
     assert (found.input_tokens, found.output_tokens) == (1000, 500)
     assert found.cost_usd == pytest.approx(1000 * 2.5e-6 + 500 * 10e-6)
