@@ -83,10 +83,11 @@ def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
     usable = list(_usable(traffic, counts))
     feedback = store.feedback.of(usable)
     annotations = store.annotations.of(interaction.id for interaction in usable)
+    raters = store.raters.of(usable[0].task) if usable else None
     scored: list[Rated] = []
     for interaction in sorted(usable, key=lambda interaction: interaction.id):
         annotation = annotations.get(interaction.id)
-        rated = rate(interaction, feedback.get(interaction.id, []), annotation)
+        rated = rate(interaction, feedback.get(interaction.id, []), annotation, raters)
         if annotation is not None and annotation.status == "suspected_injection":
             counts["suspected_injection"] += 1
         elif rated is not None:

@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from continuum.records import Annotation, Feedback, Interaction, Message
 from continuum.splits.ratings import human_rating
+
+if TYPE_CHECKING:
+    from continuum.store.raters import RaterRow
 
 CORRECTED_SCORE = 5.0
 
@@ -30,9 +33,14 @@ class Rated:
         )
 
 
-def rate(interaction: Interaction, feedback: Sequence[Feedback], annotation: Annotation | None) -> Rated | None:
+def rate(
+    interaction: Interaction,
+    feedback: Sequence[Feedback],
+    annotation: Annotation | None,
+    raters: "Mapping[str, RaterRow] | None" = None,
+) -> Rated | None:
     """The interaction with its score; None when nobody scored it or it has no answer to learn."""
-    said = human_rating(feedback)
+    said = human_rating(feedback, raters)
     if said.correction is not None:
         return Rated(interaction, said.correction, CORRECTED_SCORE, "correction")
     if interaction.response is None or not interaction.response.action:

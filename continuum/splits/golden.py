@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from continuum.errors import ConfigurationError, StoreError
 from continuum.policy import TaskPolicy
-from continuum.records import DatasetRecord, Feedback, Interaction, Message, Record
+from continuum.records import DatasetRecord, Interaction, Message, Record
 from continuum.similarity.fingerprints import context_fingerprint
-from continuum.splits.ratings import human_rating, reference_answer
+from continuum.splits.ratings import HumanRating, human_rating, reference_answer
 from continuum.splits.sides import Sides, task_sides, unit_hash
 from continuum.store import default_store
 from continuum.store.versions import publish
@@ -142,15 +142,19 @@ def _candidates(store: "Store", policy: TaskPolicy, held: Iterable[Interaction],
     answered = [one for one in held if one.status == "ok" and one.messages and one.response]
     feedback = store.feedback.of(answered)
     judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
-    items = [_item(interaction, feedback.get(interaction.id, []), sides.group[interaction.id]) for interaction in answered]
+    raters = store.raters.of(policy.task)
+    items = [
+        _item(interaction, human_rating(feedback.get(interaction.id, []), raters), sides.group[interaction.id])
+        for interaction in answered
+    ]
     return [item for item in items if judged or item.reference is not None]
 
 
-def _item(interaction: Interaction, feedback: list[Feedback], group: str) -> GoldenItem:
+def _item(interaction: Interaction, rating: HumanRating, group: str) -> GoldenItem:
     return GoldenItem(
         interaction_id=interaction.id,
         messages=interaction.messages,
-        reference=reference_answer(interaction, human_rating(feedback)),
+        reference=reference_answer(interaction, rating),
         # What a canary answered is a candidate's word, not production's.
         production=None if interaction.variant == "canary" else interaction.response,
         group=group,
