@@ -9,52 +9,44 @@ import json
 import os
 import time
 from enum import StrEnum
-from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from continuum.timespan import utc_now
 
-IDS_AT_ONCE = 64
-HEX = [f"{value:02x}" for value in range(256)]
-VARIANT_DIGITS = str.maketrans("0123456789abcdef", 4 * "89ab")
-_random_ends: list[str] = []
+IDS_AT_ONCE = 256
+ID_END = b"7xxx-yxxx-xxxxxxxxxxxx"
+"""Of a UUID of version 7: `x` stands for a random digit, `y` for one of the four that name the variant."""
+ID_VARIANTS = bytes.maketrans(b"0123456789abcdef", 4 * b"89ab")
+_id_ends: list[str] = []
 """The random ends of ids to come; a child process makes its own."""
 
 
 def new_id() -> str:
     """A UUID of version 7 (RFC 9562): unique anywhere, and sorted by the time it was made."""
     try:
-        end = _random_ends.pop()
+        end = _id_ends.pop()
     except IndexError:
-        end = draw_random_ends()
-    milliseconds = time.time_ns() // 1_000_000
-    return f"{minute_of(milliseconds >> 16)}-{HEX[milliseconds >> 8 & 255]}{HEX[milliseconds & 255]}-{end}"
+        end = draw_id_ends()
+    milliseconds = time.time_ns() // 1_000_000 & 0xFFFF_FFFF_FFFF
+    return f"{milliseconds.to_bytes(6).hex('-', -4)}-{end}"
 
 
-@lru_cache(maxsize=4)
-def minute_of(count: int) -> str:
-    """The first eight digits of ids, which stay the same for 65 seconds."""
-    return f"{count & 0xFFFF_FFFF:08x}"
-
-
-def draw_random_ends() -> str:
-    """One random end of an id; more are put by, since asking the system for each would cost more than the rest of the id."""
-    digits = os.urandom(10 * IDS_AT_ONCE).hex()
-    # Version 7, then 12 bits, then the variant's two bits 10 and 62 bits.
-    variants = digits[::20].translate(VARIANT_DIGITS)
-    starts = range(0, len(digits), 20)
-    ends = [
-        f"7{digits[at + 1 : at + 4]}-{v}{digits[at + 5 : at + 8]}-{digits[at + 8 : at + 20]}"
-        for at, v in zip(starts, variants, strict=True)
-    ]
-    _random_ends.extend(ends[1:])
-    return ends[0]
+def draw_id_ends() -> str:
+    """The random end of one id; more are put by, since asking the system for each would cost more than the rest of the id."""
+    digits = os.urandom(10 * IDS_AT_ONCE).hex().encode()
+    ends, length = bytearray(ID_END * IDS_AT_ONCE), len(ID_END)
+    for at, position in enumerate(position for position, form in enumerate(ID_END) if form in b"xy"):
+        ends[position::length] = digits[at::20].translate(ID_VARIANTS if ID_END[position] in b"y" else None)
+    text = ends.decode()
+    drawn = [text[at : at + length] for at in range(0, len(text), length)]
+    _id_ends.extend(drawn[1:])
+    return drawn[0]
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_random_ends.clear)
+    os.register_at_fork(after_in_child=_id_ends.clear)
 
 
 class Record(BaseModel):
