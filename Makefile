@@ -9,7 +9,7 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
 
-.PHONY: help demo ui mlflow test test-fast check format browser clean
+.PHONY: help demo ui mlflow test test-fast check format bench bench-peers browser clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -38,6 +38,11 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+bench: $(VENV)/.dev  ## capture and its store against their goals and their peers (half an hour; BENCH="--quick" for a minute)
+	$(BIN)/python -m benchmarks.capture $(BENCH)
+
+bench-peers: .venv-peers/.installed  ## install what `make bench` compares with, in an environment of its own
+
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
@@ -54,6 +59,12 @@ $(VENV)/.base: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25"
+	touch $@
+
+.venv-peers/.installed: benchmarks/peers.txt
+	@echo "Installing the benchmarks' peers into .venv-peers (a few minutes, once) ..."
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
 	touch $@
 
 $(VENV)/.pipelines: $(VENV)/.base

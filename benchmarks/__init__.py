@@ -1,0 +1,1 @@
+"""Measurements behind what the project claims; `docs/benchmarks.md` tells how they are made."""

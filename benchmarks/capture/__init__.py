@@ -1,0 +1,1 @@
+"""Capture and its store against their goals: `python -m benchmarks.capture`."""
