@@ -119,10 +119,3 @@ def test_missing_files_are_named(store: Store, rows: list[Interaction], home: Pa
 
     with pytest.raises(StoreError, match=r"golden\.parquet"):
         GoldenDataset.load(name, store=store)
-
-
-def test_half_a_surrogate_pair_can_be_held_out(store: Store) -> None:
-    policy = POLICY.model_copy(update={"splits": SplitPolicy(golden=0.99, validation=0)})
-    store.interactions.add([an_interaction("what is \ud83d ?", id="a")])
-
-    assert held_out(store, policy).items[0].messages[0].text == "what is \ud83d ?"
