@@ -38,10 +38,7 @@ def body_of(interaction: Interaction) -> Body:
 
 def body_hash(messages: bytes, response: bytes) -> bytes:
     """The name of a body; a line break stands in no canonical JSON, so the two parts cannot be mistaken for each other."""
-    digest = blake2b(messages, digest_size=HASH_BYTES)
-    digest.update(b"\n")
-    digest.update(response)
-    return digest.digest()
+    return blake2b(b"%b\n%b" % (messages, response), digest_size=HASH_BYTES).digest()
 
 
 def canonical_json(value: Any) -> bytes:

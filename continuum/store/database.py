@@ -1,6 +1,9 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
 import os
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from weakref import WeakSet
@@ -14,13 +17,14 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
 from continuum.errors import StoreError
+from continuum.records import Feedback, Interaction
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
 from continuum.store.interactions import Interactions
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
 from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.raters import Raters
-from continuum.store.segments import Segments
+from continuum.store.segments import Drained, Segments, drain
 from continuum.store.tables import (
     annotations,
     bodies,
@@ -37,6 +41,8 @@ from continuum.store.tables import (
     verdicts,
 )
 from continuum.store.tasks import Tasks
+from continuum.store.writing import in_one_transaction
+from continuum.timespan import utc_now
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 7_212_031_177
@@ -76,6 +82,38 @@ class Store:
 
     def __repr__(self) -> str:
         return f"Store({shown(self.engine.url)!r})"
+
+    def drain(
+        self,
+        interactions: Sequence[Interaction],
+        feedback: Sequence[Feedback],
+        *,
+        segment: str | None,
+        seen: int,
+        offset: int,
+        now: Callable[[], datetime] = utc_now,
+    ) -> Drained | None:
+        """Write what stands in a piece of a segment and note how far it goes, in one transaction.
+
+        It may be called again with the same piece, by anyone: what is there already is left as it is. Tasks that nobody has
+        registered are created with the default policy.
+
+        Args:
+            interactions: what to store, in order.
+            feedback: what to store.
+            segment: the segment they were read from; None for what waited in memory, which has no offset.
+            seen: where the piece begins: the offset as it was when the segment was read.
+            offset: where it ends.
+            now: the clock.
+
+        Returns:
+            What became of them; None, and nothing is written, when the segment's offset is no longer `seen`.
+
+        Raises:
+            StoreError: the database failed; nothing is written.
+        """
+        piece = partial(drain, segment=segment, seen=seen, offset=offset, at=now())
+        return in_one_transaction(self.engine, partial(piece, interactions=interactions, feedback=feedback))
 
     def drop_task(self, task: str) -> None:
         """Delete a task and every row under it, in one transaction; files that rows point to are the caller's."""
@@ -185,6 +223,8 @@ def _use_wal(connection: Any, _record: Any) -> None:
     # Readers do not wait for the writer in WAL; NORMAL keeps what is committed when the process is killed.
     connection.isolation_level = None
     cursor = connection.cursor()
+    # Takes effect where the file is made: of texts of 2 KB a page of 4096 bytes would hold one.
+    cursor.execute("PRAGMA page_size=16384")
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()

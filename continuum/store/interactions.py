@@ -124,6 +124,15 @@ class Interactions(Rows):
         with self.engine.connect() as connection:
             return connection.execute(query).scalar() or 0
 
+    def recent_fingerprints(self, task: str, most: int) -> list[tuple[str, str]]:
+        """Id and fingerprint of a task's newest interactions that have one, oldest first."""
+        query = select(interactions.c.id, interactions.c.fingerprint).where(
+            interactions.c.task == task, interactions.c.fingerprint.is_not(None)
+        )
+        with self.engine.connect() as connection:
+            newest = connection.execute(query.order_by(interactions.c.sequence.desc()).limit(most)).all()
+        return [(row[0], row[1]) for row in reversed(newest)]
+
     def counts_by(self, task: str, column: str) -> dict[str | None, int]:
         """How many interactions a task has for each value of `model`, `status`, `variant`, `source` or `deployment_id`."""
         if column not in {"model", "status", "variant", "source", "deployment_id"}:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from operator import itemgetter
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from sqlalchemy import Connection
@@ -47,8 +47,7 @@ class Loaded:
     """Ids of what the database would not take; nothing of them is stored."""
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(NamedTuple):
     """An interaction on its way in, with its body and the values of `COLUMNS`."""
 
     record: Interaction
@@ -97,7 +96,7 @@ def load_feedback(connection: Connection, records: Sequence[Feedback]) -> Loaded
 
 def written_time(moment: datetime, zone: str) -> str:
     """A time as SQLAlchemy writes and reads it: UTC, which Postgres is told and SQLite is not."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") + zone
+    return moment.astimezone(UTC).isoformat(" ", "microseconds")[:26] + zone
 
 
 def _incoming(record: Interaction, arrival: str, zone: str) -> Incoming:

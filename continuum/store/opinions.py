@@ -1,12 +1,12 @@
 """What people and judges said of what was captured."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import case, func, or_, select
 
 from continuum.records import Annotation, Feedback, Interaction
-from continuum.store.rows import Rows, from_row, in_batches
+from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches
 from continuum.store.tables import annotations, feedback, interactions
 
 
@@ -33,6 +33,23 @@ class FeedbackRows(Rows):
                 for row in connection.execute(query):
                     found[names[row.interaction_id]].append(from_row(Feedback, row))
         return dict(found)
+
+    def of_task(self, task: str, *, kind: str = "explicit") -> Iterator[tuple[str, Feedback]]:
+        """What was said of a task's interactions, each with the interaction's id, in no order of time; read in pages."""
+        named = or_(
+            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
+        )
+        query = select(interactions.c.id.label("of"), *feedback.c).select_from(feedback).join(interactions, named)
+        query = query.where(interactions.c.task == task, feedback.c.kind == kind).order_by(feedback.c.id).limit(BATCH_ROWS)
+        after = ""
+        while True:
+            with self.engine.connect() as connection:
+                rows = connection.execute(query.where(feedback.c.id > after)).all()
+            for row in rows:
+                yield row.of, from_row(Feedback, row)
+            if len(rows) < BATCH_ROWS:
+                return
+            after = rows[-1].id
 
     def count(self, task: str) -> int:
         """How many of a task's interactions a person has scored or corrected."""

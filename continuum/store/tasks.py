@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy, explained
@@ -60,9 +60,8 @@ class Tasks(Rows):
 
     def ensure(self, name: str, *, now: Clock = utc_now) -> None:
         """Create the task with the default policy if nobody has registered it."""
-        row = {"name": name, "policy": TaskPolicy(task=name).model_dump(mode="json"), "created_at": now()}
         with self.engine.begin() as connection:
-            insert_new(connection, tasks, [row])
+            ensure_tasks(connection, {name}, now())
 
     def get(self, name: str) -> TaskState:
         """A task.
@@ -141,3 +140,12 @@ class Tasks(Rows):
         }
         with self.engine.begin() as connection:
             connection.execute(settled.values(values))
+
+
+def ensure_tasks(connection: Connection, names: set[str], at: datetime) -> None:
+    """Create those of the tasks that nobody has registered, with the default policy."""
+    known = set(connection.execute(select(tasks.c.name).where(tasks.c.name.in_(names))).scalars())
+    # In one order for all writers, so that two that create the same tasks do not wait for each other.
+    for name in sorted(names - known):
+        row = {"name": name, "policy": TaskPolicy(task=name).model_dump(mode="json"), "created_at": at}
+        insert_new(connection, tasks, [row])
