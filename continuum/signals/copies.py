@@ -55,16 +55,37 @@ class Copier:
 
 def conversation(value: Any) -> tuple[list[dict[str, Any]] | None, bool]:
     """A copy of a conversation in OpenAI form, and whether it was cut; None where the value is no such thing."""
-    if type(value) is list and value:
+    if type(value) is list and 0 < len(value) < MAX_NODES:
         try:
-            copies = Copier().copy(value)
-        except (Odd, RuntimeError):  # another thread changes it at this moment
+            return plain_messages(value), False
+        except (Odd, RuntimeError):  # the latter where another thread changes it at this moment
             pass
-        else:
-            if all(type(message) is dict and type(message.get("role")) is str for message in copies):
-                return copies, False
     snapshot = Snapshot(nodes=MAX_NODES)
     return messages_in(value, snapshot), snapshot.truncated
+
+
+def plain_messages(value: list[Any]) -> list[dict[str, Any]]:
+    """A copy of messages that are plain JSON.
+
+    Raises:
+        Odd: one of them is not, or they are too large.
+    """
+    copies, copier = [], Copier()
+    for message in value:
+        if type(message) is not dict or type(message.get("role")) is not str:
+            raise Odd
+        copy, size = message.copy(), 0
+        for part in copy.values():
+            if type(part) is str:
+                size += len(part)
+            elif part is not None:
+                copy, size = copier.copy(message), 0
+                break
+        copier.room -= size
+        copies.append(copy)
+    if copier.room < 0:
+        raise Odd
+    return copies
 
 
 def words_of(value: Any) -> tuple[str, bool]:

@@ -5,6 +5,7 @@ It never raises into the application, never waits for the store, and counts what
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 from typing import Any, TypeVar, overload
@@ -135,10 +136,12 @@ def begin_call(subject: Subject, args: tuple[Any, ...], kwargs: dict[str, Any]) 
 
 
 def captured_coroutine(function: Callable[..., Awaitable[Any]], subject: Subject) -> Callable[..., Awaitable[Any]]:
-    """An `async def`, captured."""
+    """An `async def`, captured. Here and in `captured_call` everything is spelled out, since every call of a function costs."""
 
     async def captured(*args: Any, **kwargs: Any) -> Any:
-        recording = begin_call(subject, args, kwargs)
+        if not openai_hook.installed:
+            openai_hook.install()
+        recording = begin(subject, args, kwargs)
         token = active.set(recording)
         try:
             result = await function(*args, **kwargs)
@@ -146,8 +149,12 @@ def captured_coroutine(function: Callable[..., Awaitable[Any]], subject: Subject
             leave(recording, token)
             recording.fail(error)
             raise
-        leave(recording, token)
-        return passed_on(recording, result) if type(result) in STREAMS else ended(recording, result)
+        active.reset(token)
+        last_id.set(recording.id)
+        if type(result) in STREAMS:
+            return passed_on(recording, result)
+        recording.end(result)
+        return result
 
     return captured
 
@@ -156,7 +163,9 @@ def captured_call(function: Callable[..., Any], subject: Subject) -> Callable[..
     """A plain function, captured; where it returns a coroutine or a generator, the call ends with that."""
 
     def captured(*args: Any, **kwargs: Any) -> Any:
-        recording = begin_call(subject, args, kwargs)
+        if not openai_hook.installed:
+            openai_hook.install()
+        recording = begin(subject, args, kwargs)
         token = active.set(recording)
         try:
             result = function(*args, **kwargs)
@@ -164,25 +173,21 @@ def captured_call(function: Callable[..., Any], subject: Subject) -> Callable[..
             leave(recording, token)
             recording.fail(error)
             raise
-        leave(recording, token)
-        return passed_on(recording, result) if type(result) in STREAMS else ended(recording, result)
+        active.reset(token)
+        last_id.set(recording.id)
+        if type(result) in STREAMS:
+            return passed_on(recording, result)
+        recording.end(result)
+        return result
 
     return captured
 
 
 def leave(recording: Recording | Unsampled, token: Any) -> None:
     """The captured call no longer runs; it is the last one that did."""
-    try:  # noqa: SIM105  suppress would cost more than all of this
+    with suppress(ValueError):  # a coroutine may be closed in another context than the one it began in
         active.reset(token)
-    except ValueError:  # a coroutine may be closed in another context than the one it began in
-        pass
     last_id.set(recording.id)
-
-
-def ended(recording: Recording | Unsampled, result: Any) -> Any:
-    """The result, for the caller."""
-    recording.end(result)
-    return result
 
 
 def passed_on(recording: Recording | Unsampled, result: Any) -> Any:
@@ -205,4 +210,7 @@ async def awaited(recording: Recording | Unsampled, coroutine: Awaitable[Any]) -
         recording.fail(error)
         raise
     leave(recording, token)
-    return passed_on(recording, result) if type(result) in STREAMS else ended(recording, result)
+    if type(result) in STREAMS:
+        return passed_on(recording, result)
+    recording.end(result)
+    return result

@@ -1,7 +1,6 @@
-"""The draft that a finished recording leaves to the spool, which makes an interaction of it (see `spool/finishing.py`)."""
+"""What a captured call's draft says of the model: the answer of its last call, and what all calls took."""
 
 from collections.abc import Sequence
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from continuum.spool.cleaning import Snapshot
@@ -16,64 +15,34 @@ USUAL_REASONS = {None, "stop", "tool_calls", "function_call"}
 """Why models stop when all is well; any other reason becomes a tag."""
 
 
-def draft_of(recording: "Recording") -> dict[str, Any]:
-    """The draft: asked and answered by the last model call inside, or else by the arguments and the returned value."""
-    tags = recording.tags
-    draft: dict[str, Any] = {
-        "id": recording.id,
-        "task": recording.subject.task,
-        "started_ns": recording.started_ns,
-        "messages": recording.messages,
-        "status": recording.status,
-        "latency_ms": (perf_counter() - recording.start) * 1000,
-        "model": recording.subject.model,
-        "source": "capture",
-        "tags": tags,
-        "parent_id": recording.parent_id,
-        "conversation_id": recording.conversation_id,
-        "user_id": recording.user_id,
-    }
+def tell_what_was_said(recording: "Recording") -> None:
+    """Add the answer of the last model call, or else what the function returned or yielded, and what all model calls took."""
+    draft, tags, subject = recording.draft, recording.tags, recording.subject
     if recording.chunks:
         recording.said = "".join(recording.chunks)
-    if recording.calls or recording.answer is not None or recording.chunk_stream is not None:
-        tell_what_the_model_said(recording, draft)
-    elif recording.said is not None:
-        draft["response"] = {"role": "assistant", "content": recording.said}
-    if recording.error is not None:
-        draft["error"] = recording.error
-    if recording.first_chunk_ms is not None:
-        draft["time_to_first_chunk_ms"] = recording.first_chunk_ms
-    if recording.trace is not None:
-        draft["trace"] = recording.trace
-    if recording.truncated:
-        tags["truncated"] = "true"
-    return draft
-
-
-def tell_what_the_model_said(recording: "Recording", draft: dict[str, Any]) -> None:
-    """Add the answer of the last model call, and what all of them took."""
+    said = recording.said
     call = recording.calls[-1] if recording.calls else None
     answered = [(found, one) for one in recording.calls if (found := one.answered()) is not None]
-    answer = (answered[-1][0] if answered and answered[-1][1] is call else None) or recording.answer
+    answer = answered[-1][0] if answered and answered[-1][1] is call else recording.answer
     if answer is None and recording.chunk_stream is not None:
         answer = recording.chunk_stream.answer(Snapshot())
-    if answer is None and recording.said is not None:
-        answer = Answer({"role": "assistant", "content": recording.said})
+    if answer is None and said is not None:
+        answer = Answer({"role": "assistant", "content": said})
     if call is not None:
-        draft["messages"] = call.messages or recording.messages
-        draft["conversation_id"] = recording.conversation_id or call.conversation_id
+        tags.update(call.tags)
+        draft["messages"] = call.messages or draft["messages"]
+        draft["conversation_id"] = draft["conversation_id"] or call.conversation_id
         draft["deployment_id"], draft["variant"] = call.deployment_id, call.variant
-        recording.tags.update(call.tags)
-    draft["model"] = (answer and answer.model) or (call and call.model) or recording.subject.model
+    draft["model"] = (answer and answer.model) or (call and call.model) or subject.model
     if answer is not None:
         draft["response"], draft["provider_response_id"] = answer.message, answer.response_id
-        if recording.said and recording.said != answer.message.get("content"):
-            recording.tags["returned"] = recording.said[:RETURNED_LENGTH]
+        if said and said != answer.message.get("content"):
+            tags["returned"] = said[:RETURNED_LENGTH]
         if answer.finish_reason not in USUAL_REASONS:
-            recording.tags["finish_reason"] = str(answer.finish_reason)
+            tags["finish_reason"] = str(answer.finish_reason)
     paid = [(found, one.model, one.base_url) for found, one in answered]
     if not paid and answer is not None:
-        paid = [(answer, recording.subject.model, None)]
+        paid = [(answer, subject.model, None)]
     draft |= total_tokens([found.tokens for found, _, _ in paid])
     draft["paid"] = [price_tag(*one) for one in paid if one[0].tokens != NO_TOKENS]
     streams = (*recording.calls, recording.chunk_stream)

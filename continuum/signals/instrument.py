@@ -12,7 +12,7 @@ from continuum.errors import MissingExtra
 from continuum.policy import checked_task_name
 from continuum.signals import tallies
 from continuum.signals.current import given, last_id
-from continuum.signals.recording import Recording, Unsampled, open_recording
+from continuum.signals.recording import Recording, Unsampled, begin
 from continuum.signals.subject import Subject
 from continuum.spool import headers
 
@@ -69,7 +69,7 @@ def alone(resource: Any) -> Recording | Unsampled | None:
                 "name one with continuum.context(task=...) or instrument_openai(task)"
             )
         return None
-    recording = open_recording(subject_of(task))
+    recording = begin(subject_of(task))
     last_id.set(recording.id)
     return recording
 

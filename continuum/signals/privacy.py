@@ -1,43 +1,20 @@
-"""When personal data leaves a draft: here, before anything is written, or in the drainer, or never."""
+"""Personal data taken out of a draft in the application's own time, for those whose plaintext must never touch a disk."""
 
-import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from continuum.config import RedactWhen
-from continuum.signals import tallies
 from continuum.spool.cleaning import id_text
 
-if TYPE_CHECKING:
-    from continuum.spool.spool import Spool
 
-logger = logging.getLogger(__name__)
-
-
-def protect(draft: dict[str, Any], when: RedactWhen | None, spool: "Spool") -> bool:
-    """Free the draft of personal data, or have the drainer do it; False where that fails and the draft must not be kept.
+def redact(draft: dict[str, Any], name: str) -> None:
+    """Take personal data out of every text of the draft, and put a hash in place of the user.
 
     Args:
         draft: is changed.
-        when: None for the process's setting.
-        spool: knows the settings.
+        name: of the redactor.
+
+    Raises:
+        Exception: of any kind, from a redactor; the draft must not be kept then.
     """
-    settings = spool.settings
-    when = when or settings.redact
-    if when == "drain":
-        draft["redact"] = settings.redactor
-    elif when == "inline":
-        try:
-            redact_here(draft, settings.redactor)
-        except Exception as error:  # noqa: BLE001  whatever ails the redactor, what it should have freed is not kept
-            if tallies.lost() == 1:
-                # The error's own words may hold what was to be taken out.
-                logger.warning("continuum: captures are lost, redaction failed with %s", type(error).__name__)
-            return False
-    return True
-
-
-def redact_here(draft: dict[str, Any], name: str) -> None:
-    """Take personal data out of every text of the draft."""
     from continuum.spool.redaction import redact_message, redactor_named
     from continuum.spool.users import hashed_user, user_key
 

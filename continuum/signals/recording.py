@@ -8,28 +8,32 @@ import sys
 from asyncio import CancelledError
 from collections.abc import Sequence
 from time import perf_counter, time_ns
-from typing import Any, Literal
+from typing import Any
 
 from continuum.records import new_id
 from continuum.signals import tallies
 from continuum.signals.copies import conversation, words_of
 from continuum.signals.current import Failure, Given, active, given, last_failure
-from continuum.signals.drafts import draft_of
+from continuum.signals.drafts import tell_what_was_said
 from continuum.signals.model_call import ModelCall
-from continuum.signals.privacy import protect
+from continuum.signals.privacy import redact
 from continuum.signals.subject import TAG_LENGTH, Subject
 from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, described, represented
 from continuum.spool.forms import Answer, StreamedAnswer, answer_in
 from continuum.spool.responses import response_in
 from continuum.spool.sampling import is_sampled
-from continuum.spool.spool import default_spool
+from continuum.spool.spool import Spool, default_spool
 
 MAX_TAGS = 32
 CHUNK_LENGTH = 2000
 ERROR_LENGTH = 2000
 CANCELLATIONS = (CancelledError, GeneratorExit, KeyboardInterrupt, SystemExit)
 
+NOTHING: dict[str, Any] = {}
+
 logger = logging.getLogger(__name__)
+_started: Spool | None = None
+"""The spool whose thread was started."""
 
 
 class Unsampled:
@@ -54,23 +58,20 @@ class Unsampled:
 
 
 class Recording:
-    """A captured call from its first line to its last chunk."""
+    """A captured call from its first line to its last chunk.
+
+    Its draft is written as things become known. What most calls do not have is in the class; a call that has it has its own.
+    """
 
     sampled = True
-    # What most calls do not have; a call that does has its own.
     calls: Sequence[ModelCall] = ()
     chunks: Sequence[str] = ()
     chunk_room = MAX_PAYLOAD
     chunk_stream: StreamedAnswer | None = None
-    status: Literal["ok", "error", "cancelled"] = "ok"
-    error: str | None = None
     said: str | None = None
     """The words that the function returned."""
     answer: Answer | None = None
     """What it returned in OpenAI form."""
-    first_chunk_ms: float | None = None
-    trace: dict[str, str] | None = None
-    messages: Sequence[dict[str, Any]] = ()
     truncated = False
     attempt = 1
     over = False
@@ -80,19 +81,28 @@ class Recording:
     def __init__(self, subject: Subject, id: str, parent_id: str | None, said: Given) -> None:
         self.subject = subject
         self.id = id
-        self.parent_id = parent_id
-        self.conversation_id = said.conversation_id
-        self.user_id = said.user_id
         self.tags: dict[str, str] = {}
-        self.started_ns = time_ns()
+        self.draft: dict[str, Any] = {
+            "id": id,
+            "task": subject.task,
+            "started_ns": time_ns(),
+            "messages": (),
+            "status": "ok",
+            "model": subject.model,
+            "source": "capture",
+            "tags": self.tags,
+            "parent_id": parent_id,
+            "conversation_id": said.conversation_id,
+            "user_id": said.user_id,
+        }
         self.start = perf_counter()
 
     # --- when it begins ---
 
     def take(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Copy the arguments: the conversation, or else the first text as the user's message; the rest becomes tags."""
-        if not kwargs and len(args) == self.subject.one_text and type(args[-1]) is str:
-            self.messages = [{"role": "user", "content": self.cut(args[-1])}]
+        if not kwargs and len(args) == self.subject.one_text and type(text := args[-1]) is str and len(text) <= MAX_PAYLOAD:
+            self.draft["messages"] = [{"role": "user", "content": text}]
         else:
             self._take_all(dict(self.subject.arguments(args, kwargs)))
         failure = last_failure.get()
@@ -106,7 +116,7 @@ class Recording:
         if messages is None:
             used = next((name for name, value in arguments.items() if isinstance(value, str)), "")
             messages = [{"role": "user", "content": self.cut(str.__str__(arguments[used]))}] if used else ()
-        self.messages = messages
+        self.draft["messages"] = messages
         for name, value in arguments.items():
             if name != used and len(self.tags) < MAX_TAGS:
                 short = type(value) is str and len(value) <= TAG_LENGTH
@@ -120,7 +130,7 @@ class Recording:
         return text[:MAX_PAYLOAD] + "…"
 
     def _note_retry(self, failure: Failure) -> None:
-        if failure.asked == hash(repr(self.messages)):
+        if failure.asked == hash(repr(self.draft["messages"])):
             self.attempt = failure.attempt + 1
             self.tags |= {"attempt": str(self.attempt), "retry_of": failure.first_id}
 
@@ -136,8 +146,8 @@ class Recording:
 
     def note_first_chunk(self) -> None:
         """Something has come."""
-        if self.first_chunk_ms is None:
-            self.first_chunk_ms = (perf_counter() - self.start) * 1000
+        if "time_to_first_chunk_ms" not in self.draft:
+            self.draft["time_to_first_chunk_ms"] = (perf_counter() - self.start) * 1000
 
     def yielded(self, chunk: Any) -> None:
         """The captured generator has yielded."""
@@ -170,13 +180,13 @@ class Recording:
     def end(self, returned: Any = None) -> None:
         """The function has returned; where it returned a stream that still runs, the call ends with the stream."""
         try:
-            if type(returned) is str:
-                self.said = self.cut(returned)
+            if type(returned) is str and len(returned) <= MAX_PAYLOAD:
+                self.said = returned
             elif returned is not None:
                 self._keep(returned)
-            if self.calls and returned is not None and self.said is None and self.answer is None and self._streaming:
-                self._ends_with_stream = True
-                return
+                if self.calls and self.said is None and self.answer is None and self._streaming:
+                    self._ends_with_stream = True
+                    return
             if self.attempt > 1:
                 last_failure.set(None)
         except Exception:
@@ -193,9 +203,9 @@ class Recording:
         """The function has raised, or was cancelled."""
         try:
             self._note_error(error)
-            if self.status == "error":
-                first = self.tags.get("retry_of", self.id) if self.attempt > 1 else self.id
-                last_failure.set(Failure(self.subject, hash(repr(self.messages)), first, self.attempt))
+            if self.draft["status"] == "error":
+                first = self.tags["retry_of"] if self.attempt > 1 else self.id
+                last_failure.set(Failure(self.subject, hash(repr(self.draft["messages"])), first, self.attempt))
         except Exception:
             logger.debug("how a captured call failed could not be kept", exc_info=True)
         self._hand_over()
@@ -207,7 +217,7 @@ class Recording:
         if error is not None:
             self._note_error(error)
         elif abandoned:
-            self.status, self.error = "cancelled", "the stream was dropped before its end"
+            self.draft |= {"status": "cancelled", "error": "the stream was dropped before its end"}
         if not self._streaming:
             self._hand_over()
 
@@ -216,10 +226,9 @@ class Recording:
         return any(call.streaming for call in self.calls)
 
     def _note_error(self, error: BaseException) -> None:
-        self.status = "cancelled" if isinstance(error, CANCELLATIONS) else "error"
-        words = represented(error, str)
-        name = type(error).__name__
-        self.error = f"{name}: {words[:ERROR_LENGTH]}" if words else name
+        words, name = represented(error, str), type(error).__name__
+        self.draft["status"] = "cancelled" if isinstance(error, CANCELLATIONS) else "error"
+        self.draft["error"] = f"{name}: {words[:ERROR_LENGTH]}" if words else name
 
     def _keep(self, returned: Any) -> None:
         if isinstance(returned, str):
@@ -238,53 +247,64 @@ class Recording:
             return
         self.over = True
         try:
-            spool = default_spool()
-            draft = draft_of(self)
-            if protect(draft, self.subject.redact, spool):
-                spool.take(draft, durability=self.subject.durability)
-        except Exception:
-            logger.debug("a captured call could not be handed over", exc_info=True)
-            tallies.lost()
+            draft, subject, spool = self.draft, self.subject, default_spool()
+            draft["latency_ms"] = (perf_counter() - self.start) * 1000
+            if self.calls or self.chunks or self.answer is not None or self.chunk_stream is not None:
+                tell_what_was_said(self)
+            elif self.said is not None:
+                draft["response"] = {"role": "assistant", "content": self.said}
+            if self.truncated:
+                self.tags["truncated"] = "true"
+            settings = spool.settings
+            if settings is not subject.settled:
+                subject.settle(settings)
+            if subject.redacts_inline:
+                redact(draft, settings.redactor)
+            else:
+                draft["redact"] = subject.redactor
+            spool.take(draft, durability=subject.durability)
+        except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
+            tallies.lost(error)
 
 
-def begin(subject: Subject, args: Sequence[Any], kwargs: dict[str, Any]) -> Recording | Unsampled:
-    """Begin to record a call; it must not fail, so what goes wrong in it leaves a call that is not captured."""
+def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = NOTHING) -> Recording | Unsampled:
+    """Begin to record a call; it is not captured where an outer call is not, or its conversation is not.
+
+    It must not fail, so what goes wrong in it leaves a call that is not captured.
+    """
     try:
-        recording = open_recording(subject)
-    except Exception:
-        logger.debug("a call could not be captured", exc_info=True)
-        tallies.lost()
+        said, outer, spool = given.get(), active.get(), default_spool()
+        if spool is not _started:
+            start(spool)
+        id = (said.take_id() if said.interaction_ids else None) or new_id()
+        if outer is None:
+            rate = subject.sample_rate
+            if rate is None:
+                rate = spool.sample_rate(subject.task)
+            sampled = rate >= 1 or (rate > 0 and is_sampled(said.conversation_id or id, rate))
+        else:
+            sampled = outer.sampled
+        if not sampled:
+            tallies.unsampled()
+            return Unsampled(id)
+        recording = Recording(subject, id, None if outer is None else outer.id, said)
+        if "opentelemetry.trace" in sys.modules:
+            recording.draft["trace"] = current_span()
+    except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
+        tallies.lost(error)
         return Unsampled(new_id())
-    if type(recording) is Recording:
-        try:
-            recording.take(args, kwargs)
-        except Exception:
-            logger.debug("the arguments of a call could not be captured", exc_info=True)
+    try:
+        recording.take(args, kwargs)
+    except Exception:
+        logger.debug("the arguments of a call could not be captured", exc_info=True)
     return recording
 
 
-def open_recording(subject: Subject) -> Recording | Unsampled:
-    """The recording of a call that begins now; it is not captured where an outer call is not, or its conversation is not."""
-    said = given.get()
-    outer = active.get()
-    spool = default_spool()
-    id = said.take_id() or new_id()
-    if outer is not None:
-        parent_id, sampled = outer.id, outer.sampled
-    else:
-        rate = subject.sample_rate
-        if rate is None:
-            rate = spool.sample_rate(subject.task)
-        parent_id, sampled = None, rate >= 1 or is_sampled(said.conversation_id or id, rate)
-    if not sampled:
-        tallies.unsampled()
-        return Unsampled(id)
-    # The store opens while the call waits for its model, so that a short program is not over before the store is open.
+def start(spool: Spool) -> None:
+    """Have the store opened while the call waits for its model, so that a short program is not over before that."""
+    global _started
     spool.start()
-    recording = Recording(subject, id, parent_id, said)
-    if "opentelemetry.trace" in sys.modules:
-        recording.trace = current_span()
-    return recording
+    _started = spool
 
 
 def current_span() -> dict[str, str] | None:

@@ -1,5 +1,6 @@
 """What capture counts in the application's own threads; what was handed over is counted by the spool."""
 
+import logging
 import os
 import threading
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ class Tallies:
     """Calls of the `openai` client that no task was named for."""
 
 
+logger = logging.getLogger(__name__)
 _lock = threading.RLock()
 _tallies = Tallies()
 
@@ -27,11 +29,14 @@ def unsampled() -> None:
         _tallies.unsampled += 1
 
 
-def lost() -> int:
-    """A call could not be kept; returns the how manieth it is."""
+def lost(error: Exception) -> None:
+    """A call could not be kept; the first one of the process is told."""
     with _lock:
         _tallies.lost += 1
-        return _tallies.lost
+        first = _tallies.lost == 1
+    if first:
+        # The error's own words may hold what was captured.
+        logger.warning("continuum: captures are lost, because of a %s; see capture_stats()", type(error).__name__)
 
 
 def untasked() -> int:

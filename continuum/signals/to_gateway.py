@@ -46,8 +46,8 @@ def identity(recording: Recording) -> Iterator[tuple[str, str]]:
     values = {
         headers.INTERACTION_ID: recording.id,
         headers.TASK: recording.subject.task,
-        headers.CONVERSATION_ID: recording.conversation_id,
-        headers.USER_ID: recording.user_id,
+        headers.CONVERSATION_ID: recording.draft["conversation_id"],
+        headers.USER_ID: recording.draft["user_id"],
     }
     for name, value in values.items():
         encoded = headers.encode(value) if value else None
