@@ -23,6 +23,8 @@ LEADING = "'`*/={|}?&#!^~.-$%"
 
 OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 IPV4 = re.compile(rf"(?<![\w.\-])(?<!==)(?<![A-Za-z]/)(?:{OCTET}\.){{3}}{OCTET}(?![\w\-]|\.[0-9])")
+# Searched in text in which every digit is a zero: a pattern that begins with a literal is found at the speed of `find`.
+FOUR_NUMBERS = re.compile(rb"0{1,3}+\.0{1,3}+\.0{1,3}+\.0")
 # Loopback, unspecified and masks say nothing about anybody.
 NOBODYS = ("127.", "0.", "255.")
 IPV6 = re.compile(r"(?<![\w:.])(?:[0-9a-fA-F]{0,4}:){2,7}(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[0-9a-fA-F]{0,4})(?![\w:])")
@@ -51,12 +53,12 @@ def spelled_mails(text: str) -> Spans:
             yield at.start() - len(local[0]), domain.end()
 
 
-def ipv4(text: str) -> Spans:
-    """IPv4 addresses; four numbers behind a word like `version` are a version."""
-    for found in IPV4.finditer(text):
-        if found[0].startswith(NOBODYS) or about_version(text, found.start()):
-            continue
-        yield found.span()
+def ipv4(text: str, same: bytes) -> Spans:
+    """IPv4 addresses; four numbers behind a word like `version` are a version. `same` is the text with every digit a zero."""
+    for place in FOUR_NUMBERS.finditer(same):
+        found = IPV4.match(text, place.start())
+        if found and not found[0].startswith(NOBODYS) and not about_version(text, found.start()):
+            yield found.span()
 
 
 def ipv6(text: str) -> Spans:

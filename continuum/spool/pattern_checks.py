@@ -52,7 +52,7 @@ def card(digits: str) -> bool:
     """A card number: an issuer's range, a length that the issuer uses, the Luhn digit."""
     size, two, three, four = len(digits), int(digits[:2]), int(digits[:3]), int(digits[:4])
     known = (
-        (digits[0] == "4" and size in (13, 16, 19))
+        (digits[0] == "4" and size in (16, 19))
         or (size == 16 and (51 <= two <= 55 or 2221 <= four <= 2720 or 3528 <= four <= 3589))
         or (size == 15 and two in (34, 37))
         or (size == 14 and (two in (36, 38, 39) or 300 <= three <= 305))

@@ -24,7 +24,7 @@ VERSION_WORDS = re.compile(
     r"version|\bver\b|\bv\b|release|\bbuild|firmware|driver|kernel|upgrad|\bupdat|downgrad|\bsdk\b|section|kapitel|chapter"
 )
 
-BREAK = re.compile(r"\n(?=.)|\n\n|(?:(?<!\bno)(?<!nr)(?<!\bnum)(?<!\bref)(?<!t[eé]l)\.|[!?;)\]}]) |[0-9]{3}|\x00")
+BREAK = re.compile(r"\n(?=.)|\n\n|(?:(?<!\bno)(?<!nr)(?<!\bnum)(?<!\bref)(?<!t[eé]l)\.|[!?;)\]}])\s|[0-9][0-9.,:/-]{2}|\x00")
 """Where what a word says about the next number ends: at a line, at a sentence, at another number."""
 AND_ANOTHER = re.compile(
     r"[0-9+][0-9 .\-/()\x00]{6,}(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$|\x00+(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$"

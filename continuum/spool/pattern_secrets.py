@@ -5,14 +5,6 @@ from collections.abc import Iterator
 
 Spans = Iterator[tuple[int, int]]
 
-PREFIXES = (
-    "sk-", "sk_", "rk_", "pk_", "whsec_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "gldt-",
-    "glrt-", "glcbt-", "glptt-", "xox", "xapp-", "hooks.slack.com", "AIza", "ya29.", "GOCSPX-", "hf_", "eyJ", "npm_", "pypi-AgE", "SG.",
-    "dop_v1_", "shpat_", "shpss_", "gsk_", "xai-", "r8_", "pplx-", "AGE-SECRET-KEY-", "nvapi-", "dckr_pat_", "lin_api_", "ATATT3", "PMAK-",
-    ":AA",
-)  # fmt: skip
-"""Literals of which one is in every token that `TOKEN` knows."""
-
 TOKEN = re.compile(
     r"""(?<![A-Za-z0-9_])(?:
         sk-(?:ant-|proj-|svcacct-|admin-|or-|lf-|None-)?(?=[a-zA-Z_-]{0,64}+[0-9])[A-Za-z0-9_-]{18,}+
@@ -29,7 +21,7 @@ TOKEN = re.compile(
       | dop_v1_[a-f0-9]{40,}+ | shp(?:at|ss)_[a-fA-F0-9]{30,}+ | gsk_[A-Za-z0-9]{30,}+ | xai-[A-Za-z0-9]{30,}+ | pplx-[A-Za-z0-9]{30,}+
       | AGE-SECRET-KEY-1[A-Z0-9]{40,}+ | nvapi-[A-Za-z0-9_-]{30,}+ | dckr_pat_[A-Za-z0-9_-]{20,}+ | lin_api_[A-Za-z0-9]{30,}+
       | ATATT3[A-Za-z0-9_=-]{30,}+ | PMAK-[A-Za-z0-9-]{30,}+
-      | [0-9]{8,10}:AA[A-Za-z0-9_-]{32,}+
+      | (?<=[0-9]{8}:)AA[A-Za-z0-9_-]{32,}+
     )""",
     re.VERBOSE,
 )
@@ -40,26 +32,24 @@ CUT_KEY = re.compile(r"(?:\s|\\[nr]|[A-Za-z0-9+/=:,-]{16,}+[A-Za-z0-9+/=]*+|[A-Z
 
 URL_LOGIN = re.compile(r"://(?P<secret>[^\s/@:\"'<>\x00]{0,128}:[^\s/\"'<>\x00]{1,256})@")
 
-BEARER = re.compile(rb"bearer|authorization|basic ")
 SCHEME = re.compile(r"(?:bearer|basic|token)[ =:]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{12,}+={0,2})", re.IGNORECASE)
 
-NAMES = (
-    b"passw", b"pwd", b"passphrase", b"secret", b"token", b"api", b"access", b"credential", b"kennwort", b"mot de passe", b"mdp",
-    b"contrase", b"clave", b"accountkey", b"_key", b"cvv", b"cvc",
-)  # fmt: skip
-"""What names a secret, in small letters; `NAMED` is tried where one of them stands."""
+PASSWORD_NAMES = (b"pass", b"pwd", b"kennwort", b"mdp", b"contrase")
+SECRET_NAMES = (b"secret", b"token", b"key", b"clave", b"credential", b"cvv", b"cvc")
+"""What names a secret, in small letters; `NAMED` is tried where one of them stands. The second kind says little in prose."""
 
 NAMED = re.compile(
     r"""(?:
-        (?P<password>passw(?:or[dt]e?s?|d)|pwd|passphrase|kennwort|mot\ de\ passe|mdp|contrase(?:ñ|n)a|clave(?=\s{0,2}[:=]))
-      | (?P<cvv>cv[vc]2?)
-      | (?:secret|token|credential|accountkey|_key|api[_ -]?(?:key|token|secret)|access[_ -]?(?:key|token))s?
+        (?P<password>pass(?:w(?:or[dt]e?s?|d)|phrase|e(?=\s{0,2}:|\sest))|pwd|kennwort|mdp|contrase(?:ñ|n)a|clave(?=\s{0,2}[:=]))
+      | (?P<cvv>cv[vc]2?) | (?:secret|token|credential)s? | (?P<key>key)
     )
     [A-Za-z0-9_]{0,24}+
     (?P<quote>\\?["'`]?)(?P<sep>\s{0,3}(?:=>|:=|={1,2}|:|(?P<is>\s(?:is|ist|lautet|est|es|was|war|est\ :|is:|ist:|es:)\s))\s{0,3}|(?P<space>\s))
     (?:\\?(?P<open>["'`])(?P<quoted>[^"'`\n\\\x00]{1,300})\\?(?P=open)|(?P<plain>[^\s"'`,;<>&\x00]{3,300}+))""",
     re.VERBOSE | re.IGNORECASE,
 )
+
+KEY_NAME = re.compile(r"(?:api|access|secret|private|auth|account|encryption|signing|master|license|_)[ _-]?key\Z", re.IGNORECASE)
 
 PLACEHOLDERS = re.compile(
     r"none|null|true|false|str|string|int|bool|bytes|optional.{0,40}|undefined|required|optional|hidden|redacted|secret|password|token|example"
@@ -69,11 +59,26 @@ PLACEHOLDERS = re.compile(
 )
 
 
-def tokens(text: str) -> Spans:
-    """Keys and tokens that their prefix gives away."""
-    if any(prefix in text for prefix in PREFIXES):
-        for found in TOKEN.finditer(text):
+TOKEN_CHARACTERS = bytes.maketrans(
+    bytes(range(256)),
+    bytes(ord("a") if chr(code).isascii() and (chr(code).isalnum() or chr(code) in "_-./+") else 32 for code in range(256)),
+)
+LONG_TOKEN = b"a" * 16
+
+
+def tokens(text: str, words: bytes) -> Spans:
+    """Keys and tokens that their prefix gives away, looked for where a long word stands.
+
+    `words` has an `a` for each character of a word and a space for each other one.
+    """
+    at = words.find(LONG_TOKEN)
+    while at >= 0:
+        end = words.find(b" ", at)
+        end = len(words) if end < 0 else end
+        # A literal may be cut off the word by a colon, and padding may follow.
+        for found in TOKEN.finditer(text, at, min(len(text), end + 2)):
             yield found.span()
+        at = words.find(LONG_TOKEN, end)
 
 
 def private_keys(text: str) -> Spans:
@@ -105,7 +110,7 @@ def schemes(text: str) -> Spans:
 
 def named(text: str, lowered: bytes) -> Spans:
     """Values behind a name like `password` or `api_key`, where they are values and not code or prose."""
-    for name in NAMES:
+    for name in PASSWORD_NAMES + SECRET_NAMES:
         at = lowered.find(name)
         while at >= 0:
             found = NAMED.match(text, at)
@@ -128,6 +133,8 @@ def is_secret(found: re.Match[str]) -> bool:
     letters = sum(map(str.isalpha, value))
     if found["cvv"]:
         return len(value) in (3, 4) and digits == len(value)
+    if found["key"] and not KEY_NAME.search(found.string, max(0, found.start() - 24), found.end("key")):
+        return False
     if found["password"] and found["space"]:
         return len(value) >= 6 and digits > 0 and letters > 0 and "-" not in value
     if found["space"]:
