@@ -15,6 +15,8 @@ class Usage:
 
     input_tokens: int
     output_tokens: int
+    cached_tokens: int = 0
+    """Of the input tokens, those that the provider had in its cache, which cost less."""
 
 
 @dataclass(frozen=True)

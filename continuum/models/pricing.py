@@ -13,11 +13,15 @@ class Price:
 
     input_usd_per_million: float
     output_usd_per_million: float
+    cached_usd_per_million: float | None = None
+    """Of input that the provider had in its cache; None where that costs the same."""
 
     def of(self, usage: Usage) -> float:
         """US dollars for this usage."""
-        dollars = usage.input_tokens * self.input_usd_per_million + usage.output_tokens * self.output_usd_per_million
-        return dollars / 1_000_000
+        cached = cached_of(usage)
+        lowered = self.input_usd_per_million if self.cached_usd_per_million is None else self.cached_usd_per_million
+        read = (usage.input_tokens - cached) * self.input_usd_per_million + cached * lowered
+        return (read + usage.output_tokens * self.output_usd_per_million) / 1_000_000
 
 
 SIMULATED_PRICES = {"sim-gpt": Price(30.0, 60.0), "sim-judge": Price(2.5, 10.0)}
@@ -29,7 +33,7 @@ def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | 
 
     Args:
         model: the model's name.
-        usage: tokens in and out. Cached input is counted at the full price.
+        usage: tokens in and out; cached input is counted at its own price where the provider has one.
         base_url: the endpoint that was called; a provider it belongs to sets the price. Behind any other address, a proxy
             for instance, the model's name alone does.
     """
@@ -38,7 +42,8 @@ def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | 
     from genai_prices import Usage as Tokens  # its table of all providers is built on import
     from genai_prices import calc_price
 
-    tokens = Tokens(input_tokens=usage.input_tokens, output_tokens=usage.output_tokens)
+    counts = {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
+    tokens = Tokens(**counts, cache_read_tokens=cached_of(usage)) if usage.cached_tokens else Tokens(**counts)
     if base_url:
         try:
             return float(calc_price(tokens, model, provider_api_url=base_url).total_price)
@@ -48,6 +53,11 @@ def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | 
         return float(calc_price(tokens, model).total_price)
     except LookupError:
         return None
+
+
+def cached_of(usage: Usage) -> int:
+    """The cached input tokens; a provider that counts more of them than of all input is not believed."""
+    return max(0, min(usage.cached_tokens, usage.input_tokens))
 
 
 def is_loopback(url: str) -> bool:
