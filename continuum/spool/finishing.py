@@ -166,7 +166,7 @@ def price_of(model: str, read: int, written: int, cached: int, base_url: str | N
     from continuum.models.chat import Usage
     from continuum.models.pricing import price_usd  # its table of prices is loaded at the first call
 
-    return price_usd(model, Usage(read, written), base_url)
+    return price_usd(model, Usage(read, written, cached), base_url)
 
 
 def redacted_now(draft: dict[str, Any], name: str) -> dict[str, Any]:
