@@ -55,6 +55,8 @@ def answered(value: Any) -> dict[str, Any] | None:
     if isinstance(value, list):
         if all(isinstance(one, Mapping) and is_item(one) for one in value):
             return merged(conversation(value, "assistant"))
+        if all(isinstance(one, Mapping) and kind_of(one) in TEXT_PARTS | UNSAID for one in value):
+            return merged(message_of({"role": "assistant", "content": value}))
         return answered(value[0]) if len(value) == 1 else {"role": "assistant", "content": as_text(value)}
     if not isinstance(value, Mapping):
         return {"role": "assistant", "content": as_text(value)}
@@ -66,8 +68,6 @@ def answered(value: Any) -> dict[str, Any] | None:
         return answered(value["message"])
     if is_item(value):
         return merged(conversation([value], "assistant"))
-    if text(value.get("content")) is None and isinstance(value.get("content"), list):  # Anthropic's answer without its role
-        return merged(conversation([{"role": "assistant", "content": value["content"]}]))
     for name in ANSWERS:
         if value.get(name):
             return answered(value[name])
@@ -100,7 +100,7 @@ def is_item(value: Any) -> bool:
         return False
     if isinstance(value.get("role"), str):
         return True
-    kind = value.get("type")
+    kind = kind_of(value)
     if kind in ("function_call", "function_call_output", "reasoning"):
         return True
     return kind in MESSAGE_TYPES and "content" in value
@@ -138,7 +138,7 @@ def message_of(value: Any, role: str = "user") -> list[dict[str, Any]]:
     """
     if not isinstance(value, Mapping):
         raise ValueError("a message is no object")
-    kind = value.get("type")
+    kind = kind_of(value)
     if kind == "reasoning":
         return []
     if kind == "function_call":
@@ -146,7 +146,7 @@ def message_of(value: Any, role: str = "user") -> list[dict[str, Any]]:
         return [{"role": "assistant", "content": None, "tool_calls": [call]}]
     if kind == "function_call_output":
         return [{"role": "tool", "tool_call_id": text(value.get("call_id")) or "", "content": words_of(value.get("output"))}]
-    named = text(value.get("role")) or text(kind) or role
+    named = text(value.get("role")) or kind or role
     named = ROLES.get(named, named)
     if isinstance(value.get("parts"), list):
         return from_parts(value, named)
@@ -174,14 +174,19 @@ def content_of(content: Any) -> tuple[Any, list[dict[str, Any]], list[dict[str, 
         if part.get("type") == "tool_result"
     ]
     parts = [
-        {"type": "text", "text": as_text(part.get("text") or "")} if part.get("type") in TEXT_PARTS else part
+        {"type": "text", "text": as_text(part.get("text") or "")} if kind_of(part) in TEXT_PARTS else part
         for part in given
-        if part.get("type") not in UNSAID
+        if kind_of(part) not in UNSAID
     ]
     # Where nothing but words is left of another form they are the content; OpenAI's own lists of text stay lists.
     if not all(map(is_plain_text, content)) and all(map(is_plain_text, parts)):
         return "\n".join(part["text"] for part in parts) or None, calls, results
     return parts or None, calls, results
+
+
+def kind_of(value: Mapping[str, Any]) -> str:
+    """The type that a message or a part says it is of; empty where it says none."""
+    return text(value.get("type")) or ""
 
 
 def is_plain_text(part: Any) -> bool:

@@ -117,19 +117,18 @@ class LangfuseReader:
     def _observations(
         self, rows: Sequence[tuple[dict[str, Any], str]], trace: Mapping[str, Any], scores: Sequence[dict[str, Any]]
     ) -> Iterator[Item]:
-        generations = {required_id(one.get("id"), "id"): one for one, _ in rows if is_generation(one)}
+        generations = {name: one for one, _ in rows if is_generation(one) and (name := id_in(one.get("id")))}
         parents = {one.get("id"): get(one, "parentObservationId") for one, _ in rows if isinstance(one.get("id"), str)}
         last = max(generations, key=lambda name: str(get(generations[name], "endTime") or ""), default=None)
         for one, path in rows:
             if not is_generation(one):
                 yield Passed(NO_GENERATION)
                 continue
-            name = required_id(one.get("id"), "id")
+            name = id_in(one.get("id")) or ""
             # What is said of a whole trace is said of what the user saw of it: the answer that came last.
             own = [*objects(one.get("scores")), *(s for s in scores if (get(s, "observationId") or last) == name)]
             try:
-                parent = nearest(name, parents, generations)
-                yield self._generation(one, trace, own, parent, path)
+                yield self._generation(one, trace, own, nearest(name, parents, generations), path)
             except (ValueError, RecursionError) as error:
                 yield Bad(reason_in(error), path)
 
@@ -210,7 +209,8 @@ def shared(one: Mapping[str, Any]) -> dict[str, Any]:
     """What traces and observations say alike, as far as it is said."""
     tags = {"environment": text(one.get("environment")), "release": text(one.get("release")), "version": text(one.get("version"))}
     tags |= {"name": text(one.get("name")), "trace_id": id_in(get(one, "traceId"))}
-    if words := [tag for tag in one.get("tags") or () if isinstance(tag, str)]:
+    given = one.get("tags")
+    if words := [tag for tag in given if isinstance(tag, str)] if isinstance(given, list) else []:
         tags["tags"] = ", ".join(words)
     row = {"conversation_id": id_in(get(one, "sessionId")), "user_id": id_in(get(one, "userId")), "tags": tag_values(tags)}
     return known(row)

@@ -104,7 +104,7 @@ class Span:
         self.span_id = span_id_in(first(span, "span_id") or first(context, "span_id"))
         self.id = f"{trace_id}-{self.span_id}" if self.span_id else trace_id
         self.parent = span_id_in(first(span, "parent_span_id", "parent_id"))
-        self.kind = self.attributes.get("mlflow.spanType") or first(span, "span_type")
+        self.kind = text(self.attributes.get("mlflow.spanType")) or text(first(span, "span_type"))
         self.inputs = self.attributes.get("mlflow.spanInputs")
         self.outputs = self.attributes.get("mlflow.spanOutputs")
         ended = first(span, "end_time_unix_nano", "end_time")
@@ -199,20 +199,20 @@ def feedback(assessments: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
 
 def opinion(assessment: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
     """The value of one assessment; None where it has none, because the judge failed for instance."""
-    name, human = assessment.get("assessment_name"), first(assessment.get("source"), "source_type") == "HUMAN"
+    name, human = text(assessment.get("assessment_name")), first(assessment.get("source"), "source_type") == "HUMAN"
     expected = assessment.get("expectation")
     if isinstance(expected, Mapping):
         value = value_in(expected)
         if name in CORRECTIONS and text(value):
             return {"correction": value}, None
-        return {"comment": f"{text(name) or 'expectation'}: {as_text(value)}"}, EXPECTED
+        return {"comment": f"{name or 'expectation'}: {as_text(value)}"}, EXPECTED
     value = value_in(assessment.get("feedback"))
     if value is None:
         return None, None
     if not human:
         return {"label": labelled(name, value)}, JUDGED
     if isinstance(value, bool):
-        return {"score": 5.0 if value else 1.0, "label": text(name)}, None
+        return {"score": 5.0 if value else 1.0, "label": name}, None
     return {"label": labelled(name, value)}, NOT_UNDERSTOOD
 
 

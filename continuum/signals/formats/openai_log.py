@@ -91,8 +91,7 @@ class OpenAIReader:
         file.seek(offset)
         request = decoded(file.readline())["body"]
         file.seek(back)
-        envelope = first(content, "response") or {}
-        row = paired(content, request, envelope.get("body") or {}) if not failed(content) else refused(content, request)
+        row = refused(content, request) if failed(content) else paired(content, request, response_in(content))
         return row | {"tags": {**row.get("tags", {}), "custom_id": as_text(content["custom_id"])}}
 
 

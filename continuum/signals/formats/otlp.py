@@ -89,7 +89,7 @@ class Span:
         self.key = f"{self.trace_id}-{self.span_id}" if self.trace_id and self.span_id else ""
         parent = hex_id(span.get("parentSpanId", span.get("parent_span_id")))
         self.parent_key = f"{self.trace_id}-{parent}" if parent else None
-        self.events = [(one.get("name"), plain_attributes(one.get("attributes"))) for one in objects(span.get("events"))]
+        self.events = [(text(one.get("name")), plain_attributes(one.get("attributes"))) for one in objects(span.get("events"))]
         written = plain_attributes(span.get("attributes"))
         # Some instrumentations write the messages to an event of the span, and its numbers to the span.
         details = [attributes for name, attributes in self.events if name == semconv.DETAILS_EVENT]
@@ -97,8 +97,8 @@ class Span:
         self.attributes = {
             semconv.OLDER[name]: value for name, value in self.written.items() if name in semconv.OLDER
         } | self.written
-        self.operation = self.attributes.get(semconv.OPERATION_NAME)
-        self.kind = self.written.get("openinference.span.kind")
+        self.operation = text(self.attributes.get(semconv.OPERATION_NAME))
+        self.kind = text(self.written.get("openinference.span.kind"))
         self.is_model_call = self.operation in MODEL_OPERATIONS or self.kind == "LLM" or "llm.request.type" in self.written
         self.asked_in, self.answered_in = self._asked_in(), self._answered_in()
 

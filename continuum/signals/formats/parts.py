@@ -38,7 +38,7 @@ def arguments_of(arguments: str) -> Any:
 
 def from_parts(message: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
     """The messages in OpenAI's form: what tools answered becomes messages of their own, what was only thought is left out."""
-    parts = [part for part in objects(message["parts"]) if part.get("type") not in UNSAID]
+    parts = [part for part in objects(message["parts"]) if (text(part.get("type")) or "") not in UNSAID]
     told = [
         {"role": "tool", "tool_call_id": text(part.get("id")) or "", "content": response_in(part)}
         for part in parts

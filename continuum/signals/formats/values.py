@@ -165,7 +165,8 @@ def tag_values(found: Mapping[Any, Any]) -> dict[str, str]:
 
 def labelled(name: Any, value: Any) -> str:
     """A label that keeps what a score was called and what it said."""
-    return clean_text(f"{text(name) or 'score'}: {as_text(value)}", MAX_LABEL)
+    shown = int(value) if isinstance(value, float) and value.is_integer() else value
+    return clean_text(f"{text(name) or 'score'}: {as_text(shown)}", MAX_LABEL)
 
 
 def known(row: dict[str, Any]) -> dict[str, Any]:
