@@ -25,8 +25,10 @@ class Database:
 
     def stored_tokens(self, texts: Path) -> tuple[Counter[str], int]:
         """How often each call is in the store, and how many are there with other words than were said."""
+        from continuum.spool.redaction import redactor_named
         from continuum.store.database import open_store
 
+        redact = redactor_named("builtin").redact
         said = [(text["user"], text["reply"]) for text in json.loads(texts.read_text("utf-8"))]
         found: Counter[str] = Counter()
         damaged = 0
@@ -40,7 +42,7 @@ class Database:
                     continue
                 found[token.group()] += 1
                 user, reply = said[int(token.group()[-7:]) % len(said)]
-                damaged += asked != f"{token.group()} {user}" or answer is None or answer.text != reply
+                damaged += (asked, answer and answer.text) != (redact(f"{token.group()} {user}"), redact(reply))
         finally:
             store.close()
         return found, damaged

@@ -64,7 +64,7 @@ class Outcome:
 
 def measure(setting: Setting) -> Result:
     """Kill ours, on each database, and the peers."""
-    plan = schedule(random.Random(setting.seed), 9 if setting.quick else 30, 0.6 if setting.quick else PEER_BATCH_S)
+    plan = schedule(random.Random(setting.seed), 6 if setting.quick else 30, 0.6 if setting.quick else PEER_BATCH_S)
     shown = table("SIGKILL at random moments", *COLUMNS)
     entries = []
     peers = peers_killed(setting, plan)

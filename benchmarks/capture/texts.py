@@ -8,11 +8,25 @@ from pathlib import Path
 
 SYSTEM_LENGTH, USER_LENGTH, REPLY_LENGTH = 400, 1100, 500
 HOW_MANY = 500
-WORDS = """
-order ticket refund delivery invoice please could would tomorrow evening customer account password reset shipping address
-coffee theatre seat price total card late broken change cancel confirm thanks again before after which where number street
-phone open close hours week month plan upgrade support agent answer question because really never always something
-""".split()
+WORDS = (
+    *(
+        "order",
+        "ticket",
+        "refund",
+        "delivery",
+        "invoice",
+        "please",
+        "could",
+        "would",
+        "tomorrow",
+        "evening",
+        "customer",
+        "account",
+    ),
+    *("password", "reset", "shipping", "address", "coffee", "theatre", "seat", "price", "total", "card", "late", "broken"),
+    *("change", "cancel", "confirm", "thanks", "again", "before", "after", "which", "where", "number", "street", "phone"),
+    *("open", "close", "hours", "week", "month", "plan", "upgrade", "support", "agent", "question", "because", "never"),
+)
 
 
 def texts(data: Path | None, seed: int = 0) -> list[dict[str, str]]:

@@ -3,7 +3,8 @@
 Every peer is set up as its own documentation sets it up for production: batching on, content on, no other instrumentation.
 """
 
-# pyright: reportMissingImports=false  the peers live in an environment of their own
+# The peers live in an environment of their own.
+# pyright: reportMissingImports=false
 
 import os
 from collections.abc import Callable
