@@ -1,4 +1,4 @@
-"""Made-up support traffic in five locales with personal data planted in it, each piece labelled, and with numbers that only look so.
+"""Made-up support traffic in five locales with personal data planted in it, labelled, and with numbers that only look so.
 
 The formats are those in which people type these things; check digits are computed here, by code of its own, so that a mistake in
 the redactor's checks shows.
@@ -74,13 +74,17 @@ def document(rng: random.Random, locale: str, first: str) -> Document:
 def clean_text(size: int, *, digits: bool) -> str:
     """English support prose with nothing personal in it; with `digits`, prices, dates, versions and order numbers as well."""
     plain = (
-        "Thanks for getting in touch. The parcel left our warehouse in the morning and the carrier expects to hand it over before the weekend. "
-        "If the box arrives damaged, please keep the packaging and send us a picture, so that we can arrange a replacement or a full refund. "
+        "Thanks for getting in touch. The parcel left our warehouse in the morning and the carrier expects to hand it over "
+        "before the weekend. "
+        "If the box arrives damaged, please keep the packaging and send us a picture, so that we can arrange a replacement or "
+        "a full refund. "
         "You can change the address in your account until the label has been printed; after that the carrier has to be asked. "
     )
     numbers = (
-        "Order #10023481 from 2024-05-12 14:30 came to $1,299.00, of which $49.95 was shipping; version 2.14.1 of the app shows it under "
-        "Orders > 2024. Delivery takes 3-5 days (10% arrive later), and item 4006381333931 is back in stock on 03/06/2024 at 09:15. "
+        "Order #10023481 from 2024-05-12 14:30 came to $1,299.00, of which $49.95 was shipping; version 2.14.1 of the app "
+        "shows it under "
+        "Orders > 2024. Delivery takes 3-5 days (10% arrive later), and item 4006381333931 is back in stock on 03/06/2024 at "
+        "09:15. "
     )
     text = ""
     while len(text) < size:
@@ -160,8 +164,9 @@ FRAMES: dict[str, dict[str, tuple[str, ...]]] = {
         "es-ES": ("mi cuenta es §.", "ingreso en §, gracias"),
     },
     "IP": {
-        "*": ('§ - - [12/May/2024:10:00:00 +0000] "GET / HTTP/1.1" 200', '{"ip": "§"}', "client=§", "ping § times out", "(§)", "from §."),
-        **{locale: () for locale in LOCALES},
+        "*": ('§ - - [12/May/2024:10:00:00 +0000] "GET / HTTP/1.1" 200', '{"ip": "§"}', "client=§", "ping § times out", "(§)",
+        "from §."),
+        **dict.fromkeys(LOCALES, ()),
     },
 }  # fmt: skip
 
@@ -191,24 +196,33 @@ def a_mail(rng: random.Random, locale: str) -> tuple[str, str]:
 
 PHONES = {
     "en-US": (
-        "(%17) 555-01##", "%17-555-01##", "%17.555.01##", "%17555####", "+1 %17-555-01##", "+1%17555####", "1-%17-555-01##", "%17 555 01##",
-        "(%17)555-01##", "+1 (%17) 555-01##", "1 (%17) 555 01##", "%17-555####", "+1.%17.555.01##", "555-01##", "001 %17 555 01##",
+        "(%17) 555-01##", "%17-555-01##", "%17.555.01##", "%17555####", "+1 %17-555-01##", "+1%17555####", "1-%17-555-01##",
+        "%17 555 01##",
+        "(%17)555-01##", "+1 (%17) 555-01##", "1 (%17) 555 01##", "%17-555####", "+1.%17.555.01##", "555-01##",
+        "001 %17 555 01##",
     ),
     "en-GB": (
-        "07700 900###", "07700900###", "+44 7700 900###", "+447700900###", "020 7946 0###", "(020) 7946 0###", "0161 496 0###", "01632 960###",
-        "+44 (0)20 7946 0###", "0044 20 7946 0###", "07700-900-###", "0207 946 0###", "02079460###", "+44(0)7700900###", "077 0090 0###",
+        "07700 900###", "07700900###", "+44 7700 900###", "+447700900###", "020 7946 0###", "(020) 7946 0###", "0161 496 0###",
+        "01632 960###",
+        "+44 (0)20 7946 0###", "0044 20 7946 0###", "07700-900-###", "0207 946 0###", "02079460###", "+44(0)7700900###",
+        "077 0090 0###",
     ),
     "de-DE": (
-        "030 %######", "030/%######", "0176 %#######", "0176 %### ####", "0176%#######", "+49 176 %#######", "+49176%#######", "0049 176 %#######",
-        "+49 (0)30 %######", "030-%## ## ##", "(089) %#####", "0 30 / %# ## ## #", "089 %# ## ## ##", "04131-%#####", "07141 / %#####", "0151/%## ## ###",
+        "030 %######", "030/%######", "0176 %#######", "0176 %### ####", "0176%#######", "+49 176 %#######", "+49176%#######",
+        "0049 176 %#######",
+        "+49 (0)30 %######", "030-%## ## ##", "(089) %#####", "0 30 / %# ## ## #", "089 %# ## ## ##", "04131-%#####",
+        "07141 / %#####", "0151/%## ## ###",
         "+49-89-%######", "+49 (89) %######", "089%######",
     ),
     "fr-FR": (
-        "06 %# ## ## ##", "06%#######", "06.%#.##.##.##", "06-%#-##-##-##", "+33 6 %# ## ## ##", "+336%#######", "0033 6 %# ## ## ##", "+33 (0)6 %# ## ## ##",
-        "01\u00a0%#\u00a0##\u00a0##\u00a0##", "07/%#/##/##/##", "01%#######", "06 %## ## ## #", "+33(0)1 %# ## ## ##", "09 %# ## ## ##",
+        "06 %# ## ## ##", "06%#######", "06.%#.##.##.##", "06-%#-##-##-##", "+33 6 %# ## ## ##", "+336%#######",
+        "0033 6 %# ## ## ##", "+33 (0)6 %# ## ## ##",
+        "01\u00a0%#\u00a0##\u00a0##\u00a0##", "07/%#/##/##/##", "01%#######", "06 %## ## ## #", "+33(0)1 %# ## ## ##",
+        "09 %# ## ## ##",
     ),
     "es-ES": (
-        "6%# ### ###", "6%#######", "6%# ## ## ##", "91 %## ## ##", "+34 6%# ### ###", "+346%#######", "0034 6%# ### ###", "91% ### ###", "6%#-###-###",
+        "6%# ### ###", "6%#######", "6%# ## ## ##", "91 %## ## ##", "+34 6%# ### ###", "+346%#######", "0034 6%# ### ###",
+        "91% ### ###", "6%#-###-###",
         "6%#.###.###", "(91) %## ## ##", "91.%##.##.##", "(+34) 6%# ### ###", "7## ## ## ##", "+34-91-%##-##-##",
     ),
 }  # fmt: skip
@@ -236,7 +250,8 @@ def a_card(rng: random.Random, locale: str) -> tuple[str, str]:
 
 IBAN_BODIES = {
     "en-GB": ("GB", "BARC##############", "HBUK40############"), "de-DE": ("DE", "10050000##########", "37040044##########"),
-    "fr-FR": ("FR", "2004101005##########X##", "30006000011234567890189"), "es-ES": ("ES", "2100####7#0#########", "0049150005##########"),
+    "fr-FR": ("FR", "2004101005##########X##", "30006000011234567890189"),
+    "es-ES": ("ES", "2100####7#0#########", "0049150005##########"),
     "en-US": ("NL", "ABNA0#########", "INGB000#######"),
 }  # fmt: skip
 
@@ -292,13 +307,16 @@ def a_secret(rng: random.Random, locale: str) -> tuple[str, str]:
     )
     password_frame = rng.choice(PASSWORD_FRAMES[locale])
     return rng.choice([
-        ("OPENAI_API_KEY=§", f"sk-proj-{text(48, ALNUM + '_-')}"), ("key § stopped working", f"sk-ant-api03-{text(40, ALNUM + '_-')}"),
+        ("OPENAI_API_KEY=§", f"sk-proj-{text(48, ALNUM + '_-')}"),
+        ("key § stopped working", f"sk-ant-api03-{text(40, ALNUM + '_-')}"),
         ("old key: §", f"sk-{text(48)}"), ("AWS_ACCESS_KEY_ID=§", f"AKIA{text(16, string.ascii_uppercase + string.digits)}"),
-        ("aws_secret_access_key = §", text(40, ALNUM + "/+")), ("git push fails with §", f"ghp_{text(36)}"), ("token §", f"github_pat_{text(22)}_{text(59)}"),
+        ("aws_secret_access_key = §", text(40, ALNUM + "/+")), ("git push fails with §", f"ghp_{text(36)}"),
+        ("token §", f"github_pat_{text(22)}_{text(59)}"),
         ("GITLAB=§", f"glpat-{text(20)}"), ("slack: §", f"xoxb-{text(12, string.digits)}-{text(12, string.digits)}-{text(24)}"),
         ('{"stripe": "§"}', f"sk_live_{text(24)}"),
         ("maps key §", f"AIza{text(35, ALNUM + '_-')}"), ("HF_TOKEN=§", f"hf_{text(34, string.ascii_letters)}"),
-        ("Authorization: Bearer §", text(40)), ("-H 'Authorization: Bearer §'", f"{part({'alg': 'HS256'})}.{part({'sub': text(8)})}.{text(43, ALNUM + '_-')}"),
+        ("Authorization: Bearer §", text(40)),
+        ("-H 'Authorization: Bearer §'", f"{part({'alg': 'HS256'})}.{part({'sub': text(8)})}.{text(43, ALNUM + '_-')}"),
         ("postgres://§@db.internal:5432/app", f"admin:{password}"), ('"api_key": "§",', text(32, "0123456789abcdef")),
         ("client_secret=§", text(32)), (password_frame, password), (password_frame, password), ("DB_PASSWORD=§", password),
         ('"password": "§"', password), ("?access_token=§&x=1", text(32)),
@@ -307,5 +325,6 @@ def a_secret(rng: random.Random, locale: str) -> tuple[str, str]:
 
 
 MAKERS: dict[str, Callable[[random.Random, str], tuple[str, str]]] = {
-    "EMAIL": a_mail, "PHONE": a_phone, "CARD": a_card, "IBAN": an_iban, "SECRET": a_secret, "IP": an_ip, "NATIONAL_ID": a_national_id,
+    "EMAIL": a_mail, "PHONE": a_phone, "CARD": a_card, "IBAN": an_iban, "SECRET": a_secret, "IP": an_ip,
+    "NATIONAL_ID": a_national_id,
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How much of what is planted in documents the built-in redactor takes out, what it takes out wrongly, and what clean text costs."""
+"""How much of what is planted the built-in redactor takes out, what it takes out wrongly, and what clean text costs."""
 
 import random
 import re
@@ -23,8 +23,8 @@ def measure(quick: bool) -> dict[str, Any]:
     """Recall per kind and locale, what of the hard negatives survived, and CPU on clean text of 2 KB.
 
     Returns:
-        `recall` (overall), `recall_by_kind`, `recall_by_locale`, `recall_by_kind_and_locale`, `documents`, `planted`, `negatives`,
-        `negatives_kept` (share), `precision` (share of what was taken out that was planted), `clean_us` and
+        `recall` (overall), `recall_by_kind`, `recall_by_locale`, `recall_by_kind_and_locale`, `documents`, `planted`,
+        `negatives`, `negatives_kept` (share), `precision` (share of what was taken out that was planted), `clean_us` and
         `clean_with_digits_us` (CPU microseconds, best of rounds), `redactor`.
     """
     redactor = redactor_named("builtin")
@@ -140,8 +140,10 @@ def main() -> None:
     found = measure(quick="--quick" in sys.argv)
     console.print(table(found))
     console.print(
-        f"{found['negatives']} hard negatives, {found['negatives_kept']:.3f} left as they were; precision {found['precision']:.3f}\n"
-        f"CPU on clean text of 2 KB: {found['clean_us']} us, with prices, dates and order numbers {found['clean_with_digits_us']} us, "
+        f"{found['negatives']} hard negatives, {found['negatives_kept']:.3f} left as they were; "
+        f"precision {found['precision']:.3f}\n"
+        f"CPU on clean text of 2 KB: {found['clean_us']} us, "
+        f"with prices, dates and order numbers {found['clean_with_digits_us']} us, "
         f"with typographic dashes {found['clean_typographic_us']} us"
     )
 

@@ -4,21 +4,32 @@ import re
 
 BEFORE = 56
 AFTER = 28
+NEAR = 22
+"""Characters before a number in which words are looked for, after it, and before it for words that save it."""
 
 PHONE_WORDS = re.compile(
-    r"phone|\bt[eé]l\b|t[eé]l[eé]|telefon|handy|mobil|m[oó]vil|\bmob\b|portable|\bcell|\bcall|\bring\b|\breach\b|\btext (?:me|us|him|her)"
-    r"|\bsms\b|whats ?app|signal|\bfax|my number|meine nummer|mon num[eé]ro|mi n[uú]mero|\bcontact|kontakt|anruf|ruf(?:en|nummer|t)|erreich"
-    r"|r[uü]ckruf|durchwahl|hold of me|get me on|localizar|\bph\b|(?:^|[\s|,;(])[tmf] ?[:.]? ?$|appel|joindre|joignable|rappel|ll[aá]m|\bdial|voicemail|landline|festnetz"
+    r"phone|\bt[eé]l\b|t[eé]l[eé]|telefon|handy|mobil|m[oó]vil|\bmob\b|portable|\bcell|\bcall|\bring\b|\breach\b|\btext (?:me"
+    r"|us|him|her)"
+    r"|\bsms\b|whats ?app|signal|\bfax|my number|meine nummer|mon num[eé]ro|mi n[uú]mero|\bcontact|kontakt|anruf|ruf(?:en"
+    r"|nummer|t)|erreich"
+    r"|r[uü]ckruf|durchwahl|hold of me|get me on|localizar|\bph\b|(?:^|[\s|,;(])[tmf] ?[:.]? ?$|appel|joindre|joignable"
+    r"|rappel|ll[aá]m|\bdial|voicemail|landline|festnetz"
 )
 OTHER_WORDS = re.compile(
-    r"\border|invoice|tracking|shipment|shipping|parcel|package|ticket|\bcase\b|\bref\b|referen|\brma\b|\bsku\b|serial|\bs/n\b|isbn|\bean\b|gtin"
-    r"|\bupc\b|imei|iccid|\bpart\b|article|\bitem|product|\bmodel|customer|member|account n|version|\bbuild|commit|\bid\b|transaction|\bbatch|\blot\b"
-    r"|receipt|booking|confirmation|\bbestell|auftrag|rechnung|sendung|artikel|kunden|vorgang|serien|lieferschein|paket|buchung|commande"
-    r"|facture|suivi|colis|r[eé]f[eé]rence|dossier|num[eé]ro client|pedido|factura|seguimiento|env[ií]o|art[ií]culo|n[uú]mero de cliente|expediente"
-    r"|paquete|reserva|\btimestamp|\bepoch|\bport\b|siren\b|siret\b|\bvat\b|\btva\b|ust-id|\bcif\b|\bprice|\btotal|\bamount|\bhash|error code|\bcode\b|\bzip\b|\bposition|\brow\b|\bseed\b|\bbytes"
+    r"\border|invoice|tracking|shipment|shipping|parcel|package|ticket|\bcase\b|\bref\b|referen|\brma\b|\bsku\b|serial"
+    r"|\bs/n\b|isbn|\bean\b|gtin"
+    r"|\bupc\b|imei|iccid|\bpart\b|article|\bitem|product|\bmodel|customer|member|account n|version|\bbuild|commit|\bid\b"
+    r"|transaction|\bbatch|\blot\b"
+    r"|receipt|booking|confirmation|\bbestell|auftrag|rechnung|sendung|artikel|kunden|vorgang|serien|lieferschein|paket"
+    r"|buchung|commande"
+    r"|facture|suivi|colis|r[eé]f[eé]rence|dossier|num[eé]ro client|pedido|factura|seguimiento|env[ií]o|art[ií]culo"
+    r"|n[uú]mero de cliente|expediente"
+    r"|paquete|reserva|\btimestamp|\bepoch|\bport\b|siren\b|siret\b|\bvat\b|\btva\b|ust-id|\bcif\b|\bprice|\btotal|\bamount"
+    r"|\bhash|error code|\bcode\b|\bzip\b|\bposition|\brow\b|\bseed\b|\bbytes"
 )
 CARD_WORDS = re.compile(
-    r"\bcard|\bcc\b|visa|master ?card|amex|american express|maestro|discover|diners|kredit|karte|\bcarte|\bcb\b|tarjeta|\bpan\b|credit|d[eé]bit"
+    r"\bcard|\bcc\b|visa|master ?card|amex|american express|maestro|discover|diners|kredit|karte|\bcarte|\bcb\b|tarjeta"
+    r"|\bpan\b|credit|d[eé]bit"
 )
 VERSION_WORDS = re.compile(
     r"version|\bver\b|\bv\b|release|\bbuild|firmware|driver|kernel|upgrad|\bupdat|downgrad|\bsdk\b|section|kapitel|chapter"
@@ -27,10 +38,12 @@ VERSION_WORDS = re.compile(
 BREAK = re.compile(r"\n(?=.)|\n\n|(?:(?<!\bno)(?<!nr)(?<!\bnum)(?<!\bref)(?<!t[eé]l)\.|[!?;)\]}])\s|[0-9][0-9.,:/-]{2}|\x00")
 """Where what a word says about the next number ends: at a line, at a sentence, at another number."""
 AND_ANOTHER = re.compile(
-    r"[0-9+][0-9 .\-/()\x00]{6,}(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$|\x00+(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$"
+    r"[0-9+][0-9 .\-/()\x00]{6,}(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$|\x00+(?: ?[,/&] ?| (?:or|oder|ou|o|and|und"
+    r"|et|y|e) )$"
 )
 MINE = re.compile(
-    r"[ ,]{1,3}(?:is|ist|est|es) (?:my|meine?|mon|mi)\b|(?: is)? ?\(?(?:mobile|cell|home|work|office|handy|mobil|privat|portable|m[oó]vil|fijo)\b(?! ?[:.])"
+    r"[ ,]{1,3}(?:is|ist|est|es) (?:my|meine?|mon|mi)\b|(?: is)? ?\(?(?:mobile|cell|home|work|office|handy|mobil|privat"
+    r"|portable|m[oó]vil|fijo)\b(?! ?[:.])"
 )
 """What people put behind their own number."""
 
@@ -57,9 +70,9 @@ def last(words: re.Pattern[str], text: str) -> int:
 
 
 def last_other(context: str) -> int:
-    """Where the last word ends that says that the number is nothing personal: in the same sentence, and with no number between."""
+    """Where the last word ends that says that the number is nothing personal: in the same sentence, no number between."""
     ends = [match.end() for match in BREAK.finditer(context)]
-    start = ends[-1] if ends else 0
+    start = max(ends[-1] if ends else 0, len(context) - NEAR)
     found = last(OTHER_WORDS, context[start:])
     return start + found if found >= 0 else -1
 

@@ -5,7 +5,10 @@ import unicodedata
 from functools import lru_cache
 
 INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+    "["
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff"
+    "]"
 )
 SPACES = "\u00a0\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 SIGNS = {
@@ -21,7 +24,7 @@ SIGNS = {
 }
 
 MAX_REPLACED = 24
-"""Different characters that are replaced one after the other; with more, the text is gone through once, character by character."""
+"""Different characters that are replaced one after the other; with more, the text is gone through character by character."""
 
 
 def folded(text: str) -> tuple[str, list[int] | None]:

@@ -11,7 +11,8 @@ Span = tuple[int, int]
 ID_WORDS = {
     "us": re.compile(r"\bssn\b|social security|\bitin\b|taxpayer|\btin\b|\bsocial\b"),
     "nhs": re.compile(r"\bnhs\b"),
-    "de": re.compile(r"steuer(?:[- ]?id\b|nummer|\w*)|\bidnr|\bid-nr|\btin\b|identifikation\w*|\btax id|finanzamt|sozialvers|rentenvers|\bsv-"),
+    "de": re.compile(r"steuer(?:[- ]?id\b|nummer|\w*)|\bidnr|\bid-nr|\btin\b|identifikation\w*|\btax id|finanzamt|sozialvers"
+                     r"|rentenvers|\bsv-"),
     "fr": re.compile(r"s[eé]cu|\bnir\b|\binsee\b|carte vitale|assur[eé]|\bn°? ?ss\b"),
     "es": re.compile(r"\bdni\b|\bnie\b|\bnif\b|documento|seguridad social|\bnuss\b|\bnaf\b|afiliaci[oó]n|\bn\.?s\.?s\b"),
     "nl": re.compile(r"\bbsn\b|burgerservice|sofi"),
@@ -34,7 +35,8 @@ SSN = re.compile(r"(?<![0-9])[0-9]{3}([- ])[0-9]{2}\1[0-9]{4}(?![0-9])")
 STEUER_ID = re.compile(r"(?<![0-9])[1-9][0-9][ ][0-9]{3}[ ][0-9]{3}[ ][0-9]{3}(?![0-9])")
 CPF = re.compile(r"(?<![0-9])[0-9]{3}\.[0-9]{3}\.[0-9]{3}-[0-9]{2}(?![0-9])")
 NIR = re.compile(
-    r"(?<![0-9])[12][ .-]?[0-9]{2}[ .-]?(?:0[1-9]|1[0-2]|[2-9][0-9])[ .-]?(?:[0-9]{2}|2[ABab])[ .-]?[0-9]{3}[ .-]?[0-9]{3}[ .\-/|]{0,3}[0-9]{2}(?![0-9])"
+    r"(?<![0-9])[12][ .-]?[0-9]{2}[ .-]?(?:0[1-9]|1[0-2]|[2-9][0-9])[ .-]?(?:[0-9]{2}"
+    r"|2[ABab])[ .-]?[0-9]{3}[ .-]?[0-9]{3}[ .\-/|]{0,3}[0-9]{2}(?![0-9])"
 )
 DNI = re.compile(r"(?<![0-9])(?:[0-9]{8}|[0-9]{1,2}([. ])[0-9]{3}\1[0-9]{3})[ .-]?[A-Za-z](?![A-Za-z0-9])")
 PENSION = re.compile(r"(?<![0-9])[0-9]{2}[ ]?[0-9]{6}[ ]?[A-Za-z][ ]?[0-9]{3}(?![0-9])")
@@ -84,9 +86,9 @@ def checked(
 ) -> Iterator[Span]:
     """What has a form, passes the check, and is not said to be something else."""
     for found in pattern.finditer(text, start, min(end, len(text))):
-        if check(digits_of(found[0])) and stands_alone(text, *found.span()):
-            if not said_to_be_other(ID_WORDS[words], text, found.start()):
-                yield found.span()
+        valid = check(digits_of(found[0])) and stands_alone(text, *found.span())
+        if valid and not said_to_be_other(ID_WORDS[words], text, found.start()):
+            yield found.span()
 
 
 def is_bare_id(text: str, start: int, end: int, size: int) -> bool:

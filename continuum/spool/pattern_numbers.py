@@ -47,13 +47,7 @@ def numbers(text: str, same: bytes) -> Found:
 
 def kinds_of(text: str, start: int, end: int, same: bytes) -> Found:
     """What is in one run of digits: ids and cards first, phones in what is left."""
-    size = end - start
-    if (
-        size == same.count(b"0")
-        and size in NOTHING_BARE
-        and not text[end : end + 1].isalpha()
-        and not text[start - 1 : start].isalpha()
-    ):
+    if len(same) in NOTHING_BARE and b"0" * len(same) == same and is_nothing(text, start, end):
         return
     taken: set[int] = set()
     for kind, spans in (
@@ -68,17 +62,24 @@ def kinds_of(text: str, start: int, end: int, same: bytes) -> Found:
     yield from pieces(text, start, end, taken)
 
 
+def is_nothing(text: str, start: int, end: int) -> bool:
+    """Whether nothing beside bare digits makes more of them than what they are."""
+    return text[start : start + 2] != "00" and not (
+        LONE_LETTER.match(text, end) or text[start - 1 : start] == "+" or text[start - 1 : start].isalpha()
+    )
+
+
 def cards(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Card numbers: those in groups are unmistakable, bare ones are taken unless the words before say that they are something else."""
+    """Card numbers: those in groups are unmistakable, bare ones may be saved by the words before them."""
     if end - start < 13:
         return
     for found in CARD.finditer(text, start, end + 1):
         first, stop = found.span()
         if found["more"] and checks.card(digits_of(text[first : found.start("more")])):
             stop = found.start("more")
-        if text[first] in "23456" and checks.card(digits_of(text[first:stop])) and stands_alone(text, first, stop):
-            if found["bare"] is None or not said_to_be_other(CARD_WORDS, text, first):
-                yield first, stop
+        valid = text[first] in "23456" and checks.card(digits_of(text[first:stop])) and stands_alone(text, first, stop)
+        if valid and (found["bare"] is None or not said_to_be_other(CARD_WORDS, text, first)):
+            yield first, stop
 
 
 def pieces(text: str, start: int, end: int, taken: set[int]) -> Found:

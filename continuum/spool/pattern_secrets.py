@@ -18,7 +18,7 @@ TOKEN = re.compile(
       | hf_[A-Za-z0-9]{24,}+ | npm_[A-Za-z0-9]{30,}+ | pypi-AgE[A-Za-z0-9_-]{20,}+ | r8_[A-Za-z0-9]{30,}+
       | eyJ[A-Za-z0-9_-]{6,}+\.(?:eyJ)?[A-Za-z0-9_-]{6,}+(?:\.[A-Za-z0-9_-]*+)?
       | SG\.[A-Za-z0-9_-]{16,}+\.[A-Za-z0-9_-]{16,}+
-      | dop_v1_[a-f0-9]{40,}+ | shp(?:at|ss)_[a-fA-F0-9]{30,}+ | gsk_[A-Za-z0-9]{30,}+ | xai-[A-Za-z0-9]{30,}+ | pplx-[A-Za-z0-9]{30,}+
+      | dop_v1_[a-f0-9]{40,}+ | shp(?:at|ss)_[a-fA-F0-9]{30,}+ | gsk_[A-Za-z0-9]{30,}+ | (?:xai|pplx)-[A-Za-z0-9]{30,}+
       | AGE-SECRET-KEY-1[A-Z0-9]{40,}+ | nvapi-[A-Za-z0-9_-]{30,}+ | dckr_pat_[A-Za-z0-9_-]{20,}+ | lin_api_[A-Za-z0-9]{30,}+
       | ATATT3[A-Za-z0-9_=-]{30,}+ | PMAK-[A-Za-z0-9-]{30,}+
       | (?<=[0-9]{8}:)AA[A-Za-z0-9_-]{32,}+
@@ -44,7 +44,8 @@ NAMED = re.compile(
       | (?P<cvv>cv[vc]2?) | (?:secret|token|credential)s? | (?P<key>key)
     )
     [A-Za-z0-9_]{0,24}+
-    (?P<quote>\\?["'`]?)(?P<sep>\s{0,3}(?:=>|:=|={1,2}|:|(?P<is>\s(?:is|ist|lautet|est|es|was|war|est\ :|is:|ist:|es:)\s))\s{0,3}|(?P<space>\s))
+    (?P<quote>\\?["'`]?)(?P<sep>\s{0,3}(?:=>|:=|={1,2}|:|(?P<is>\s(?:is|ist|lautet|est|es|was|war|est\ :|is:|ist:|es:)\s))\s{0,3}
+      |(?P<space>\s))
     (?:\\?(?P<open>["'`])(?P<quoted>[^"'`\n\\\x00]{1,300})\\?(?P=open)|(?P<plain>[^\s"'`,;<>&\x00]{3,300}+))""",
     re.VERBOSE | re.IGNORECASE,
 )
@@ -52,9 +53,12 @@ NAMED = re.compile(
 KEY_NAME = re.compile(r"(?:api|access|secret|private|auth|account|encryption|signing|master|license|_)[ _-]?key\Z", re.IGNORECASE)
 
 PLACEHOLDERS = re.compile(
-    r"none|null|true|false|str|string|int|bool|bytes|optional.{0,40}|undefined|required|optional|hidden|redacted|secret|password|token|example"
-    r"|your.{0,40}|my.?(?:password|token|secret|key)|<.{0,60}|\$.{0,80}|\{.{0,80}|%.{0,40}|\*+|x+|\.+|os\.environ.{0,80}|process\.env.{0,80}"
-    r"|getenv.{0,60}|env[.\[(].{0,60}|self\..{0,60}|[a-z_.]{1,60}\(.{0,300}|.{0,60}(?:passwor[dt]|_token|_secret|_key).{0,60}|bearer|basic",
+    r"none|null|true|false|str|string|int|bool|bytes|optional.{0,40}|undefined|required|optional|hidden|redacted|secret"
+    r"|password|token|example"
+    r"|your.{0,40}|my.?(?:password|token|secret|key)|<.{0,60}|\$.{0,80}|\{.{0,80}|%.{0,40}|\*+|x+|\.+|os\.environ.{0,80}"
+    r"|process\.env.{0,80}"
+    r"|getenv.{0,60}|env[.\[(].{0,60}|self\..{0,60}|[a-z_.]{1,60}\(.{0,300}|.{0,60}(?:passwor[dt]|_token|_secret|_key).{0,60}"
+    r"|bearer|basic",
     re.IGNORECASE,
 )
 
