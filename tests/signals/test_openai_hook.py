@@ -7,7 +7,7 @@ from typing import Any
 
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI, AzureOpenAI, OpenAI
 from pydantic import BaseModel
 
 from continuum.records import Message
@@ -363,3 +363,88 @@ import continuum.signals.importer, continuum.signals.summary
 sys.exit(", ".join({"openai", "sqlalchemy", "numpy", "aiohttp", "genai_prices", "alembic"} & set(sys.modules)) or 0)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_cached_and_reasoning_tokens_are_counted(provider: Provider, kept: Kept) -> None:
+    with sync_client(provider) as client:
+        capture(lambda text: client.chat.completions.create(model="thinker", messages=ASKED), task="support")("Hi")
+
+    found = kept.one()
+    assert (found.input_tokens, found.output_tokens, found.cached_tokens, found.reasoning_tokens) == (100, 10, 40, 4)
+
+
+def test_an_answer_that_was_cut_off_says_why(provider: Provider, kept: Kept) -> None:
+    with sync_client(provider) as client:
+        capture(lambda text: client.chat.completions.create(model="gpt-4", messages=ASKED, max_tokens=1), task="support")("Hi")
+
+    assert kept.one().tags == {"finish_reason": "length"}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_unread_response_is_captured_as_it_is_read(provider: Provider, kept: Kept, stream: bool) -> None:
+    async with async_client(provider) as client:
+
+        @capture(task="support")
+        async def handle(text: str) -> int:
+            unread = client.chat.completions.with_streaming_response.create(model="gpt-4", messages=ASKED, stream=stream)
+            async with unread as response:
+                return len([part async for part in response.iter_bytes()])
+
+        assert await handle("Hi") > 0
+
+    found = kept.one()
+    assert (found.status, found.response) == ("ok", assistant("Yousaid:Hi" if stream else "You said: Hi"))
+    assert found.input_tokens == 100
+
+
+def test_an_unread_response_that_is_not_read_is_no_answer(provider: Provider, kept: Kept) -> None:
+    with sync_client(provider) as client:
+
+        @capture(task="support")
+        def handle(text: str) -> str:
+            with client.chat.completions.with_streaming_response.create(model="gpt-4", messages=ASKED) as response:
+                return response.headers["x-continuum-variant"]
+
+        assert handle("Hi") == "canary"
+
+    assert kept.one().response == assistant("canary")
+
+
+def test_the_clients_own_helper_for_streams_is_captured(provider: Provider, kept: Kept) -> None:
+    with sync_client(provider) as client:
+
+        @capture(task="support")
+        def handle(text: str) -> str:
+            with client.chat.completions.stream(model="gpt-4", messages=ASKED) as stream:
+                return "".join(event.delta for event in stream if event.type == "content.delta")
+
+        assert handle("Hi") == "Yousaid:Hi"
+
+    assert kept.one().response == assistant("Yousaid:Hi")
+    assert "stream_options" not in provider.requests[0]
+
+
+def test_the_client_for_azure_is_captured(provider: Provider, kept: Kept) -> None:
+    endpoint = provider.base_url.removesuffix("/v1")
+    client: Any = AzureOpenAI(azure_endpoint=endpoint, api_key="test", api_version="2024-10-21", max_retries=0)
+    with client:
+        capture(lambda text: client.chat.completions.create(model="gpt-4", messages=ASKED), task="support")("Hi")
+
+    assert (kept.one().response, kept.one().provider_response_id) == (assistant("You said: Hi"), "chatcmpl-1")
+
+
+async def test_a_call_that_is_left_out_tells_the_gateway_to_leave_it_out(
+    provider: Provider, kept: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_GATEWAY_URL", provider.base_url)
+    async with async_client(provider) as client:
+
+        @capture(task="support", sample_rate=0.0)
+        async def handle(text: str) -> Any:
+            return await client.chat.completions.create(model="gpt-4", messages=ASKED)
+
+        assert (await handle("Hi")).choices[0].message.content == "You said: Hi"
+
+    assert kept.all() == []
+    assert provider.headers[0]["x-continuum-sampled"] == "0"
+    assert "x-continuum-interaction-id" not in provider.headers[0]
