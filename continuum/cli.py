@@ -36,10 +36,21 @@ app = typer.Typer(
     help="The open flywheel for LLM applications.",
 )
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
+db_app = typer.Typer(no_args_is_help=True, help="The store's database.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
+
+
+@db_app.callback()
+def _database() -> None:
+    """Keep `upgrade` a command of its own, though it is the only one."""
+
 
 # Data in and out, and what there is.
 app.command("import")(data.import_)
+app.command()(data.drain)
+app.command()(data.gather)
+app.add_typer(db_app, name="db")
+db_app.command("upgrade")(data.upgrade)
 app.add_typer(tasks_app, name="tasks")
 tasks_app.callback()(tasks.tasks)
 tasks_app.command("set")(tasks.set_policy)

@@ -6,7 +6,10 @@ when, the next drainer goes on where the last transaction ended.
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from itertools import repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -235,6 +238,31 @@ def collect(
     except Outage as outage:
         raise StoreError(f"what waits in {folder} could not be stored: {outage}; it stays there") from outage
     return total
+
+
+def collect_together(database_url: str, folder: Path, *, workers: int) -> Drained:
+    """The same by several processes at once, each with segments of its own: for a backlog that one would be long at.
+
+    Raises:
+        StoreError: the store does not take it; what is left waits for the next time.
+    """
+    total = Drained()
+    # Spawned, not forked: the caller may have threads inside the database's library.
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        for drained in pool.map(collect_alone, repeat(database_url, workers), repeat(folder, workers)):
+            total.add(drained)
+    return total
+
+
+def collect_alone(database_url: str, folder: Path) -> Drained:
+    """What one of them does."""
+    from continuum.store.database import open_store
+
+    store = open_store(database_url)
+    try:
+        return collect(store, folder)
+    finally:
+        store.close()
 
 
 def drain_abandoned(drain: Drain, segment: Abandoned, on_progress: Progress = silent) -> Drained:
