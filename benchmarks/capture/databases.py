@@ -1,6 +1,5 @@
 """The databases that a store is measured on: SQLite always, Postgres where there is time and the server's package."""
 
-import json
 import os
 import re
 import tempfile
@@ -11,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.capture.claims import Setting
-from benchmarks.capture.subjects.calls import TOKEN
+from benchmarks.capture.subjects.calls import TOKEN, Said, number_of
 
 TASK = "benchmark"
 
@@ -29,7 +28,7 @@ class Database:
         from continuum.store.database import open_store
 
         redact = redactor_named("builtin").redact
-        said = [(text["user"], text["reply"]) for text in json.loads(texts.read_text("utf-8"))]
+        said = Said(str(texts))
         found: Counter[str] = Counter()
         damaged = 0
         store = open_store(self.url)
@@ -41,8 +40,9 @@ class Database:
                     damaged += 1
                     continue
                 found[token.group()] += 1
-                user, reply = said[int(token.group()[-7:]) % len(said)]
-                damaged += (asked, answer and answer.text) != (redact(f"{token.group()} {user}"), redact(reply))
+                number = number_of(asked)
+                user, reply = said.user(token.group(), number), said.reply(number)
+                damaged += (asked, answer and answer.text) != (redact(user), redact(reply))
         finally:
             store.close()
         return found, damaged

@@ -1,4 +1,4 @@
-"""What the calls say: made up, or taken from a folder of real conversations; every text about as long as its goal."""
+"""What the calls say: pieces, made up or taken from a folder of real conversations, that are put together anew for each call."""
 
 import json
 import random
@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from itertools import cycle
 from pathlib import Path
 
-SYSTEM_LENGTH, USER_LENGTH, REPLY_LENGTH = 400, 1100, 500
-HOW_MANY = 500
+SYSTEM_LENGTH, HALF_LENGTH, REPLY_LENGTH = 400, 540, 500
+SYSTEMS, FIRST_HALVES, SECOND_HALVES, REPLIES = 7, 499, 503, 491
+"""How many there are of each piece. They have no common divisor, so that no two calls of a run ask and answer the same."""
 WORDS = (
     *(
         "order",
@@ -21,16 +22,35 @@ WORDS = (
         "tomorrow",
         "evening",
         "customer",
-        "account",
+        "parcel",
     ),
-    *("password", "reset", "shipping", "address", "coffee", "theatre", "seat", "price", "total", "card", "late", "broken"),
-    *("change", "cancel", "confirm", "thanks", "again", "before", "after", "which", "where", "number", "street", "phone"),
-    *("open", "close", "hours", "week", "month", "plan", "upgrade", "support", "agent", "question", "because", "never"),
+    *("shipping", "coffee", "theatre", "seat", "price", "total", "late", "broken", "change", "cancel", "confirm", "thanks"),
+    *("again", "before", "after", "which", "where", "street", "open", "close", "hours", "week", "month", "plan", "upgrade"),
+    *(
+        "support",
+        "agent",
+        "question",
+        "because",
+        "never",
+        "always",
+        "something",
+        "morning",
+        "table",
+        "window",
+        "garden",
+        "letter",
+    ),
+    *("friend", "family", "travel", "train", "station", "airport", "flight", "luggage", "hotel", "room", "breakfast", "kitchen"),
+    *("dinner", "menu", "soup", "bread", "butter", "cheese", "apple", "orange", "banana", "market", "shop", "store", "basket"),
+    *("size", "colour", "blue", "green", "yellow", "small", "large", "medium", "heavy", "light", "quick", "slow", "early"),
+    *("music", "concert", "film", "book", "chapter", "page", "story", "author", "reader", "school", "teacher", "student"),
+    *("doctor", "weather", "rain", "snow", "wind", "summer", "winter", "spring", "autumn", "holiday", "weekend", "journey"),
+    *("engine", "wheel", "battery", "screen", "keyboard", "printer", "cable", "router", "signal", "picture", "video", "sound"),
 )
 
 
-def texts(data: Path | None, seed: int = 0) -> list[dict[str, str]]:
-    """HOW_MANY conversations as {"system", "user", "reply"}, all different.
+def texts(data: Path | None, seed: int = 0) -> dict[str, list[str]]:
+    """The pieces: {"system", "first", "second", "reply"}.
 
     Args:
         data: a folder with JSONL files of {"messages", "response"}; None, or a folder without any, for made-up ones.
@@ -39,14 +59,12 @@ def texts(data: Path | None, seed: int = 0) -> list[dict[str, str]]:
     sentences = made_up(random.Random(seed))
     found = real(data)
     asked, answered = (cycle(found[0]), cycle(found[1])) if found else (sentences, sentences)
-    return [
-        {
-            "system": filled(sentences, SYSTEM_LENGTH),
-            "user": filled(asked, USER_LENGTH),
-            "reply": filled(answered, REPLY_LENGTH),
-        }
-        for _ in range(HOW_MANY)
-    ]
+    return {
+        "system": [filled(sentences, SYSTEM_LENGTH) for _ in range(SYSTEMS)],
+        "first": [filled(asked, HALF_LENGTH) for _ in range(FIRST_HALVES)],
+        "second": [filled(asked, HALF_LENGTH) for _ in range(SECOND_HALVES)],
+        "reply": [filled(answered, REPLY_LENGTH) for _ in range(REPLIES)],
+    }
 
 
 def filled(sentences: Iterator[str], length: int) -> str:
@@ -73,7 +91,7 @@ def real(data: Path | None) -> tuple[list[str], list[str]] | None:
                 row = json.loads(line)
                 asked += [message["content"] for message in row.get("messages", ()) if isinstance(message.get("content"), str)]
                 answered += [text] if isinstance(text := (row.get("response") or {}).get("content"), str) and text else []
-                if len(answered) >= 10 * HOW_MANY:
+                if len(answered) >= 10 * REPLIES:
                     break
     asked = [text for text in asked if text]
     return (asked, answered) if asked and answered else None
