@@ -17,7 +17,8 @@ LEFT = {"DATE_TIME", "URL", "NRP", "ORGANIZATION", "UUID"}
 """Entities that say little about who somebody is, and are what support traffic is about."""
 PLACEHOLDERS = {
     "EMAIL_ADDRESS": "EMAIL", "PHONE_NUMBER": "PHONE", "CREDIT_CARD": "CARD", "IBAN_CODE": "IBAN", "IP_ADDRESS": "IP",
-    "PERSON": "PERSON", "LOCATION": "LOCATION", "CRYPTO": "CRYPTO", "MAC_ADDRESS": "MAC_ADDRESS", "MEDICAL_LICENSE": "MEDICAL_LICENSE",
+    "PERSON": "PERSON", "LOCATION": "LOCATION",
+    "CRYPTO": "CRYPTO", "MAC_ADDRESS": "MAC_ADDRESS", "MEDICAL_LICENSE": "MEDICAL_LICENSE",
 }  # fmt: skip
 """The placeholder of an entity; what is not named here is an id that some state gives."""
 PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*\]")

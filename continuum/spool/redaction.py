@@ -33,6 +33,7 @@ TEXT_FIELDS = {
 NESTED_FIELDS = {"tool_calls", "function", "function_call", "custom", "audio"}
 """Fields that hold such fields. Whatever is in neither set is left: ids, names, types, images, files, sound."""
 MAX_DEPTH = 60
+"""Levels of parts in parts; what lies deeper is dropped, not kept unread."""
 
 
 @runtime_checkable
@@ -68,7 +69,10 @@ def redactor_named(name: str) -> Redactor:
     if name not in registered:
         known = ", ".join([BUILTIN, PRESIDIO, *sorted(registered)])
         raise ConfigurationError(f"there is no redactor {name!r}; there are: {known}")
-    loaded = registered[name].load()
+    try:
+        loaded = registered[name].load()
+    except (ImportError, AttributeError) as error:
+        raise ConfigurationError(f"the entry point {name!r} of {ENTRY_POINTS} cannot be loaded: {error}") from error
     redactor = loaded() if isinstance(loaded, type) else loaded
     if not isinstance(redactor, Redactor):
         raise ConfigurationError(
@@ -109,7 +113,7 @@ def words_redacted(value: Any, redactor: Redactor, depth: int) -> Any:
 def parts_redacted(value: Any, redactor: Redactor, depth: int) -> Any:
     """The value of a field that holds parts: an object, or a list of objects and texts."""
     if depth > MAX_DEPTH:
-        return value
+        return "…"
     if isinstance(value, dict):
         return fields_redacted(value, redactor, depth + 1)
     if isinstance(value, list):
