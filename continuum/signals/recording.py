@@ -17,6 +17,7 @@ from continuum.signals.current import Failure, Given, active, given, last_failur
 from continuum.signals.drafts import tell_what_was_said
 from continuum.signals.model_call import ModelCall
 from continuum.signals.privacy import redact
+from continuum.signals.spans import export_spans
 from continuum.signals.subject import TAG_LENGTH, Subject
 from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, described, represented
 from continuum.spool.forms import Answer, StreamedAnswer, answer_in
@@ -303,6 +304,8 @@ def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = N
 def start(spool: Spool) -> None:
     """Have the store opened while the call waits for its model, so that a short program is not over before that."""
     global _started
+    if export_spans not in spool.on_stored:
+        spool.on_stored.append(export_spans)
     spool.start()
     _started = spool
 
@@ -310,4 +313,7 @@ def start(spool: Spool) -> None:
 def current_span() -> dict[str, str] | None:
     """The OpenTelemetry span that is current; None where there is none."""
     context = sys.modules["opentelemetry.trace"].get_current_span().get_span_context()
-    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context.is_valid else None
+    if not context.is_valid:
+        return None
+    found = {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+    return found if context.trace_flags.sampled else found | {"trace_flags": "00"}
