@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import orjson
+
 from continuum.records import Message
 from continuum.signals.formats.values import as_text, json_in, objects, text
 
@@ -33,7 +35,15 @@ def result_of(message: Message) -> Any:
 def arguments_of(arguments: str) -> Any:
     """Arguments as data, where that is their whole meaning; else the text the model wrote."""
     found = json_in(arguments)
-    return found if isinstance(found, dict) and as_text(found) == arguments else arguments
+    return found if isinstance(found, dict) and as_text(found) == arguments and is_portable(found) else arguments
+
+
+def is_portable(value: Any) -> bool:
+    """Whether every JSON reader reads the value alike: no NaN, no number beyond 64 bits."""
+    try:
+        return orjson.loads(orjson.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 def from_parts(message: Mapping[str, Any], role: str) -> list[dict[str, Any]]:
