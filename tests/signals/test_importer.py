@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from continuum.errors import ConfigurationError
 from continuum.signals.formats import lines
-from continuum.signals.importer import ImportReport, Refusal, import_jsonl
+from continuum.signals.importer import ImportReport, Refusal, import_file, import_jsonl
 from continuum.store.database import Store, open_store
 from tests.builders import assistant, user
 
@@ -231,3 +231,58 @@ def test_whatever_a_file_holds_each_line_is_added_there_or_refused(store: Store,
     report = import_jsonl(write(*content), store=store)
 
     assert report.read == report.added + report.already_there + len(report.refused)
+
+
+def test_personal_data_and_user_ids_are_taken_out_before_the_store(store: Store, write: Write) -> None:
+    said = {"comment": "write to anna@example.com", "label": "anna@example.com", "user_id": "anna"}
+    asked = [{"role": "user", "content": "I am anna@example.com"}]
+    report = import_file(write(a_row(1, messages=asked, user_id="anna", feedback=said)))
+
+    assert report.added == 1
+    (one,) = store.interactions.scan("support")
+    (feedback,) = store.feedback.of([one])["row-1"]
+    assert "anna" not in one.model_dump_json() + feedback.model_dump_json()
+    assert one.redaction is not None
+    assert one.user_id == feedback.user_id
+    assert one.fingerprint is not None
+
+
+def test_redaction_may_be_left_off(store: Store, write: Write) -> None:
+    import_file(write(a_row(1, messages=[{"role": "user", "content": "I am anna@example.com"}])), redact="off")
+
+    (one,) = store.interactions.scan("support")
+    assert (one.messages[0].text, one.redaction) == ("I am anna@example.com", None)
+
+
+def test_a_price_in_the_file_stands_and_none_there_is_not_guessed(store: Store, write: Write) -> None:
+    counted = {"model": "gpt-4o", "input_tokens": 1000, "output_tokens": 1000}
+    import_file(write(a_row(1, **counted), a_row(2, **counted, cost_usd=9.5), a_row(3, **counted, cost_usd=None)))
+
+    priced, given_, unknown = (one.cost_usd for one in store.interactions.scan("support"))
+    assert priced is not None
+    assert 0 < priced < 1
+    assert (given_, unknown) == (9.5, None)
+
+
+def test_an_import_that_broke_off_goes_on_where_it_was(store: Store, write: Write) -> None:
+    path = write(*(a_row(number) for number in range(1200)))
+
+    def stop(done: int, total: int, note: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        import_file(path, on_progress=stop)
+    assert store.interactions.count("support") == 500
+
+    report = import_file(path)
+    assert (report.added, report.already_there, report.feedback_added) == (700, 500, 700)
+
+
+def test_a_user_hash_must_be_one(store: Store, write: Write) -> None:
+    report = import_file(write(a_row(1, user_hash="anna"), a_row(2, tags={"secret": 7}), a_row(3, input_tokens=-1)))
+
+    assert [refusal.reason for refusal in report.refused] == [
+        "user_hash: it is no hash that Continuum made; give the user's own id as user_id",
+        "tags: should be a string",
+        "input_tokens: should be greater than or equal to 0",
+    ]
