@@ -5,13 +5,16 @@ repeat each other word for word share it, and each keeps a row of its own for al
 """
 
 import json
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, delete, select, text
 
 from continuum.records import Interaction, Message
+from continuum.store.rows import in_batches
+from continuum.store.tables import bodies, interactions
 
 HASH_BYTES = 16
 
@@ -78,3 +81,10 @@ def keep_bodies_still(connection: Connection) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("LOCK TABLE bodies IN SHARE ROW EXCLUSIVE MODE"))
+
+
+def delete_unused(connection: Connection, hashes: Iterable[bytes]) -> None:
+    """Delete those of the bodies that no interaction refers to; after `keep_bodies_still`."""
+    used = select(interactions.c.body).where(interactions.c.body == bodies.c.hash).exists()
+    for batch in in_batches(hashes):
+        connection.execute(delete(bodies).where(bodies.c.hash.in_(batch), ~used))

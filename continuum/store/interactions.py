@@ -1,18 +1,24 @@
 """What was captured."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
-from continuum.errors import StoreError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Interaction
 from continuum.store.loading import load
-from continuum.store.rows import Rows, from_row, in_batches
-from continuum.store.tables import annotations, bodies, interactions
+from continuum.store.reading import COLUMNS, Filter, paged, readable, record_of
+from continuum.store.rows import Rows, in_batches
+from continuum.store.sources import scan_rows
+from continuum.store.tables import annotations, interactions
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Clock = Callable[[], datetime]
 
@@ -48,7 +54,7 @@ class Interactions(Rows):
         by_id = or_(interactions.c.id == interaction_id, interactions.c.provider_response_id == interaction_id)
         with self.engine.connect() as connection:
             row = connection.execute(readable().where(by_id).limit(1)).first()
-        return None if row is None else from_row(Interaction, row)
+        return None if row is None else record_of(row._mapping)
 
     def get_many(self, ids: Iterable[str]) -> dict[str, Interaction]:
         """The interactions among these ids that are in the store, by id."""
@@ -56,7 +62,7 @@ class Interactions(Rows):
         with self.engine.connect() as connection:
             for batch in in_batches(ids):
                 for row in connection.execute(readable().where(interactions.c.id.in_(batch))):
-                    found[row.id] = from_row(Interaction, row)
+                    found[row.id] = record_of(row._mapping)
         return found
 
     def scan(
@@ -68,17 +74,38 @@ class Interactions(Rows):
         status: str | None = "ok",
         deployment_id: str | None = None,
     ) -> Iterator[Interaction]:
-        """A task's interactions in the order they reached the store, read in pages."""
-        query = readable().where(interactions.c.task == task)
-        if since is not None:
-            query = query.where(interactions.c.started_at >= since)
-        if until is not None:
-            query = query.where(interactions.c.started_at < until)
-        if status is not None:
-            query = query.where(interactions.c.status == status)
-        if deployment_id is not None:
-            query = query.where(interactions.c.deployment_id == deployment_id)
-        return self._pages(query)
+        """A task's interactions in the order they reached the store, a page or a row group in memory at a time.
+
+        What lies in snapshots is read from there.
+        """
+        wanted = Filter(task, since, until, status, deployment_id)
+        return map(record_of, scan_rows(self.engine, wanted))
+
+    def frame(
+        self,
+        task: str,
+        columns: Sequence[str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> "pl.DataFrame":
+        """A task's interactions as a frame, in the order they reached the store: the quick way to few columns of many.
+
+        Args:
+            task: whose.
+            columns: fields of `Interaction`, `sequence` and `arrived_at`; messages, response and tags are JSON as text. None for
+                all of them.
+            since: the first moment that counts.
+            until: the first moment that no longer does.
+
+        Raises:
+            ConfigurationError: there is no such column.
+        """
+        from continuum.store.frames import read_frame  # polars starts here
+
+        chosen = COLUMNS if columns is None else tuple(columns)
+        if unknown := [name for name in chosen if name not in COLUMNS]:
+            raise ConfigurationError(f"interactions have no column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
+        return read_frame(self.engine, Filter(task, since, until), chosen)
 
     def unannotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> Iterator[Interaction]:
         """Answered interactions that this judge has not yet scored by this rubric, oldest first."""
@@ -151,23 +178,8 @@ class Interactions(Rows):
             first, last = connection.execute(query).one()
         return first, last
 
-    def _pages(self, query: Select, size: int = 500) -> Iterator[Interaction]:
-        # Pages by sequence number, so that no transaction stays open while the caller works.
-        after = 0
-        while True:
-            page = query.where(interactions.c.sequence > after).order_by(interactions.c.sequence).limit(size)
-            with self.engine.connect() as connection:
-                rows = connection.execute(page).all()
-            for row in rows:
-                yield from_row(Interaction, row)
-            if len(rows) < size:
-                return
-            after = rows[-1].sequence
-
-
-def readable() -> Select:
-    """Interactions with what was said in them, as `from_row` takes them."""
-    return select(interactions, bodies.c.messages, bodies.c.response).join(bodies, bodies.c.hash == interactions.c.body)
+    def _pages(self, query: Select) -> Iterator[Interaction]:
+        return (record_of(row._mapping) for rows in paged(self.engine, query) for row in rows)
 
 
 def scored_by(judge: str, rubric: str) -> ColumnElement[bool]:

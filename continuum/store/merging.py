@@ -64,11 +64,26 @@ def mark_changed(connection: Connection, ids: Iterable[str]) -> None:
         query = select(interactions.c.task, interactions.c.started_at, interactions.c.sequence).where(
             interactions.c.id.in_(batch)
         )
-        places = sorted((row.task, day_of(row.started_at), row.sequence) for row in connection.execute(query))
-        for task, day, sequence in places:
-            holding = (snapshots.c.task == task) & (snapshots.c.day == day)
-            holding &= (snapshots.c.first_sequence <= sequence) & (snapshots.c.last_sequence >= sequence)
-            connection.execute(update(snapshots).where(holding).values(stale=True, changes=snapshots.c.changes + 1))
+        mark_places(connection, [(row.task, row.started_at, row.sequence) for row in connection.execute(query)])
+
+
+def mark_places(connection: Connection, places: Iterable[tuple[str, datetime, int]]) -> None:
+    """Mark the snapshots that hold these places: task, beginning and sequence number of interactions that changed or are gone."""
+    numbers: dict[tuple[str, str], list[int]] = {}
+    for task, started_at, sequence in places:
+        numbers.setdefault((task, day_of(started_at)), []).append(sequence)
+    holding: set[str] = set()
+    for (task, day), changed in numbers.items():
+        found = connection.execute(
+            select(snapshots.c.id, snapshots.c.first_sequence, snapshots.c.last_sequence)
+            .where(snapshots.c.task == task, snapshots.c.day == day)
+            .where(snapshots.c.first_sequence <= max(changed), snapshots.c.last_sequence >= min(changed))
+        )
+        holding |= {row.id for row in found if any(row.first_sequence <= sequence <= row.last_sequence for sequence in changed)}
+    # In one order for all writers, so that two that mark the same parts do not wait for each other.
+    for part_id in sorted(holding):
+        mark = update(snapshots).where(snapshots.c.id == part_id)
+        connection.execute(mark.values(stale=True, changes=snapshots.c.changes + 1))
 
 
 def day_of(moment: datetime) -> str:

@@ -1,0 +1,138 @@
+"""The files of snapshots: on a local disk, in S3 by boto3's credentials, or wherever fsspec reaches.
+
+A file appears under its name whole or not at all.
+"""
+
+import os
+import time
+from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import polars as pl
+
+from continuum.errors import MissingExtra
+from continuum.records import new_id
+
+ROW_GROUP_ROWS = 2000
+"""What is read at once of a part."""
+COMPRESSION_LEVEL = 3
+LEFTOVER_SECONDS = 3600.0
+"""A temporary file this old belongs to a process that was killed."""
+
+
+def put(uri: str, frame: pl.DataFrame) -> None:
+    """Write a part."""
+    if _is_local(uri):
+        _put_local(_path(uri), frame)
+        return
+    content = BytesIO()
+    _write(frame, content)
+    if uri.startswith("s3://"):
+        # An object appears when its upload is complete.
+        _s3().put_object(**_s3_place(uri), Body=content.getvalue())
+        return
+    system, path = _fsspec(uri)
+    temporary = f"{path}.{new_id()}.tmp"
+    system.makedirs(path.rpartition("/")[0], exist_ok=True)
+    system.pipe_file(temporary, content.getvalue())
+    system.mv(temporary, path)
+
+
+def remove(uri: str) -> None:
+    """Delete a part; one that is gone already is no error."""
+    if _is_local(uri):
+        _path(uri).unlink(missing_ok=True)
+    elif uri.startswith("s3://"):
+        _s3().delete_object(**_s3_place(uri))
+    else:
+        system, path = _fsspec(uri)
+        if system.exists(path):
+            system.rm_file(path)
+
+
+def scan(uris: Sequence[str]) -> pl.LazyFrame:
+    """Read parts lazily: what a query does not ask for is not fetched, where the place of the files allows it."""
+    if all(map(_is_local, uris)):
+        return pl.scan_parquet([_path(uri) for uri in uris], hive_partitioning=False, glob=False)
+    if all(uri.startswith("s3://") for uri in uris):
+        return pl.scan_parquet(list(uris), hive_partitioning=False, glob=False, storage_options=_s3_options())
+    contents = []
+    for uri in uris:
+        system, path = _fsspec(uri)
+        contents.append(BytesIO(system.cat_file(path)))
+    return pl.concat([pl.scan_parquet(content, hive_partitioning=False) for content in contents])
+
+
+def is_missing(error: Exception) -> bool:
+    """Whether an error says that a file is not there: somebody wrote the part anew, or keeps it on another machine."""
+    return isinstance(error, FileNotFoundError) or "not found" in str(error).lower() or "404" in str(error)
+
+
+def sweep(root: str, task: str) -> None:
+    """Delete what processes that were killed left half written."""
+    if not _is_local(root):
+        return
+    for leftover in _path(root).glob(f"task={task}/day=*/.part-*.tmp"):
+        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+            leftover.unlink(missing_ok=True)
+
+
+def _put_local(path: Path, frame: pl.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{new_id()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            _write(frame, file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write(frame: pl.DataFrame, file: Any) -> None:
+    frame.write_parquet(
+        file, compression="zstd", compression_level=COMPRESSION_LEVEL, row_group_size=ROW_GROUP_ROWS, statistics=True
+    )
+
+
+def _is_local(uri: str) -> bool:
+    return "://" not in uri or uri.startswith("file://")
+
+
+def _path(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
+
+
+def _fsspec(uri: str) -> tuple[Any, str]:
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError as error:
+        raise MissingExtra(f"snapshots at {urlsplit(uri).scheme}:// need fsspec; install it with: pip install fsspec") from error
+    return url_to_fs(uri)
+
+
+def _s3() -> Any:
+    try:
+        import boto3
+    except ImportError as error:
+        raise MissingExtra("snapshots in S3 need boto3; install it with: pip install boto3") from error
+    return boto3.client("s3")
+
+
+def _s3_place(uri: str) -> dict[str, str]:
+    address = urlsplit(uri)
+    return {"Bucket": address.netloc, "Key": address.path.lstrip("/")}
+
+
+def _s3_options() -> dict[str, str]:
+    """Where boto3 would go; the credentials polars asks boto3 for itself."""
+    client = _s3()
+    endpoint = client.meta.endpoint_url
+    options = {"aws_region": client.meta.region_name}
+    if "amazonaws.com" not in endpoint:
+        options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
+    return options
