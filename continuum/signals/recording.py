@@ -16,7 +16,6 @@ from continuum.signals.copies import conversation, words_of
 from continuum.signals.current import Failure, Given, active, given, last_failure
 from continuum.signals.drafts import tell_what_was_said
 from continuum.signals.model_call import ModelCall
-from continuum.signals.privacy import redact
 from continuum.signals.spans import export_spans
 from continuum.signals.subject import TAG_LENGTH, Subject
 from continuum.spool.cleaning import MAX_PAYLOAD, Snapshot, described, represented
@@ -248,7 +247,7 @@ class Recording:
             return
         self.over = True
         try:
-            draft, subject, spool = self.draft, self.subject, default_spool()
+            draft, subject = self.draft, self.subject
             draft["latency_ms"] = (perf_counter() - self.start) * 1000
             if self.calls or self.chunks or self.answer is not None or self.chunk_stream is not None:
                 tell_what_was_said(self)
@@ -256,14 +255,7 @@ class Recording:
                 draft["response"] = {"role": "assistant", "content": self.said}
             if self.truncated:
                 self.tags["truncated"] = "true"
-            settings = spool.settings
-            if settings is not subject.settled:
-                subject.settle(settings)
-            if subject.redacts_inline:
-                redact(draft, settings.redactor)
-            else:
-                draft["redact"] = subject.redactor
-            spool.take(draft, durability=subject.durability)
+            default_spool().take(draft, durability=subject.durability, redact=subject.redact)
         except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
             tallies.lost(error)
 

@@ -5,7 +5,7 @@ from functools import lru_cache
 from inspect import Parameter, signature
 from typing import Any, get_args
 
-from continuum.config import Durability, RedactWhen, Settings
+from continuum.config import Durability, RedactWhen
 from continuum.errors import ConfigurationError
 from continuum.policy import checked_task_name
 from continuum.spool.cleaning import clean_text, names_secret
@@ -31,10 +31,7 @@ class Subject:
         ConfigurationError: one of them is not what it can be.
     """
 
-    __slots__ = (
-        *("durability", "model", "names", "one_text", "redact", "redactor", "redacts_inline", "sample_rate"),
-        *("settled", "skipped", "task"),
-    )
+    __slots__ = ("durability", "model", "names", "one_text", "redact", "sample_rate", "skipped", "task")
 
     def __init__(
         self,
@@ -56,18 +53,6 @@ class Subject:
         text = self.names[self.skipped] if len(self.names) > self.skipped else "argument"
         self.one_text = -1 if is_secret(text) else self.skipped + 1
         """With so many arguments, and none by keyword, the last one is the user's text, if it is text; -1 for never."""
-        self.settled: Settings | None = None
-        """The settings that the two below were worked out from."""
-        self.redactor: str | None = None
-        """Who takes personal data out in the drainer; None where nobody does there."""
-        self.redacts_inline = False
-
-    def settle(self, settings: Settings) -> None:
-        """Work out what the process's settings mean for these calls."""
-        when = self.redact or settings.redact
-        self.redactor = settings.redactor if when == "drain" else None
-        self.redacts_inline = when == "inline"
-        self.settled = settings
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """The arguments of a call by name, without the instance or class of a method, and without what is named like a secret."""
