@@ -1,9 +1,9 @@
 """What people and judges said of what was captured."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from sqlalchemy import case, func, or_, select
+from sqlalchemy import Column, Connection, case, func, or_, select
 
 from continuum.records import Annotation, Feedback, Interaction
 from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches
@@ -36,20 +36,26 @@ class FeedbackRows(Rows):
 
     def of_task(self, task: str, *, kind: str = "explicit") -> Iterator[tuple[str, Feedback]]:
         """What was said of a task's interactions, each with the interaction's id, in no order of time; read in pages."""
-        named = or_(
-            feedback.c.interaction_id == interactions.c.id, feedback.c.interaction_id == interactions.c.provider_response_id
-        )
-        query = select(interactions.c.id.label("of"), *feedback.c).select_from(feedback).join(interactions, named)
-        query = query.where(interactions.c.task == task, feedback.c.kind == kind).order_by(feedback.c.id).limit(BATCH_ROWS)
+        # Pages of feedback that are then looked up: a join would sort all of the task's interactions for each page.
+        page = select(feedback).where(feedback.c.kind == kind).order_by(feedback.c.id).limit(BATCH_ROWS)
         after = ""
         while True:
             with self.engine.connect() as connection:
-                rows = connection.execute(query.where(feedback.c.id > after)).all()
+                rows = connection.execute(page.where(feedback.c.id > after)).all()
+                named = {row.interaction_id for row in rows}
+                of = self._of_task(connection, task, interactions.c.id, named)
+                of |= self._of_task(connection, task, interactions.c.provider_response_id, named - of.keys())
             for row in rows:
-                yield row.of, from_row(Feedback, row)
+                if row.interaction_id in of:
+                    yield of[row.interaction_id], from_row(Feedback, row)
             if len(rows) < BATCH_ROWS:
                 return
             after = rows[-1].id
+
+    def _of_task(self, connection: Connection, task: str, name: Column[str], named: Collection[str]) -> dict[str, str]:
+        """Those of the names that are a task's interactions, with their ids."""
+        query = select(name, interactions.c.id).where(name.in_(named), interactions.c.task == task)
+        return {row[0]: row[1] for row in connection.execute(query)} if named else {}
 
     def count(self, task: str) -> int:
         """How many of a task's interactions a person has scored or corrected."""
