@@ -37,10 +37,8 @@ VERSION_WORDS = re.compile(
 
 BREAK = re.compile(r"\n(?=.)|\n\n|(?:(?<!\bno)(?<!nr)(?<!\bnum)(?<!\bref)(?<!t[eé]l)\.|[!?;)\]}])\s|[0-9][0-9.,:/-]{2}|\x00")
 """Where what a word says about the next number ends: at a line, at a sentence, at another number."""
-AND_ANOTHER = re.compile(
-    r"[0-9+][0-9 .\-/()\x00]{6,}(?: ?[,/&] ?| (?:or|oder|ou|o|and|und|et|y|e) )$|\x00+(?: ?[,/&] ?| (?:or|oder|ou|o|and|und"
-    r"|et|y|e) )$"
-)
+CONNECTORS = (" or ", " oder ", " ou ", " o ", " and ", " und ", " et ", " y ", " e ", ", ", "/ ", "/", "& ")
+"""What stands between two numbers of the same kind."""
 MINE = re.compile(
     r"[ ,]{1,3}(?:is|ist|est|es) (?:my|meine?|mon|mi)\b|(?: is)? ?\(?(?:mobile|cell|home|work|office|handy|mobil|privat"
     r"|portable|m[oó]vil|fijo)\b(?! ?[:.])"
@@ -79,12 +77,19 @@ def last_other(context: str) -> int:
 
 def said_to_be(words: re.Pattern[str], text: str, start: int, end: int) -> bool:
     """Whether the nearest word that says what the number is, is one of these."""
-    context = AND_ANOTHER.sub("", before(text, start))
-    said = BREAK.split(context)[-1]
+    said = BREAK.split(without_the_first(before(text, start)))[-1]
     own, other = last(words, said), last(OTHER_WORDS, said)
     if own >= 0 or other >= 0:
         return own >= other
     return words is PHONE_WORDS and MINE.match(after(text, end)) is not None
+
+
+def without_the_first(context: str) -> str:
+    """The words before a number, less another number that it is joined to by `or`, or by a comma."""
+    for connector in CONNECTORS:
+        if context.endswith(connector):
+            return context.removesuffix(connector).rstrip("0123456789 ,.-/()+\x00")
+    return context
 
 
 def said_to_be_other(words: re.Pattern[str], text: str, start: int) -> bool:

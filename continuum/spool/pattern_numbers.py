@@ -33,6 +33,8 @@ DATES = {
 NOTHING_BARE = {6, 8, 13}
 """Digits of bare runs that are nothing, unless a letter stands beside them."""
 
+MAX_GROUPS_OF_A_RUN = 80
+"""With more groups a run is a table of numbers; phones are not looked for in it, ids and cards are."""
 MAX_GROUPS, MAX_DIGITS = 8, 17
 """Groups of digits that one number is written in, and digits of the longest phone number with its prefix."""
 
@@ -85,7 +87,7 @@ def cards(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 def pieces(text: str, start: int, end: int, taken: set[int]) -> Found:
     """Phones and bare ids in a run: from each group of digits the longest stretch that is one."""
     groups = [group.span() for group in GROUP.finditer(text, start, end)]
-    at = 0
+    at = 0 if len(groups) <= MAX_GROUPS_OF_A_RUN else len(groups)
     while at < len(groups):
         found = longest(text, groups, at, taken)
         if found:

@@ -47,7 +47,7 @@ def is_phone(text: str, outset: int, start: int, end: int, digits: int) -> bool:
     if digits + 1 < end - start and DATE.search(stretch):
         return False
     if stretch[:3].lstrip("(")[:2] == "00":
-        formed = 11 <= digits <= 16 and DOUBLE_ZERO.fullmatch(stretch)
+        formed = outset == start and 11 <= digits <= 16 and DOUBLE_ZERO.fullmatch(stretch)
     elif digits == end - start:
         formed = stretch[0] == "0" and MOBILE.fullmatch(stretch)
     else:

@@ -94,7 +94,7 @@ def private_keys(text: str) -> Spans:
         # The next end line is looked for only when the one before is passed, so that the text is read once.
         while end and end.start() < begin.end():
             end = END_KEY.search(text, end.end())
-        cut = CUT_KEY.match(text, begin.end())
+        cut = None if end else CUT_KEY.match(text, begin.end())
         last = end.end() if end else cut.end() if cut else begin.end()
         yield begin.start(), last
 
@@ -118,9 +118,11 @@ def named(text: str, lowered: bytes) -> Spans:
         at = lowered.find(name)
         while at >= 0:
             found = NAMED.match(text, at)
-            at = lowered.find(name, at + len(name))
+            at += len(name)
             if found and (found["password"] is None or begins_a_word(text, found.start())) and is_secret(found):
                 yield found.span("quoted" if found["quoted"] else "plain")
+                at = found.end()
+            at = lowered.find(name, at)
 
 
 def begins_a_word(text: str, at: int) -> bool:
@@ -130,6 +132,8 @@ def begins_a_word(text: str, at: int) -> bool:
 
 def is_secret(found: re.Match[str]) -> bool:
     """Whether the value behind a name is a secret."""
+    if found["key"] and not KEY_NAME.search(found.string, max(0, found.start() - 24), found.end("key")):
+        return False
     value = found["quoted"] or found["plain"].rstrip(".,;:!?)]}")
     if PLACEHOLDERS.fullmatch(value) or " " in value.strip():
         return False
@@ -137,8 +141,6 @@ def is_secret(found: re.Match[str]) -> bool:
     letters = sum(map(str.isalpha, value))
     if found["cvv"]:
         return len(value) in (3, 4) and digits == len(value)
-    if found["key"] and not KEY_NAME.search(found.string, max(0, found.start() - 24), found.end("key")):
-        return False
     if found["password"] and found["space"]:
         return len(value) >= 6 and digits > 0 and letters > 0 and "-" not in value
     if found["space"]:
