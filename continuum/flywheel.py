@@ -23,6 +23,7 @@ from continuum.config import load_settings
 from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData, StoreError
+from continuum.gathering import gather
 from continuum.guard.guard import RegressionGuard
 from continuum.policy import Policy, TaskPolicy
 from continuum.progress import Progress, silent
@@ -194,7 +195,7 @@ def _advice(new: int, wanted: int | None, driver_seen_at: datetime | None, now: 
 
 
 async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress = silent) -> TurnReport:
-    """Lead a task's new traffic through every stage once: annotate, curate, train, guard, deploy.
+    """Lead a task's new traffic through every stage once: gather, annotate, curate, train, guard, deploy.
 
     Too little data is an outcome (`waiting`), and so is a model the guard does not let through (`kept_previous`).
 
@@ -205,6 +206,8 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
     policy = opened.tasks.get(task).policy
     with claimed(opened, task):
         clock = Stopwatch()
+        with clock.phase("gather"):
+            await asyncio.to_thread(gather, opened, task, on_progress=on_progress)
         if policy.judge.model and policy.auto_annotate:
             with clock.phase("annotate"):
                 await Annotator.for_task(policy, store=opened).annotate_backlog(task=task, on_progress=on_progress)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 from dagster import DagsterRunStatus as Run
 
+from continuum.config import load_settings
+from continuum.spool.draining import collect
 from continuum.store.database import Store
 from continuum.store.tasks import TaskState
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
@@ -24,9 +26,16 @@ BOOTSTRAP_GRACE = timedelta(minutes=5)
 
 @dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def new_tasks(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
-    """Adds a partition for each task of the store; the assets' conditions then bootstrap it."""
+    """Brings in what killed processes left in the spool, and adds a partition for each task of the store.
+
+    The assets' conditions then bootstrap it.
+    """
+    opened = store.build()
+    recovered = collect(opened, load_settings().spool_dir)
+    if recovered.stored:
+        context.log.info(f"{recovered.stored} interactions that killed processes had left in the spool are stored")
     known = set(context.instance.get_dynamic_partitions("task"))
-    names = store.build().tasks.names()
+    names = opened.tasks.names()
     added = [name for name in names if name not in known]
     if not added:
         return dg.SkipReason(f"{len(names)} tasks in the store, {len(known)} of them have their partition")

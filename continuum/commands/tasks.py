@@ -23,7 +23,7 @@ def tasks(context: typer.Context) -> None:
     if context.invoked_subcommand:
         return
     table = Table("task", "interactions", "new", "trains at", "answers", "canary", box=None)
-    store = default_store()
+    store = brought_in()
     for status in _statuses(store):
         canary = f"{status.canary} {status.canary_traffic:.0%}" if status.canary else "-"
         wanted = str(status.train_when) if status.train_when else "when asked"
@@ -58,7 +58,7 @@ def status(task: Annotated[str | None, typer.Argument(help="Name of the task; al
     from continuum.config import load_settings
     from continuum.flywheel import status_of
 
-    store = default_store()
+    store = brought_in()
     say(f"home {load_settings().home}\n{store}")
     for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
@@ -82,6 +82,16 @@ def lineage(
 
 
 # --- the stages by hand ----------------------------------------------------------------------------------------------
+
+
+def brought_in() -> "Store":
+    """The store, with what ended processes had left in the spool."""
+    from continuum.config import load_settings
+    from continuum.spool.draining import collect
+
+    store = default_store()
+    collect(store, load_settings().spool_dir)
+    return store
 
 
 def _statuses(store: "Store") -> Iterator["Status"]:

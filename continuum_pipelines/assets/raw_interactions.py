@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from continuum.gathering import gather
 from continuum.signals.summary import summarise
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
@@ -13,10 +14,12 @@ from continuum_pipelines.tables import counts_table
 def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """What the application captured of one task.
 
-    The interactions are in the store already, put there by `@capture`, the gateway or an import. This asset counts them: all,
-    those since the last turn, by model and by the door they came in by.
+    The interactions are in the store already, put there by `@capture`, the gateway or an import. This asset brings in what killed
+    processes left in the spool, deletes what is older than the task keeps, reads implicit signals from the log, weighs the people
+    who gave verdicts, writes Parquet snapshots, and counts: all, those since the last turn, by model and by door.
     """
     opened, task = store.build(), context.partition_key
+    gathered = gather(opened, task)
     traffic = summarise(opened, task)
     return materialized(
         f"{traffic.total} interactions, {traffic.new} new since the last turn",
@@ -31,6 +34,7 @@ def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) ->
             "by_door": counts_table("source", traffic.by_source),
             "by_status": counts_table("status", traffic.by_status),
             "by_variant": counts_table("variant", traffic.by_variant),
+            **gathered.model_dump(exclude={"task"}),
             "database": repr(opened),
         },
     )

@@ -1,0 +1,66 @@
+"""What a turn does first: bring in what waits, let go of what is too old, read what the logs say by themselves, write snapshots.
+
+Each step may be repeated at any time and adds nothing the second time; a step that fails leaves the others undone, not half done.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from continuum.config import load_settings
+from continuum.progress import Progress, silent
+from continuum.records import Record
+from continuum.signals.implicit import derive_implicit
+from continuum.signals.reliability import assess_raters
+from continuum.spool.draining import collect
+from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
+
+class Gathered(Record):
+    """What gathering did for a task."""
+
+    task: str
+    recovered: int
+    """Interactions and feedback that dead processes had left in this machine's spool, of any task."""
+    deleted: int
+    """Interactions older than the task's retention."""
+    kept_for_lineage: int
+    """As old, and kept because a dataset version holds them."""
+    snapshot_rows: int
+    """Interactions newly written to Parquet snapshots."""
+    implicit_signals: int
+    """Implicit feedback newly derived from the logs."""
+    raters: int
+    """People whose verdicts were weighed."""
+
+
+def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, on_progress: Progress = silent) -> Gathered:
+    """Gather a task's traffic.
+
+    Raises:
+        ConfigurationError: there is no such task.
+        StoreError: the store, or the place of the snapshots, cannot be written.
+    """
+    from continuum.store.retention import apply_retention
+    from continuum.store.snapshots import write_snapshots  # polars starts here
+
+    recovered = collect(store, load_settings().spool_dir, on_progress=on_progress)
+    store.tasks.get(task)
+    old = apply_retention(store, task, now=now)
+    on_progress(0, 0, "reading what the logs say")
+    implicit = derive_implicit(store, task, now=now)
+    raters = assess_raters(store, task)
+    on_progress(0, 0, "writing snapshots")
+    written = write_snapshots(store, task, now=now)
+    return Gathered(
+        task=task,
+        recovered=recovered.stored + recovered.feedback_stored,
+        deleted=old.deleted,
+        kept_for_lineage=old.kept,
+        snapshot_rows=written.rows,
+        implicit_signals=implicit.added,
+        raters=len(raters.raters),
+    )
