@@ -13,7 +13,7 @@ from continuum.spool.forms import messages_in
 MAX_NODES = 20_000
 """Values kept of one payload; more would hold the application up."""
 MAX_DEPTH = 40
-PLAIN = {int, bool, type(None)}
+PLAIN = {int, float, bool, type(None)}
 
 
 class Odd(Exception):
@@ -72,7 +72,7 @@ def plain_messages(value: list[Any]) -> list[dict[str, Any]]:
     """
     copies, copier = [], Copier()
     for message in value:
-        if type(message) is not dict or type(message.get("role")) is not str:
+        if type(message) is not dict or type(role := message.get("role")) is not str or not role:
             raise Odd
         copy, size = message.copy(), 0
         for part in copy.values():
