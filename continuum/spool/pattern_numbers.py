@@ -88,17 +88,21 @@ def pieces(text: str, start: int, end: int, taken: set[int]) -> Found:
     """Phones and bare ids in a run: from each group of digits the longest stretch that is one."""
     groups = [group.span() for group in GROUP.finditer(text, start, end)]
     at = 0 if len(groups) <= MAX_GROUPS_OF_A_RUN else len(groups)
+    free = 0
     while at < len(groups):
-        found = longest(text, groups, at, taken)
+        found = longest(text, groups, at, free, taken)
         if found:
-            first, stop, kind, last = found
+            first, stop, kind, at = found
             yield first, stop, kind
-            at = last
+            free = at + 1
         at += 1
 
 
-def longest(text: str, groups: list[tuple[int, int]], at: int, taken: set[int]) -> tuple[int, int, str, int] | None:
-    """The longest stretch from a group on that is a phone or an id: where it is, what it is, and its last group."""
+def longest(text: str, groups: list[tuple[int, int]], at: int, free: int, taken: set[int]) -> tuple[int, int, str, int] | None:
+    """The longest stretch from a group on that is a phone or an id: where it is, what it is, and its last group.
+
+    Groups before `free` belong to the number before.
+    """
     stretches = []
     digits = 0
     for last in range(at, min(at + MAX_GROUPS, len(groups))):
@@ -114,14 +118,14 @@ def longest(text: str, groups: list[tuple[int, int]], at: int, taken: set[int]) 
             continue
         if is_bare_id(text, first, stop, digits):
             return first, stop, "NATIONAL_ID", last
-        if is_phone(text, outset(text, groups, at, first), first, stop, digits):
+        if is_phone(text, outset(text, groups, at, free, first), first, stop, digits):
             return first, stop, "PHONE", last
     return None
 
 
-def outset(text: str, groups: list[tuple[int, int]], at: int, first: int) -> int:
+def outset(text: str, groups: list[tuple[int, int]], at: int, free: int, first: int) -> int:
     """Where the number may begin that a stretch is the rest of: short groups, one space apart, as in tracking numbers."""
-    earliest = max(0, at - MAX_GROUPS)
+    earliest = max(free, at - MAX_GROUPS)
     while (
         at > earliest
         and text[first] != "("
