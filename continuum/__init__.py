@@ -27,7 +27,9 @@ from continuum.policy import Criterion, EWCConfig, FineTuneConfig, TaskPolicy
 from continuum.records import Verdict
 from continuum.signals.client import client
 from continuum.signals.current import context, interaction
-from continuum.signals.decorator import capture, capture_stats
+from continuum.signals.decorator import capture
+from continuum.signals.instrument import instrument_openai, uninstrument_openai
+from continuum.signals.stats import capture_stats
 from continuum.splits.golden import GoldenDataset
 from continuum.training.trainer import Trainer, TrainingResult
 
@@ -63,5 +65,7 @@ __all__ = [
     "client",
     "context",
     "feedback",
+    "instrument_openai",
     "interaction",
+    "uninstrument_openai",
 ]

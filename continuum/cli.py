@@ -47,6 +47,7 @@ def _database() -> None:
 
 # Data in and out, and what there is.
 app.command("import")(data.import_)
+app.command()(data.export)
 app.command()(data.drain)
 app.command()(data.gather)
 app.add_typer(db_app, name="db")

@@ -1,35 +1,71 @@
 """Data in and out."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from continuum.commands.terminal import Task, bar, complain, say
 from continuum.config import load_settings
 from continuum.store import default_store
+from continuum.timespan import parse_span, utc_now
+
+ImportForm = Literal["auto", "plain", "openai", "otlp", "langfuse", "mlflow"]
+ExportForm = Literal["plain", "openai", "otlp"]
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSONL, one interaction a line.")],
-    task: Annotated[str | None, typer.Option(help="Put every line under this task.")] = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a line was refused.")] = False,
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="JSONL, or one JSON document.")],
+    task: Annotated[str | None, typer.Option(help="Put every row under this task; formats that name none need it.")] = None,
+    form: Annotated[
+        ImportForm, typer.Option("--format", help="How the file is written; told by its content when left out.")
+    ] = "auto",
+    requests: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Input file of an OpenAI batch, where FILE is its output.")
+    ] = None,
+    redact: Annotated[str | None, typer.Option(help="Redactor to use, or off; CONTINUUM_REDACTOR when left out.")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 when a row was refused.")] = False,
 ) -> None:
-    """Import interactions; those already there are left alone, bad lines are named and skipped."""
-    from continuum.signals.importer import import_jsonl
+    """Import interactions; those already there are left alone, bad rows are named and skipped."""
+    from continuum.signals.importer import import_file
 
     with bar("importing") as on_progress:
-        report = import_jsonl(file, store=default_store(), task=task, on_progress=on_progress)
+        report = import_file(
+            file, store=default_store(), task=task, format=form, redact=redact, requests=requests, on_progress=on_progress
+        )
+    rows = "lines" if report.format == "plain" else f"rows ({report.format})"
     say(
-        f"{report.read} lines read: {report.added} interactions added, {report.already_there} already there, "
+        f"{report.read} {rows} read: {report.added} interactions added, {report.already_there} already there, "
         f"{report.feedback_added} feedback rows added, {len(report.refused)} refused",
     )
+    for note in report.notes:
+        complain(note)
     for refusal in report.refused[:20]:
-        complain(f"line {refusal.line}: {refusal.reason}")
+        complain(f"{refusal.place}: {refusal.reason}")
     if len(report.refused) > 20:
         complain(f"... and {len(report.refused) - 20} more")
     if strict and report.refused:
         raise typer.Exit(1)
+
+
+def export(
+    task: Task,
+    target: Annotated[str, typer.Argument(metavar="FILE", help="Where to; - for standard output.")] = "-",
+    form: Annotated[ExportForm, typer.Option("--format", help="plain is what `import` takes back.")] = "plain",
+    since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None,
+) -> None:
+    """Export a task's interactions with what was said of them, as they are stored: redacted, users as hashes."""
+    from continuum.signals.exporter import export as write
+
+    store = default_store()
+    store.tasks.get(task)
+    begin = None if since is None else utc_now() - parse_span(since)
+    with bar("exporting") as on_progress:
+        report = write(task, target, format=form, since=begin, store=store, on_progress=on_progress)
+    complain(
+        f"{report.interactions} interactions and {report.feedback} feedback rows written"
+        + (f", {report.left_out} without an answer left out" if report.left_out else "")
+    )
 
 
 def drain(workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; more than one for a large backlog.")] = 1) -> None:
