@@ -35,7 +35,7 @@ def chat_messages(items: list[Any]) -> list[dict[str, Any]]:
     for item in items:
         if not isinstance(item, dict):
             continue
-        kind = item.get("type", "message")
+        kind = text_member(item, "type") or "message"
         if kind in CALLS:
             if not messages or messages[-1]["role"] != "assistant":
                 messages.append({"role": "assistant", "content": None})
@@ -150,7 +150,7 @@ class StreamedResponse:
             self._append("refusal", text_member(event, "delta"))
         elif kind == "response.output_item.done":
             item = member(event, "item")
-            if member(item, "type") in CALLS:
+            if text_member(item, "type") in CALLS:
                 self.calls.append(Snapshot().take(item))
         return kind.endswith((".delta", ".done")) or kind in ENDS
 
