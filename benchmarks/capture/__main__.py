@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -22,7 +23,7 @@ NAMES = ("caller", "kills", "outage", "draining", "reading", "redacting", "ratin
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run them all, or the one that is named; 1 where a goal was missed."""
+    """Run them all, or the one that is named; 1 where a goal was missed or a benchmark broke."""
     options = parser().parse_args(arguments)
     console = Console(width=max(120, shutil.get_terminal_size().columns))
     errors = Console(stderr=True)
@@ -46,7 +47,12 @@ def main(arguments: list[str] | None = None) -> int:
                 peers=peers_are_there(),
             )
             begun = time.monotonic()
-            result = benchmark(name)(setting)
+            try:
+                result = benchmark(name)(setting)
+            except Exception as error:  # noqa: BLE001  the others can still be measured, and this one is not passed over
+                errors.print_exception(max_frames=3)
+                entries.append(Entry(f"{name}: {type(error).__name__}, see the log", None, None, None, "measured", False))
+                continue
             errors.print(f"{name}: {time.monotonic() - begun:.0f} s", style="dim")
             show(result, console)
             entries += result.entries
@@ -92,4 +98,6 @@ def parser() -> argparse.ArgumentParser:
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    # Who is told to end cleans up as for Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
