@@ -72,6 +72,9 @@ class Calibration:
     verdicts: int
     """Answers with this signal that people have scored as well."""
     right: int
+    """Those that people scored as the signal says."""
+    usual: float | None
+    """The share of all scored answers of which the same would be right: a signal no better than this says nothing."""
     confidence: float
     calibrated: bool
     """False where the verdicts are too few, and the confidence is the prior."""
@@ -276,12 +279,15 @@ def _calibrate(findings: Sequence[Finding], verdicts: Mapping[str, float]) -> tu
         good = verdicts.get(finding.interaction_id)
         if good is not None and finding.score is not None:
             agreed.setdefault(finding.assumption, []).append((good >= 0.5) == (finding.score > 3))
+    bad = sum(good < 0.5 for good in verdicts.values()) / len(verdicts) if verdicts else None
     table = []
     for signal, prior in CONFIDENCE.items():
         right = agreed.get(signal, [])
+        # Edits say good of one answer and bad of another, so there is no one share to hold them against.
+        usual = None if bad is None or signal == "edit_distance" else round(bad, 3)
         enough = len(right) >= CALIBRATION_SIZE
         counted = (CALIBRATION_PRIOR * prior + sum(right)) / (CALIBRATION_PRIOR + len(right))
-        table.append(Calibration(signal, len(right), sum(right), round(counted, 3) if enough else prior, enough))
+        table.append(Calibration(signal, len(right), sum(right), usual, round(counted, 3) if enough else prior, enough))
     return tuple(table)
 
 

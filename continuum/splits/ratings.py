@@ -23,6 +23,8 @@ POPULATION = ""
 """The rater under whose name the store keeps what is known of people it does not know."""
 LEAST_RELIABILITY = 0.1
 """A rater below it is left out: what it says is as good as a coin. Its verdicts are not turned round either."""
+SUREST = 0.999
+"""Nobody is taken to be right more surely."""
 DECISIVE_SHARE = 0.6
 """The share of the weight that decides; with less on either side, the score lies midway."""
 
@@ -99,8 +101,9 @@ def weight_of(score: float, rater: "RaterRow | None") -> float:
         return 1.0
     if rater.reliability < LEAST_RELIABILITY:
         return 0.0
-    good = math.log(rater.sensitivity / (1 - rater.specificity))
-    bad = math.log(rater.specificity / (1 - rater.sensitivity))
+    sensitivity, specificity = (min(SUREST, max(1 - SUREST, rate)) for rate in (rater.sensitivity, rater.specificity))
+    good = math.log(sensitivity / (1 - specificity))
+    bad = math.log(specificity / (1 - sensitivity))
     return goodness(score) * good + (1 - goodness(score)) * bad
 
 

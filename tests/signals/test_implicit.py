@@ -259,6 +259,7 @@ def test_a_confidence_is_counted_once_people_have_said_enough(store: Store) -> N
     bad = sum(score == 1 for score in scores.values())
     assert (retry.verdicts, retry.right, retry.calibrated) == (40, bad, True)
     assert retry.confidence == pytest.approx((10 * 0.65 + bad) / 50, abs=0.001)
+    assert retry.usual == pytest.approx(bad / 40, abs=0.001)
 
 
 def test_an_empty_task_has_no_signals(store: Store) -> None:

@@ -126,6 +126,12 @@ def test_praise_weighs_little_from_someone_who_praises_everything_and_blame_much
     assert blame > 2
 
 
+def test_nobody_is_taken_to_be_always_right() -> None:
+    perfect = {"ada": row("ada", 1.0, 1.0), **{name: row(name, 0.9, 0.9) for name in ("b", "c", "d", "e", "f", "g")}}
+
+    assert human_rating(said(("ada", 1), *((name, 5) for name in "bcdefg")), perfect).score == 5
+
+
 def test_a_trusted_verdict_decides_alone() -> None:
     crowd = said(*((f"user {n}", 5) for n in range(20)), ("careful", 5))
 
