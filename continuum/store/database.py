@@ -143,6 +143,22 @@ def open_store(url: str) -> Store:
     Raises:
         StoreError: the database cannot be reached or written, or its schema is newer than this package.
     """
+    engine, _ = _brought_up_to_date(url)
+    return Store(engine)
+
+
+def upgrade_store(url: str) -> tuple[str | None, str]:
+    """Bring the schema of the store at a URL up to date; returns its revision before and now, None for a new store.
+
+    Raises:
+        StoreError: the database cannot be reached or written, or its schema is newer than this package.
+    """
+    engine, revisions = _brought_up_to_date(url)
+    engine.dispose()
+    return revisions
+
+
+def _brought_up_to_date(url: str) -> tuple[Engine, tuple[str | None, str]]:
     try:
         address = make_url(postgres_driver(url))
     except (ArgumentError, ValueError):
@@ -154,13 +170,12 @@ def open_store(url: str) -> Store:
         raise StoreError(f"the store's URL is {shown(address)}; it must be sqlite:///... or postgresql://...")
     try:
         engine = make_engine(address.render_as_string(hide_password=False))
-        upgrade(engine)
+        return engine, upgrade(engine)
     except (SQLAlchemyError, OSError) as error:
         reason, *_ = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         raise StoreError(
             f"the store at {shown(address)} cannot be opened: {reason}; check the address and that it is writable"
         ) from error
-    return Store(engine)
 
 
 def shown(url: URL) -> str:
@@ -198,8 +213,8 @@ def make_folder(folder: Path) -> None:
         ) from error
 
 
-def upgrade(engine: Engine) -> None:
-    """Apply the migrations that are missing; several processes may start at once.
+def upgrade(engine: Engine) -> tuple[str | None, str]:
+    """Apply the migrations that are missing; several processes may start at once. Returns the revisions before and now.
 
     Raises:
         StoreError: the schema is newer than this package.
@@ -211,12 +226,14 @@ def upgrade(engine: Engine) -> None:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         current = MigrationContext.configure(connection).get_current_revision()
-        if current == script.get_current_head():
-            return
+        head = script.get_current_head() or ""
+        if current == head:
+            return current, head
         if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
             raise StoreError(f"the store's schema {current!r} is newer than this package knows; upgrade continuum-ai")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        return current, head
 
 
 def _use_wal(connection: Any, _record: Any) -> None:

@@ -51,9 +51,10 @@ def read_frame(engine: Engine, wanted: Filter, columns: Sequence[str]) -> pl.Dat
 def part_rows(engine: Engine, part: Part, wanted: Filter) -> Iterator[Row]:
     """The rows of a part, a row group in memory at a time; from the database where the file is not there."""
     after = part.first_sequence - 1
-    for offset in range(0, part.rows, parts.ROW_GROUP_ROWS):
+    size = parts.rows_at_once(part.uri, part.rows)
+    for offset in range(0, part.rows, size):
         try:
-            frame = narrowed(parts.scan([part.uri]).slice(offset, parts.ROW_GROUP_ROWS), wanted).collect()
+            frame = narrowed(parts.scan([part.uri]).slice(offset, size), wanted).collect()
         except Exception as error:
             if not parts.is_missing(error):
                 raise

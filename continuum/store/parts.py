@@ -66,6 +66,11 @@ def scan(uris: Sequence[str]) -> pl.LazyFrame:
     return pl.concat([pl.scan_parquet(content, hive_partitioning=False) for content in contents])
 
 
+def rows_at_once(uri: str, rows: int) -> int:
+    """How much of a part to fetch at a time: from afar the whole, which is a few megabytes, in one go."""
+    return ROW_GROUP_ROWS if _is_local(uri) else max(rows, 1)
+
+
 def is_missing(error: Exception) -> bool:
     """Whether an error says that a file is not there: somebody wrote the part anew, or keeps it on another machine."""
     return isinstance(error, FileNotFoundError) or "not found" in str(error).lower() or "404" in str(error)

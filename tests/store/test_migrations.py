@@ -12,7 +12,7 @@ from sqlalchemy import Engine, func, select, text
 
 from continuum.records import Feedback, Interaction, Message
 from continuum.store.bodies import body_of
-from continuum.store.database import MIGRATIONS, make_engine, open_store
+from continuum.store.database import MIGRATIONS, make_engine, open_store, upgrade_store
 from continuum.store.tables import bodies, interactions
 from tests.builders import NOON, an_interaction, assistant, user
 
@@ -144,3 +144,9 @@ def test_feedback_knows_who_is_trusted(old_url: str) -> None:
 
     assert [one.trusted for one in store.feedback.of([OLD[2]])["old-2"]] == [True]
     store.close()
+
+
+def test_an_upgrade_says_what_it_did(old_url: str, tmp_path: Path) -> None:
+    assert upgrade_store(old_url) == ("0001", "0002")
+    assert upgrade_store(old_url) == ("0002", "0002")
+    assert upgrade_store(f"sqlite:///{tmp_path / 'new.db'}") == (None, "0002")
