@@ -118,13 +118,6 @@ def import_file(
     return run.report()
 
 
-def import_jsonl(
-    path: str | os.PathLike[str], *, store: "Store | None" = None, task: str | None = None, on_progress: Progress = silent
-) -> ImportReport:
-    """Import a file in the plain form; see `import_file`."""
-    return import_file(path, store=store, task=task, format="plain", on_progress=on_progress)
-
-
 def redactor_name(redact: str | None) -> str | None:
     """Who takes personal data out; None for nobody.
 

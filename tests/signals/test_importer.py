@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from continuum.errors import ConfigurationError
 from continuum.signals.formats import lines
-from continuum.signals.importer import ImportReport, Refusal, import_file, import_jsonl
+from continuum.signals.importer import ImportReport, Refusal, import_file
 from continuum.store.database import Store, open_store
 from tests.builders import assistant, user
 
@@ -58,7 +58,7 @@ def test_rows_come_in_with_their_feedback_and_their_task(store: Store, write: Wr
         a_row(1, messages=[{"role": "user", "content": "Hi"}, answered, told], feedback=None), a_row(2, response=answered)
     )
 
-    assert import_jsonl(path) == ImportReport(read=2, added=2, already_there=0, feedback_added=1, refused=())
+    assert import_file(path) == ImportReport(read=2, added=2, already_there=0, feedback_added=1, refused=())
 
     first, second = store.interactions.scan("support")
     assert [message.role for message in first.messages] == ["user", "assistant", "tool"]
@@ -75,8 +75,8 @@ def test_rows_come_in_with_their_feedback_and_their_task(store: Store, write: Wr
 def test_a_second_import_adds_nothing(store: Store, write: Write) -> None:
     path = write(*(a_row(number) for number in range(1200)))
 
-    assert import_jsonl(path, store=store).added == 1200
-    assert import_jsonl(path, store=store) == ImportReport(read=1200, added=0, already_there=1200, feedback_added=0, refused=())
+    assert import_file(path, store=store).added == 1200
+    assert import_file(path, store=store) == ImportReport(read=1200, added=0, already_there=1200, feedback_added=0, refused=())
     assert store.interactions.count("support") == 1200
 
 
@@ -113,7 +113,7 @@ BAD: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("bad", "reason"), BAD, ids=range(len(BAD)))
 def test_a_bad_line_is_named_with_its_reason_and_the_others_come_in(store: Store, write: Write, bad: Any, reason: str) -> None:
-    report = import_jsonl(write(a_row(100), "", bad, a_row(101)))
+    report = import_file(write(a_row(100), "", bad, a_row(101)))
 
     (refusal,) = report.refused
     assert refusal.line == 3
@@ -125,14 +125,14 @@ def test_an_id_that_comes_twice_is_refused_the_second_time(store: Store, write: 
     path = write(a_row(1), a_row(2), a_row(1, task="other"))
     twice = (Refusal(3, "id: it was at line 1 already"),)
 
-    assert import_jsonl(path) == ImportReport(read=3, added=2, already_there=0, feedback_added=2, refused=twice)
-    assert import_jsonl(path) == ImportReport(read=3, added=0, already_there=2, feedback_added=0, refused=twice)
+    assert import_file(path) == ImportReport(read=3, added=2, already_there=0, feedback_added=2, refused=twice)
+    assert import_file(path) == ImportReport(read=3, added=0, already_there=2, feedback_added=0, refused=twice)
 
 
 def test_what_may_be_left_out_may_be_left_out(store: Store, write: Write) -> None:
     bare = {"id": "bare", "messages": [{"role": "user", "content": "Hi"}], "response": {"role": "assistant", "content": ""}}
 
-    assert import_jsonl(write(bare), task="chosen").added == 1
+    assert import_file(write(bare), task="chosen").added == 1
 
     found = store.interactions.get("bare")
     assert found is not None
@@ -141,13 +141,13 @@ def test_what_may_be_left_out_may_be_left_out(store: Store, write: Write) -> Non
 
 
 def test_a_time_without_a_zone_is_utc(store: Store, write: Write) -> None:
-    import_jsonl(write(a_row(1, started_at="2026-03-01T12:00:00"), a_row(2, started_at="2026-03-01T12:00:00+02:00")))
+    import_file(write(a_row(1, started_at="2026-03-01T12:00:00"), a_row(2, started_at="2026-03-01T12:00:00+02:00")))
 
     assert [one.started_at.hour for one in store.interactions.scan("support")] == [12, 10]
 
 
 def test_the_task_given_stands_above_the_tasks_in_the_file(store: Store, write: Write) -> None:
-    import_jsonl(write(a_row(1), a_row(2, task="other")), task="mine")
+    import_file(write(a_row(1), a_row(2, task="other")), task="mine")
 
     assert store.tasks.names() == ["mine"]
     assert store.interactions.count("mine") == 2
@@ -155,12 +155,12 @@ def test_the_task_given_stands_above_the_tasks_in_the_file(store: Store, write: 
 
 def test_a_task_that_gains_no_row_is_not_registered(store: Store, write: Write) -> None:
     path = write(a_row(1), a_row(2))
-    import_jsonl(path)
+    import_file(path)
 
-    import_jsonl(path, task="other")
+    import_file(path, task="other")
     assert store.tasks.names() == ["support"]
 
-    import_jsonl(write(a_row(2), a_row(3)), task="other")
+    import_file(write(a_row(2), a_row(3)), task="other")
     assert store.tasks.names() == ["other", "support"]
 
 
@@ -168,7 +168,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(store: Store, tmp
     path = tmp_path / "windows.jsonl"
     path.write_bytes(b"\xef\xbb\xbf" + json.dumps(a_row(1)).encode() + b"\r\n" + json.dumps(a_row(2)).encode())
 
-    assert import_jsonl(path).added == 2
+    assert import_file(path).added == 2
 
 
 def test_nul_and_lone_surrogates_come_in_replaced_on_postgres_too(postgres_url: str, write: Write) -> None:
@@ -176,7 +176,7 @@ def test_nul_and_lone_surrogates_come_in_replaced_on_postgres_too(postgres_url: 
     row = '{"id": "hostile", "task": "hostile", "messages": [{"role": "user", "content": "a\\u0000b\\uD800c"}], '
     row += '"response": {"role": "assistant", "content": "\\ud83c\\udfac"}}'
 
-    assert import_jsonl(write(row), store=store).refused == ()
+    assert import_file(write(row), store=store).refused == ()
 
     found = store.interactions.get("hostile")
     assert found is not None
@@ -191,7 +191,7 @@ def test_a_line_longer_than_the_limit_is_skipped_without_being_read(
     exact = json.dumps(a_row(3))
     exact += " " * (999 - len(exact))
 
-    report = import_jsonl(write(a_row(1), "x" * 5000, a_row(2), exact, "y" * 1000, a_row(4)))
+    report = import_file(write(a_row(1), "x" * 5000, a_row(2), exact, "y" * 1000, a_row(4)))
 
     assert report.refused == (
         Refusal(2, "the line is longer than 1,000 bytes"),
@@ -204,7 +204,7 @@ def test_progress_goes_from_the_first_batch_to_the_end_of_the_file(store: Store,
     path = write(*(a_row(number) for number in range(1100)))
     seen: list[tuple[int, int, str]] = []
 
-    import_jsonl(path, on_progress=lambda *step: seen.append(step))
+    import_file(path, on_progress=lambda *step: seen.append(step))
 
     size = path.stat().st_size
     assert [note for _, _, note in seen] == ["500 lines", "1,000 lines", "1,100 lines"]
@@ -213,22 +213,22 @@ def test_progress_goes_from_the_first_batch_to_the_end_of_the_file(store: Store,
 
 
 def test_an_empty_file_is_an_empty_report(store: Store, write: Write) -> None:
-    assert import_jsonl(write("", "  ")) == ImportReport(read=0, added=0, already_there=0, feedback_added=0, refused=())
+    assert import_file(write("", "  ")) == ImportReport(read=0, added=0, already_there=0, feedback_added=0, refused=())
 
 
 def test_a_file_that_is_not_there_and_a_bad_task_are_the_callers_to_mend(store: Store, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"nothing\.jsonl cannot be read: No such file"):
-        import_jsonl(tmp_path / "nothing.jsonl")
+        import_file(tmp_path / "nothing.jsonl")
     with pytest.raises(ConfigurationError, match="Is a directory"):
-        import_jsonl(tmp_path)
+        import_file(tmp_path)
     with pytest.raises(ConfigurationError, match="task name"):
-        import_jsonl(tmp_path / "nothing.jsonl", task="no good!")
+        import_file(tmp_path / "nothing.jsonl", task="no good!")
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=80) | st.dictionaries(st.sampled_from(list(a_row())), st.text() | st.integers() | st.none())))
 def test_whatever_a_file_holds_each_line_is_added_there_or_refused(store: Store, write: Write, content: list[Any]) -> None:
-    report = import_jsonl(write(*content), store=store)
+    report = import_file(write(*content), store=store)
 
     assert report.read == report.added + report.already_there + len(report.refused)
 
