@@ -15,6 +15,8 @@ from continuum.similarity.normalise import INSTRUCTIONS, canonical, canonical_li
 
 SESSION_GAP = timedelta(minutes=30)
 """After so long a user without conversation ids begins anew."""
+MOST_EXCHANGES = 200
+"""What is longer is no talk: one id stands for a whole service, and who followed whom says nothing."""
 LONGEST_QUESTION = 2000
 """Characters of a message that are compared."""
 
@@ -77,11 +79,11 @@ def turn_of(interaction: Interaction) -> Turn | None:
 
 
 def sessions_of(turns: Iterable[Turn]) -> list[list[Exchange]]:
-    """The sessions, each with its exchanges from the first to the last."""
+    """The sessions, each with its exchanges from the first to the last; those too long to be one person's are left out."""
     found: dict[int, list[Turn]] = {}
     for turn, session in _with_sessions(sorted(turns, key=lambda turn: (turn.started_at, turn.id))):
         found.setdefault(session, []).append(turn)
-    return [exchanges for session in found.values() if (exchanges := list(_exchanges(session)))]
+    return [exchanges for session in found.values() if 0 < len(exchanges := list(_exchanges(session))) <= MOST_EXCHANGES]
 
 
 def _length_of_last_message(spoken: list[Message]) -> int:

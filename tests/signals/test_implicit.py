@@ -3,6 +3,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from continuum import feedback as feedback_door
 from continuum.records import Feedback, FunctionCall, Interaction, Message, ToolCall
@@ -102,6 +104,34 @@ def test_a_session_is_known_by_its_messages_or_its_user_where_ids_are_missing_or
     ]
 
     assert found(store, *by_messages, *by_user) == {"m-0": ["rephrase"], "u-0": ["rephrase"]}
+
+
+@pytest.mark.parametrize("shared", ["conversation_id", "user_id"])
+def test_an_id_that_stands_for_a_whole_service_tells_nothing(store: Store, shared: str) -> None:
+    calls = [
+        an_interaction("Where is my order?", id=f"call-{n}", started_at=NOON + timedelta(seconds=20 * n), **{shared: "service"})
+        for n in range(250)
+    ]
+
+    assert found(store, *calls, later=timedelta(hours=3)) == {}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_the_order_in_which_calls_reached_the_store_changes_nothing(store: Store, random: random.Random) -> None:
+    talks = (
+        talk("Where is my order?", "I mean the order from Monday, where is it?", name="a"),
+        talk("Can I get a refund?", "Can I get a refund?", "Thanks", name="b", conversation_id=None),
+        talk("How much is shipping to France?", "How much is shipping to Spain?", name="c", user_id="u"),
+    )
+    task = f"task {random.random()}"
+    turns = [turn.model_copy(update={"id": f"{task} {turn.id}", "task": task}) for turns in talks for turn in turns]
+    random.shuffle(turns)
+    store.interactions.add(turns)
+
+    report = derive_implicit(store, task, now=lambda: NOON + timedelta(hours=3))
+
+    assert report.found == {"abandonment": 1, "rephrase": 1, "retry": 1}
 
 
 def test_a_tools_result_is_no_message_of_a_person(store: Store) -> None:
