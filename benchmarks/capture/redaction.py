@@ -15,7 +15,7 @@ from benchmarks.capture.documents import KINDS, LOCALES, Document, Planted, clea
 from continuum.spool.redaction import Redactor, redactor_named
 
 HELD_OUT_SEED = 20_240_611
-"""Never looked at while patterns are written; other seeds are for that."""
+"""What is missed with it is never looked at while patterns are written; other seeds are for that."""
 PLACEHOLDER = re.compile(r"\[[A-Z][A-Z_]*\]")
 
 

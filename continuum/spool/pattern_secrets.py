@@ -32,7 +32,10 @@ CUT_KEY = re.compile(r"(?:\s|\\[nr]|[A-Za-z0-9+/=:,-]{16,}+[A-Za-z0-9+/=]*+|[A-Z
 
 URL_LOGIN = re.compile(r"://(?P<secret>[^\s/@:\"'<>\x00]{0,128}:[^\s/\"'<>\x00]{1,256})@")
 
-SCHEME = re.compile(r"(?:bearer|basic|token)[ =:]{1,3}(?P<secret>[A-Za-z0-9._~+/-]{12,}+={0,2})", re.IGNORECASE)
+SCHEME = re.compile(
+    r"(?:bearer[ :]{1,3}|basic |authorization[\"']?[ :=]{1,3}[\"']?token )(?P<secret>[A-Za-z0-9._~+/-]{12,}+={0,2})",
+    re.IGNORECASE,
+)
 
 PASSWORD_NAMES = (b"pass", b"pwd", b"kennwort", b"mdp", b"contrase")
 SECRET_NAMES = (b"secret", b"token", b"key", b"clave", b"credential", b"cvv", b"cvc")
@@ -57,7 +60,8 @@ PLACEHOLDERS = re.compile(
     r"|password|token|example"
     r"|your.{0,40}|my.?(?:password|token|secret|key)|<.{0,60}|\$.{0,80}|\{.{0,80}|%.{0,40}|\*+|x+|\.+|os\.environ.{0,80}"
     r"|process\.env.{0,80}"
-    r"|getenv.{0,60}|env[.\[(].{0,60}|self\..{0,60}|[a-z_.]{1,60}\(.{0,300}|.{0,60}(?:passwor[dt]|_token|_secret|_key).{0,60}"
+    r"|getenv.{0,60}|env[.\[(].{0,60}|self\..{0,60}|\(?[a-z_][\w.]{0,80}[(\[].{0,300}"
+    r"|(?=\S{0,80}_)[a-z_]\w{0,60}(?:\.[a-z_]\w{0,60}){1,6}|urn:.{0,300}|.{0,60}(?:passwor[dt]|_token|_secret|_key).{0,60}"
     r"|bearer|basic",
     re.IGNORECASE,
 )
