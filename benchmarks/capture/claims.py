@@ -83,7 +83,7 @@ def table(title: str, *columns: str) -> Table:
     """An empty table: the first column names, the others are numbers."""
     made = Table(title=title, title_justify="left", title_style="bold")
     for index, column in enumerate(columns):
-        made.add_column(column, justify="right" if index else "left")
+        made.add_column(column, justify="right" if index else "left", no_wrap=not index)
     return made
 
 
