@@ -33,6 +33,7 @@ FEATURE_BYTES = 8
 BLOCK = 255
 """Hashes whose bits are summed in one byte."""
 LAST_SPACE = 0x20
+LOWER = np.uint8(ord("a") - ord("A"))
 LONG_CHARACTER = 0xE0
 """From this byte up a UTF-8 character takes three bytes or four; most scripts without spaces do."""
 END = 0xFF
@@ -145,11 +146,11 @@ def _batches(texts: Sequence[str]) -> Iterator[list[bytes]]:
 
 
 def _encoded(text: str) -> bytes:
-    if not text.isascii():
-        # Wide letters and the other blanks become plain ones. Unicode never changes either mapping of an assigned character.
-        text = unicodedata.normalize("NFKC", text.casefold())
-    # The capitals of ASCII wait for `_features`, where many texts are lowered at once.
-    return text.strip().encode("utf-8", "surrogatepass")
+    if text.isascii():
+        # Its capitals wait for `_features`, where many texts are lowered at once.
+        return text.strip().encode()
+    # Wide letters and the other blanks become plain ones. Unicode never changes either mapping of an assigned character.
+    return unicodedata.normalize("NFKC", text.casefold()).strip().encode("utf-8", "surrogatepass")
 
 
 def _simhashes(texts: list[bytes]) -> np.ndarray:
@@ -165,7 +166,7 @@ def _features(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     """The hashes of all features, text by text, and how many each text has."""
     end = bytes([END]) * FEATURE_BYTES
     raw = np.frombuffer(end + end.join(texts) + end + end, dtype=np.uint8)
-    raw = raw + ((raw - ord("A") < 26).view(np.uint8) << 5)
+    raw = raw + (raw - ord("A") < 26).view(np.uint8) * LOWER
     space = raw <= LAST_SPACE
     # Of a run of blanks the first stays, as a plain space.
     kept = np.maximum(raw[~(space & np.concatenate(([False], space[:-1])))], LAST_SPACE)
@@ -175,7 +176,7 @@ def _features(texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
     ends = np.flatnonzero(kept == END)[FEATURE_BYTES::FEATURE_BYTES][: len(texts)]
     counts = np.diff(np.searchsorted(starts, ends), prepend=0)
     windows = np.ndarray((len(kept) - FEATURE_BYTES + 1,), dtype="<u8", buffer=kept, strides=(1,))
-    hashes = _mixed(windows[starts])
+    hashes = _mixed(windows.take(starts))
     if counts.max() <= MOST_FEATURES:
         return hashes, counts
     chosen = [_lowest(part) for part in np.split(hashes, np.cumsum(counts)[:-1])]
@@ -215,6 +216,6 @@ def _majorities(hashes: np.ndarray, counts: np.ndarray) -> np.ndarray:
         np.right_shift(hashes, np.uint64(shift), out=bits)
         np.bitwise_and(bits, _LANES, out=bits)
         np.add.reduceat(bits, first, out=sums[shift])
-    ones = np.add.reduceat(sums.view(np.uint8).reshape(8, -1, 8), first_block, axis=1, dtype=np.int32)
+    ones = np.add.reduceat(sums.view(np.uint8).astype(np.int32).reshape(8, -1, 8), first_block, axis=1)
     majority = 2 * ones > counts[:, None]
     return np.packbits(majority.transpose(1, 2, 0).reshape(len(counts), 64), axis=1, bitorder="little").view("<u8").ravel()
