@@ -1,6 +1,7 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -51,9 +52,13 @@ SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
 
 _engines: WeakSet[Engine] = WeakSet()
+_migrating = threading.Lock()
+"""Alembic keeps what it works on in its modules, so the threads of a process migrate one at a time."""
 
 
 def _begin_anew_in_child() -> None:
+    global _migrating
+    _migrating = threading.Lock()  # another thread may have held it
     # A connection must not be used by two processes; the child opens its own and leaves its parent's alone.
     for engine in list(_engines):
         engine.dispose(close=False)
@@ -222,7 +227,7 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     script = ScriptDirectory.from_config(config)
-    with engine.execution_options(write_first=True).begin() as connection:
+    with _migrating, engine.execution_options(write_first=True).begin() as connection:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         current = MigrationContext.configure(connection).get_current_revision()
