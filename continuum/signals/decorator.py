@@ -15,7 +15,6 @@ from continuum.errors import ConfigurationError
 from continuum.signals import openai_hook
 from continuum.signals.current import active, last_id
 from continuum.signals.recording import Recording, Unsampled, begin
-from continuum.signals.stats import CaptureStats, capture_stats  # noqa: F401
 from continuum.signals.streams import captured_async_stream, captured_stream, driven, driven_async
 from continuum.signals.subject import Subject
 from continuum.spool.cleaning import represented

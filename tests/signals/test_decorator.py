@@ -11,7 +11,8 @@ import pytest
 from continuum.errors import ConfigurationError
 from continuum.records import Message
 from continuum.signals.current import interaction
-from continuum.signals.decorator import capture, capture_stats
+from continuum.signals.decorator import capture
+from continuum.signals.stats import capture_stats
 from continuum.spool.spool import flush
 from tests.builders import assistant, user
 from tests.signals.conftest import Kept

@@ -348,7 +348,8 @@ def test_the_share_of_conversations_to_capture_comes_from_the_policy(spool: Spoo
 
 PROGRAM = """
 import sys, time
-from continuum.signals.decorator import capture, capture_stats
+from continuum.signals.decorator import capture
+from continuum.signals.stats import capture_stats
 
 @capture(task="support")
 def handle(message):
