@@ -92,13 +92,13 @@ def readable(columns: Sequence[str] = COLUMNS) -> Select:
 
 
 def record_of(row: Mapping[Any, Any]) -> Interaction:
-    """The record that a row holds; it was checked when it was stored, and only what is nested is read anew."""
+    """The record that a row holds."""
     values = {name: row[name] for name in FIELDS}
     values["messages"] = MESSAGES.validate_json(values["messages"])
     if values["response"] is not None:
         values["response"] = MESSAGE.validate_json(values["response"])
     values["tags"] = orjson.loads(values["tags"]) if values["tags"] != "{}" else {}
-    return Interaction.model_construct(**values)
+    return Interaction.model_validate(values)
 
 
 def paged(engine: Engine, query: Select, size: int = PAGE_ROWS, after: int = 0) -> Iterator[Sequence[Any]]:
