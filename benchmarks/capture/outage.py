@@ -8,8 +8,10 @@ meanwhile falls on both. The claim is on the median over the rounds of the ratio
 import random
 import sqlite3
 import statistics
+import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,7 +139,7 @@ def kept_locked(file: Path) -> Iterator[None]:
 
 def take_turns(setting: Setting, runs: list[Run], life: int) -> None:
     """Have all processes make their bursts in turns, then let them end, one after the other."""
-    rng, rounds = random.Random(setting.seed + life), 4 if setting.quick else 6
+    rng, rounds = random.Random(setting.seed + life), 3 if setting.quick else 6
     with ExitStack() as stack:
         processes = []
         for number, run in enumerate(runs):
@@ -159,12 +161,22 @@ def take_turns(setting: Setting, runs: list[Run], life: int) -> None:
                 run.p50.append(statistics.median(taken))
                 run.p99.append(taken[int(0.99 * (len(taken) - 1))])
                 run.slowest = max(run.slowest, taken[-1])
-        for process, worker, run in processes:
-            # A last burst: what was captured just before the end is what an exit has to deal with.
-            returned = worker.order(calls=BURST, rate=RATE, last=True)["returned"]
-            run.calls += BURST
-            process.wait(120)
-            run.exits_s.append(time.monotonic() - returned)
+        # The peers' exits take seconds in which they only wait: they wait side by side.
+        with ThreadPoolExecutor() as side_by_side:
+            for process, worker, run in processes:
+                # A last burst: what was captured just before the end is what an exit has to deal with.
+                returned = worker.order(calls=BURST, rate=RATE, last=True)["returned"]
+                run.calls += BURST
+                ended = side_by_side.submit(seconds_until_end, process, returned)
+                ended.add_done_callback(lambda future, run=run: run.exits_s.append(future.result()))
+                if not run.subject.peer:
+                    ended.result()
+
+
+def seconds_until_end(process: subprocess.Popen[str], returned: float) -> float:
+    """How long after its last call a process has ended."""
+    process.wait(120)
+    return time.monotonic() - returned
 
 
 def pairs(runs: list[Run]) -> list[tuple[Run, Run]]:
