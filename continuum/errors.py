@@ -23,6 +23,8 @@ EXTRAS = {
     "sentence_transformers": "training",
     "mlflow": "training",
     "dagster": "pipelines",
+    "presidio_analyzer": "presidio",
+    "spacy": "presidio",
 }
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
+from continuum.embedding.embedder import open_embedder
 from continuum.progress import Progress, silent
 from continuum.records import Record
 from continuum.signals.implicit import derive_implicit
@@ -51,7 +52,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
     store.tasks.get(task)
     old = apply_retention(store, task, now=now)
     on_progress(0, 0, "reading what the logs say")
-    implicit = derive_implicit(store, task, now=now)
+    implicit = derive_implicit(store, task, embedder=open_embedder(load_settings().embedder), now=now)
     raters = assess_raters(store, task)
     on_progress(0, 0, "writing snapshots")
     written = write_snapshots(store, task, now=now)
