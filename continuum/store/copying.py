@@ -16,7 +16,8 @@ SPECIAL = frozenset("\\\t\n\r")
 def copy_bodies(cursor: Any, bodies: Iterable[Body]) -> None:
     """Insert the bodies that are not there yet."""
     cursor.execute(
-        "CREATE TEMP TABLE IF NOT EXISTS incoming_bodies (hash bytea, messages json, response json) ON COMMIT DELETE ROWS"
+        "CREATE TEMP TABLE IF NOT EXISTS incoming_bodies (hash bytea, messages json, response json) "
+        "WITH (toast_tuple_target = 8160) ON COMMIT DELETE ROWS"
     )
     _copy(cursor, "COPY incoming_bodies FROM STDIN", bodies)
     # In one order for all writers: two that wait for each other's bodies would wait for ever.

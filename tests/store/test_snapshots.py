@@ -1,7 +1,9 @@
 """Snapshots: the same rows, each once and in the order of arrival, whatever part of them lies in Parquet."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event
 
 import polars as pl
 import pytest
@@ -12,7 +14,7 @@ from sqlalchemy import delete, func, select, update
 from continuum.errors import ConfigurationError
 from continuum.records import Interaction
 from continuum.store import parts
-from continuum.store.database import Store
+from continuum.store.database import Store, open_store
 from continuum.store.retention import erase
 from continuum.store.snapshots import SnapshotReport, write_snapshots
 from continuum.store.tables import interactions as rows_of_interactions
@@ -199,6 +201,62 @@ def test_other_places_are_reached_through_fsspec(store: Store, monkeypatch: pyte
     assert store.interactions.frame("support", ["id"]).height == 3
 
 
+@pytest.mark.slow
+def test_runs_readers_and_writers_at_once_neither_lose_nor_double_a_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("continuum.store.snapshots.PART_ROWS", 7)
+    url = store.engine.url.render_as_string(hide_password=False)
+    done = Event()
+
+    def write(writer: int) -> list[Interaction]:
+        mine = open_store(url)
+        whole = []
+        for n in range(40):
+            fields = {"id": f"{writer}-{n}", "started_at": NOON + timedelta(days=n % 3)}
+            add(mine, an_interaction(f"Half {n}", source="gateway", deployment_id="d1", **fields))
+            whole.append(an_interaction(f"Whole {n}", source="capture", **fields))
+            if n > 4:
+                add(mine, whole[n - 4])
+        add(mine, *whole)
+        mine.close()
+        return [one.model_copy(update={"deployment_id": "d1"}) for one in whole]
+
+    def snapshot() -> int:
+        mine = open_store(url)
+        runs = 0
+        while not done.is_set():
+            write_snapshots(mine, "support", now=later)
+            runs += 1
+        mine.close()
+        return runs
+
+    def read() -> int:
+        mine = open_store(url)
+        seen = 0
+        while not done.is_set():
+            ids = [one.id for one in mine.interactions.scan("support")]
+            assert len(ids) == len(set(ids))
+            assert len(ids) >= seen
+            seen = len(ids)
+        mine.close()
+        return seen
+
+    with ThreadPoolExecutor(6) as pool:
+        runs = [pool.submit(snapshot) for _ in range(2)]
+        reading = pool.submit(read)
+        try:
+            expected = {one.id: one for batch in pool.map(write, range(3)) for one in batch}
+        finally:
+            done.set()
+        assert all(run.result() for run in runs)
+        assert reading.result()
+    for _ in range(2):
+        assert {one.id: one for one in store.interactions.scan("support")} == expected
+        assert write_snapshots(store, "support", now=later).removed == 0
+        assert store.interactions.frame("support", ["id"]).height == len(expected)
+    with store.engine.connect() as connection:
+        assert connection.execute(select(snapshots).where(snapshots.c.stale)).all() == []
+
+
 step = st.one_of(
     st.tuples(st.just("add"), st.lists(st.tuples(st.integers(0, 4), st.integers(0, 11)), min_size=1, max_size=6)),
     st.tuples(st.just("write"), st.integers(0, 6)),
@@ -206,7 +264,7 @@ step = st.one_of(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=8), since=st.integers(0, 5), length=st.integers(0, 5))
 def test_with_snapshots_and_without_a_scan_gives_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch, steps: list, since: int, length: int
