@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -213,9 +214,9 @@ class Spool:
             segment.delete()
             return True
 
-    def measure_others(self) -> None:
+    def measure_others(self, folder: Path | None = None) -> None:
         """Look how much of the disk other processes' captures take."""
-        total = bytes_in(self.settings.spool_dir)
+        total = bytes_in(folder or self.settings.spool_dir)
         with self.lock:
             self.others_bytes = max(0, total - self._disk_bytes)
 
@@ -290,8 +291,9 @@ class Spool:
                 segment.delete()
             else:
                 segment.close()
+        sleeper = self.wake
         self._begin()
-        self.wake.set()
+        sleeper.set()
 
     def _begin(self) -> None:
         # The thread of an earlier generation ends as soon as it sees that it is one.

@@ -62,6 +62,7 @@ class Work:
     def __init__(self, spool: "Spool", generation: int) -> None:
         self.spool = spool
         self.generation = generation
+        self.wake = spool.wake
         self.drain = Drain(spool.open_store, spool.on_stored)
         self.offsets: dict[str, int] = {}
         """How far each own segment is drained."""
@@ -111,12 +112,16 @@ class Work:
     def _round(self) -> None:
         """Look after the dead, the disk and the policies."""
         self.next_round = time.monotonic() + ROUND_S
-        for segment in abandoned(self.spool.settings.spool_dir):
+        with self.spool.lock:
+            if self.spool.generation != self.generation:
+                return  # the settings would be read for whoever captures next, and may be others by then
+            folder = self.spool.settings.spool_dir
+        for segment in abandoned(folder):
             drained = drain_abandoned(self.drain, segment)
             self.spool.recovered += drained.stored + drained.feedback_stored
             if self.spool.generation != self.generation:
                 return
-        self.spool.measure_others()
+        self.spool.measure_others(folder)
         self.spool.sample_rates = self.drain.sample_rates()
 
     def sleep(self) -> None:
@@ -125,18 +130,20 @@ class Work:
         spool.idle = True
         # Whoever captures from here on wakes the thread; whoever did just before is seen here.
         if not spool.waiting:
-            spool.wake.wait(max(0.0, min(self.next_round - time.monotonic(), RETIRE_S)))
+            self.wake.wait(max(0.0, min(self.next_round - time.monotonic(), RETIRE_S)))
+        if spool.generation != self.generation:
+            return
         spool.idle = False
-        spool.wake.clear()
+        self.wake.clear()
         if spool.waiting < BATCH_LINES:
             time.sleep(LINGER_S)
 
     def wait_and_sync(self, seconds: float) -> None:
         """Wait before the next try, or until somebody is in a hurry; meanwhile the disk keeps what has come."""
         deadline = time.monotonic() + seconds
-        self.spool.wake.clear()
+        self.wake.clear()
         while (left := deadline - time.monotonic()) > 0 and self.spool.generation == self.generation:
-            if self.spool.wake.wait(min(left, SYNC_S)):
+            if self.wake.wait(min(left, SYNC_S)):
                 return
             with self.spool.lock:
                 segment = self.spool.segments[-1] if self.spool.segments else None
