@@ -18,8 +18,8 @@ STAGES = {"signals", "feedback", "annotation", "curation", "training", "guard", 
 ASSEMBLIES = {"gathering", "flywheel", "erasure", "commands", "cli", "demo"}
 HEAVY = {
     "accelerate", "aiohttp", "boto3", "dagster", "datasets", "faiss", "httpx", "matplotlib", "mlflow", "numpy", "openai",
-    "pandas", "peft", "polars", "presidio_analyzer", "rapidfuzz", "rensa", "scipy", "sentence_transformers", "sqlalchemy", "torch",
-    "transformers", "trl",
+    "pandas", "peft", "polars", "presidio_analyzer", "rapidfuzz", "rensa", "scipy", "sentence_transformers", "sqlalchemy",
+    "torch", "transformers", "trl",
 }  # fmt: skip
 
 

@@ -61,9 +61,7 @@ LATENCY_MS = "continuum.latency_ms"
 FEEDBACK_PREFIX = "continuum.feedback."
 """Before the fields of feedback, on an evaluation event that is one of ours."""
 FEEDBACK_ID = "continuum.feedback.id"
-FEEDBACK_FIELDS = (
-    *("id", "kind", "correction", "confidence", "trusted", "user_hash", "recorded_at", "idempotency_key"),
-)
+FEEDBACK_FIELDS = (*("id", "kind", "correction", "confidence", "trusted", "user_hash", "recorded_at", "idempotency_key"),)
 """Those that no convention has a name for; score, label and comment are an evaluation's own."""
 
 CHAT = "chat"

@@ -388,6 +388,45 @@ def test_a_program_whose_store_is_down_ends_soon_and_says_what_waits(home: Path,
     assert questions(store) == ["hello"]
 
 
+def test_a_full_disk_costs_the_application_nothing_and_loses_no_capture(home: Path, store: Store) -> None:
+    (home / "none").mkdir(parents=True, exist_ok=True)
+    program = """
+import resource, signal, time
+from continuum import capture, capture_stats
+
+@capture(task="support")
+def handle(message):
+    return "done"
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+for n in range(100):
+    handle(f"call {n} " + "x" * 500)
+full = capture_stats()
+assert not full.on_disk and full.dropped == 0 and full.disk_bytes <= 20_000, full
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+time.sleep(1.1)
+handle("call 100 when there is room again")
+assert capture_stats().on_disk
+"""
+    run_program(program, CONTINUUM_DATABASE_URL=f"sqlite:///{home / 'none'}")
+
+    collect(store, home / "spool")
+    assert sorted(int(question.split()[1]) for question in questions(store)) == list(range(101))
+
+
+def test_a_store_whose_schema_is_newer_is_left_alone_and_said_so(home: Path, store: Store) -> None:
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    spool = Spool(lambda: open_store(f"sqlite:///{home / 'continuum.db'}"))
+
+    spool.take(a_draft())
+
+    assert eventually(lambda: "upgrade continuum-ai" in (spool.stats().last_error or ""))
+    spool.close()
+    assert spool.stats().calls == Tally(received=1, left=1)
+
+
 @forks
 def test_a_forked_child_spools_its_own_captures_and_leaves_its_parents_alone(store: Store) -> None:
     spool = default_spool()

@@ -58,6 +58,9 @@ def test_homes_have_keys_of_their_own(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_processes_that_start_at_once_agree_on_one_key(home: Path) -> None:
     with multiprocessing.get_context("fork").Pool(8) as pool:
         keys = pool.map(key_of_another_process, range(32), chunksize=1)
+        # Ended in order: the signal with which a pool ends its workers otherwise may be one that a test has taken over.
+        pool.close()
+        pool.join()
 
     assert len(set(keys)) == 1
     assert keys[0] == user_key()

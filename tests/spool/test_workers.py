@@ -16,7 +16,7 @@ import pytest
 from continuum.spool.draining import collect
 from continuum.store.database import Store
 
-APPLICATION = '''
+APPLICATION = """
 import os
 from urllib.parse import unquote
 
@@ -43,7 +43,7 @@ async def asgi(scope, receive, send):
 
 
 answer("asked while the server's own process loads the application")
-'''
+"""
 
 
 def free_port() -> int:
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def ask(port: int, question: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{question}", timeout=20) as response:  # noqa: S310  loopback
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/?{question}", timeout=20) as response:
         return response.read().decode()
 
 
