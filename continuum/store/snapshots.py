@@ -95,9 +95,9 @@ def _announce(connection: Connection, *, task: str, root: str, at: datetime, set
     """Note the parts that the next settled rows make, as stale; returns how many."""
     if connection.dialect.name == "postgresql":
         # Who has begun to write has finished when this is granted: no lower number comes later, and whoever changes a row
-        # afterwards finds its part and marks it.
+        # afterwards finds its part and marks it. The mode also keeps a second run from announcing the same rows.
         connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'"))
-        connection.execute(text("LOCK TABLE interactions IN SHARE MODE"))
+        connection.execute(text("LOCK TABLE interactions IN SHARE ROW EXCLUSIVE MODE"))
     last = select(func.coalesce(func.max(snapshots.c.last_sequence), 0)).where(snapshots.c.task == task)
     query = (
         select(interactions.c.sequence, interactions.c.started_at, interactions.c.arrived_at)
