@@ -22,6 +22,8 @@ from continuum.records import Interaction, Message, new_id
 
 BATCH = 1000
 TASKS = 10
+TASK = "task-3"
+"""The one that is read, and of which snapshots are written."""
 DAYS = 90
 END = datetime(2026, 6, 1, tzinfo=UTC)
 NARROW = ["id", "started_at", "model", "cost_usd"]
@@ -163,11 +165,10 @@ def _snapshot(url: str) -> dict[str, Any]:
 
     store = open_store(url)
     begun = time.perf_counter()
-    written = [write_snapshots(store, task, settle=timedelta(0)) for task in store.tasks.names()]
+    written = write_snapshots(store, TASK, settle=timedelta(0))
     seconds = time.perf_counter() - begun
     store.close()
-    rows = sum(one.rows for one in written)
-    return {"rows": rows, "per_second": round(rows / seconds), "peak_mb": _peak_mb()}
+    return {"rows": written.rows, "parts": written.written, "per_second": round(written.rows / seconds), "peak_mb": _peak_mb()}
 
 
 def _read(url: str, *kinds: str) -> dict[str, Any]:
@@ -176,15 +177,15 @@ def _read(url: str, *kinds: str) -> dict[str, Any]:
 
     assert frames  # polars is loaded by whoever reads frames, and is not what is measured
     store = open_store(url)
-    task, since = "task-3", END - timedelta(days=30)
-    store.interactions.frame(task, ["id"], since=END - timedelta(days=1))
+    since = END - timedelta(days=30)
+    store.interactions.frame(TASK, ["id"], since=END - timedelta(days=1))
     found = {}
     for kind in kinds:
         at_rest, begun, cpu = _peak_mb(), time.perf_counter(), time.process_time()
         if kind == "records":
-            rows = sum(1 for _ in store.interactions.scan(task, since=since))
+            rows = sum(1 for _ in store.interactions.scan(TASK, since=since))
         else:
-            rows = store.interactions.frame(task, NARROW if kind == "narrow" else None, since=since).height
+            rows = store.interactions.frame(TASK, NARROW if kind == "narrow" else None, since=since).height
         seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
         found[kind] = {
             "rows": rows,
