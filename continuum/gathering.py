@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
-from continuum.embedding.embedder import open_embedder
 from continuum.progress import Progress, silent
 from continuum.records import Record
 from continuum.signals.implicit import derive_implicit
@@ -45,6 +44,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         ConfigurationError: there is no such task.
         StoreError: the store, or the place of the snapshots, cannot be written.
     """
+    from continuum.embedding.embedder import open_embedder
     from continuum.store.retention import apply_retention
     from continuum.store.snapshots import write_snapshots  # polars starts here
 

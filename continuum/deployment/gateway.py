@@ -137,9 +137,10 @@ class Gateway:
             self._keep(outcome)
 
     def _keep(self, outcome: Outcome) -> None:
-        call = outcome.call
-        # A call that the application captures has its id from there, and was drawn there.
-        if call.named or is_sampled(call.conversation_id or call.interaction_id, self._spool.sample_rate(call.task)):
+        call, sampled = outcome.call, outcome.call.sampled
+        if sampled is None:
+            sampled = is_sampled(call.conversation_id or call.interaction_id, self._spool.sample_rate(call.task))
+        if sampled:
             self._spool.take(outcome.draft(self._upstreams.production_url))
 
     async def _first_reply(self, choice: Choice, outcome: Outcome) -> Reply | None:

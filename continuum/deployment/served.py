@@ -16,7 +16,7 @@ from continuum.errors import ConfigurationError
 from continuum.policy import checked_task_name
 from continuum.records import Feedback, new_id
 from continuum.spool.cleaning import Snapshot, clean_text
-from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, TASK, USER_ID, VARIANT, decode, encode
+from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback
 
 FEEDBACK_FIELDS = (
@@ -37,8 +37,8 @@ class Call:
     conversation_id: str | None
     user_id: str | None
     started_at: datetime
-    named: bool
-    """Whether the application gave the call its id."""
+    sampled: bool | None
+    """Whether the application has chosen to capture the call; None where it has not decided."""
     clock: float
     """The monotonic clock when it came in, in seconds."""
 
@@ -69,7 +69,7 @@ async def read_call(request: web.Request, *, default_task: str | None, now: Call
         ask=Ask(raw, body, request.headers),
         task=checked_task_name(task),
         interaction_id=given_id or new_id(),
-        named=given_id is not None,
+        sampled=None if given_id is None else request.headers.get(SAMPLED) != "0",
         conversation_id=_id(request.headers.get(CONVERSATION_ID)),
         user_id=_id(request.headers.get(USER_ID)) or _id(named_user),
         started_at=started_at,

@@ -21,6 +21,7 @@ UNBORN_SUFFIX = ".new"
 """Of a segment that is not locked yet; nobody else may touch it."""
 UNBORN_AGE_S = 60.0
 
+FIRST_BUFFER = 2**20
 CHUNK_BYTES = 2**20
 MAX_LINE_BYTES = 2**25
 """A longer line cannot be one of ours: it is what a failing disk left."""
@@ -93,6 +94,55 @@ class Segment:
         with suppress(OSError):
             self.path.unlink()
         self.close()
+
+
+class InMemory:
+    """Lines that wait in memory, in one buffer that is used over and over: fresh memory costs more than the copy does.
+
+    Args:
+        limit: bytes that may wait.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.offset = 0
+        """Up to here the lines are stored."""
+        self.size = 0
+        self._buffer = bytearray()
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that are not stored yet."""
+        return self.size - self.offset
+
+    def append(self, line: bytes) -> bool:
+        """Add a line; False where there is no room for it."""
+        end = self.size + len(line)
+        if end > len(self._buffer):
+            if self.waiting + len(line) > self.limit:
+                return False
+            self._make_room(len(line))
+            end = self.size + len(line)
+        self._buffer[self.size : end] = line
+        self.size = end
+        return True
+
+    def _make_room(self, needed: int) -> None:
+        # What is stored makes way first; then the buffer doubles.
+        del self._buffer[: self.offset]
+        self.size, self.offset = self.waiting, 0
+        wanted = max(FIRST_BUFFER, 2 * len(self._buffer))
+        self._buffer.extend(bytes(max(self.size + needed, min(wanted, self.limit)) - len(self._buffer)))
+
+    def read(self, offset: int, most: int) -> bytes:
+        """Bytes from an offset on."""
+        return bytes(memoryview(self._buffer)[offset : min(offset + most, self.size)])
+
+    def stored(self, offset: int) -> None:
+        """The lines up to an offset are stored."""
+        self.offset = offset
+        if offset == self.size:
+            self.offset = self.size = 0
 
 
 class Abandoned:
@@ -170,7 +220,7 @@ class Read:
     """Where the next line begins."""
 
 
-def read_lines(segment: Segment | Abandoned, offset: int, end: int, *, most: int) -> Read:
+def read_lines(segment: Segment | InMemory | Abandoned, offset: int, end: int, *, most: int) -> Read:
     """Whole lines from an offset on: at most `most` of them, and about CHUNK_BYTES.
 
     A torn line at the end, of a process that died while it wrote, is none. Bytes that go on for MAX_LINE_BYTES without an end are

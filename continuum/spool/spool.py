@@ -11,7 +11,6 @@ import os
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -23,7 +22,7 @@ from continuum.config import Durability, RedactWhen, Settings, load_settings
 from continuum.records import Feedback, Interaction
 from continuum.spool.finishing import redacted_now
 from continuum.spool.lines import feedback_draft, line_of
-from continuum.spool.segments import Segment, bytes_in
+from continuum.spool.segments import InMemory, Segment, bytes_in
 from continuum.spool.tally import SpoolStats, Tally
 from continuum.store import default_store
 
@@ -105,17 +104,18 @@ class Spool:
             redact: when personal data is taken out of it; as the settings say when None.
         """
         try:
-            when = redact or self.settings.redact
+            settings = self._settings or self.settings
+            when = redact or settings.redact
             if when == "drain":
-                draft["redact"] = self.settings.redactor
+                draft["redact"] = settings.redactor
             elif when == "inline":
-                draft = redacted_now(draft, self.settings.redactor)
+                draft = redacted_now(draft, settings.redactor)
             line = line_of(draft)
         except Exception:
             logger.debug("a capture could not be written as JSON", exc_info=True)
             self._count_failed(self.calls)
             return False
-        return self._take(line, self.calls, durability)
+        return self._take(line, self.calls, durability or settings.durability)
 
     def offer(self, feedback: Feedback) -> bool:
         """Take feedback; False, and nothing is kept or counted, where there is room for it nowhere."""
@@ -124,17 +124,17 @@ class Spool:
         except Exception:
             logger.debug("feedback could not be written as JSON", exc_info=True)
             return False
-        taken = self._take(line, self.said, None)
+        taken = self._take(line, self.said, self.settings.durability)
         if not taken:
             with self.lock:
                 self.said.received -= 1
                 self.said.dropped -= 1
         return taken
 
-    def _take(self, line: bytes, tally: Tally, durability: Durability | None) -> bool:
+    def _take(self, line: bytes, tally: Tally, durability: Durability) -> bool:
         with self.lock:
             tally.received += 1
-            taken = (durability != "memory" and self._append(line, durability)) or self._keep(line)
+            taken = (durability == "disk" and self._append(line)) or self.memory.append(line)
             if not taken:
                 tally.dropped += 1
         if self.idle or self._thread is None:
@@ -142,13 +142,12 @@ class Spool:
             self.wake.set()
         return taken
 
-    def _append(self, line: bytes, durability: Durability | None) -> bool:
-        segment = self.segments[-1] if self.segments else None
+    def _append(self, line: bytes) -> bool:
         try:
-            if durability is None and self.settings.durability == "memory":
-                return False
-            if self._disk_bytes + self.others_bytes + len(line) > self.settings.spool_max_bytes:
-                return self._disk_failed(f"the spool has its {self.settings.spool_max_bytes:,} bytes (CONTINUUM_SPOOL_MAX_BYTES)")
+            most = self.settings.spool_max_bytes
+            if self._disk_bytes + self.others_bytes + len(line) > most:
+                return self._disk_failed(f"the spool has its {most:,} bytes (CONTINUUM_SPOOL_MAX_BYTES)")
+            segment = self.segments[-1] if self.segments else None
             if segment is None or segment.size >= SEGMENT_BYTES:
                 if time.monotonic() < self._disk_after:
                     return False
@@ -168,13 +167,6 @@ class Spool:
         self.disk_error = reason
         return False
 
-    def _keep(self, line: bytes) -> bool:
-        if self._memory_bytes + len(line) > self._memory_limit:
-            return False
-        self._memory_bytes += len(line)
-        self.queue.append(line)
-        return True
-
     def _count_failed(self, tally: Tally) -> None:
         with self.lock:
             tally.received += 1
@@ -186,13 +178,8 @@ class Spool:
 
     # --- what the thread asks and tells ---
 
-    def next_lines(self, most: int) -> list[bytes]:
-        """The oldest lines that wait in memory; they stay until they are stored."""
-        with self.lock:
-            return [self.queue[at] for at in range(min(most, len(self.queue)))]
-
-    def stored(self, drained: "Drained", generation: int, *, lines: int = 0) -> bool:
-        """Count what became of a batch, of which `lines` waited in memory; False where the spool was closed meanwhile."""
+    def stored(self, drained: "Drained", generation: int) -> bool:
+        """Count what became of a batch; False where the spool was closed meanwhile."""
         with self.lock:
             if self.generation != generation:
                 return False
@@ -200,8 +187,6 @@ class Spool:
             self.calls.failed += drained.failed
             self.said.stored += drained.feedback_stored
             self.said.failed += drained.feedback_failed
-            for _ in range(lines):
-                self._memory_bytes -= len(self.queue.popleft())
             return True
 
     def retire(self, segment: Segment, offset: int) -> bool:
@@ -262,7 +247,7 @@ class Spool:
         with self.lock:
             left = self.calls.pending + self.said.pending
             self._spill()
-            lost = len(self.queue)
+            lost = self._lines_in_memory()
             for tally in (self.calls, self.said):
                 tally.left += tally.pending
             drained = [] if left else [segment.name for segment in self.segments]
@@ -278,12 +263,16 @@ class Spool:
 
     def _spill(self) -> None:
         # What waits in memory would end with the process.
+        if not self.memory.waiting:
+            return
         with suppress(Exception):
-            while self.queue:
-                if not self.segments or self.segments[-1].size >= SEGMENT_BYTES:
-                    self.segments.append(Segment(self.settings.spool_dir))
-                self.segments[-1].append(self.queue[0])
-                self.queue.popleft()
+            segment = Segment(self.settings.spool_dir)
+            self.segments.append(segment)
+            segment.append(self.memory.read(self.memory.offset, self.memory.waiting))
+            self.memory.stored(self.memory.size)
+
+    def _lines_in_memory(self) -> int:
+        return self.memory.read(self.memory.offset, self.memory.waiting).count(b"\n")
 
     def _end(self, *, drained: bool) -> None:
         for segment in self.segments:
@@ -299,8 +288,10 @@ class Spool:
         # The thread of an earlier generation ends as soon as it sees that it is one.
         self.generation += 1
         self.segments = []
-        self.queue = deque()
-        self._memory_bytes = self._disk_bytes = self.others_bytes = 0
+        self.sample_rates = {}
+        self.memory = InMemory(self._memory_limit)
+        """What waits in memory."""
+        self._disk_bytes = self.others_bytes = 0
         self._thread = None
         self._settings = None
         self.wake = threading.Event()
@@ -322,7 +313,7 @@ class Spool:
                 recovered=self.recovered,
                 on_disk=self.disk_error is None and self._settings is not None and self._settings.durability == "disk",
                 disk_bytes=self._disk_bytes,
-                memory_bytes=self._memory_bytes,
+                memory_bytes=self.memory.waiting,
                 last_error=self.store_error or self.disk_error,
             )
 

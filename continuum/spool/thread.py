@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from continuum.spool.draining import BATCH_LINES, Drain, Outage, drain_abandoned
-from continuum.spool.segments import Segment, abandoned
+from continuum.spool.segments import Segment, abandoned, read_lines
 
 if TYPE_CHECKING:
     from continuum.spool.spool import Spool
@@ -81,10 +81,18 @@ class Work:
         return worked
 
     def _memory(self) -> bool:
-        lines = self.spool.next_lines(BATCH_LINES)
-        if lines:
-            self.spool.stored(self.drain.write(lines), self.generation, lines=len(lines))
-        return bool(lines)
+        memory = self.spool.memory
+        with self.spool.lock:
+            # Copied under the lock: the buffer moves when it makes room, and offsets with it.
+            read = read_lines(memory, memory.offset, memory.size, most=BATCH_LINES)
+            length = read.offset - memory.offset
+        if not read.lines:
+            return False
+        drained = self.drain.write(read.lines)
+        with self.spool.lock:
+            if self.spool.stored(drained, self.generation):
+                memory.stored(memory.offset + length)
+        return True
 
     def _own(self) -> bool:
         with self.spool.lock:
