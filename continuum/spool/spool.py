@@ -38,7 +38,7 @@ DISK_RETRY_S = 1.0
 """How long a disk that failed is left alone."""
 FORK_WAIT_S = 2.0
 """How long a fork waits for a batch to be finished."""
-EXIT_WAIT_S = 0.3
+EXIT_WAIT_S = 0.1
 """At exit the store may take this long; what is left then waits on disk for the next start."""
 
 logger = logging.getLogger(__name__)

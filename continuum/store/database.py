@@ -1,7 +1,6 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -9,11 +8,7 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select, text
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from continuum.config import postgres_driver
@@ -45,20 +40,15 @@ from continuum.store.tasks import Tasks
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-MIGRATIONS = Path(__file__).parent / "migrations"
-MIGRATION_LOCK = 7_212_031_177
-"""Key of the Postgres advisory lock under which one process at a time migrates."""
+HEAD = "0002"
+"""Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
 
 _engines: WeakSet[Engine] = WeakSet()
-_migrating = threading.Lock()
-"""Alembic keeps what it works on in its modules, so the threads of a process migrate one at a time."""
 
 
 def _begin_anew_in_child() -> None:
-    global _migrating
-    _migrating = threading.Lock()  # another thread may have held it
     # A connection must not be used by two processes; the child opens its own and leaves its parent's alone.
     for engine in list(_engines):
         engine.dispose(close=False)
@@ -224,21 +214,20 @@ def upgrade(engine: Engine) -> tuple[str | None, str]:
     Raises:
         StoreError: the schema is newer than this package.
     """
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    script = ScriptDirectory.from_config(config)
-    with _migrating, engine.execution_options(write_first=True).begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
-        current = MigrationContext.configure(connection).get_current_revision()
-        head = script.get_current_head() or ""
-        if current == head:
-            return current, head
-        if current is not None and current not in {revision.revision for revision in script.walk_revisions()}:
-            raise StoreError(f"the store's schema {current!r} is newer than this package knows; upgrade continuum-ai")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        return current, head
+    if is_current(engine):
+        return HEAD, HEAD
+    from continuum.store.migrating import migrate  # alembic starts here, which most processes never need
+
+    return migrate(engine)
+
+
+def is_current(engine: Engine) -> bool:
+    """Whether the schema is this package's; no lock is taken to ask."""
+    with engine.connect() as connection:
+        try:
+            return connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD
+        except SQLAlchemyError:
+            return False  # a new database, or one that is out: migrating tells
 
 
 def _use_wal(connection: Any, _record: Any) -> None:

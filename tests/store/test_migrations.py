@@ -1,6 +1,8 @@
 """A store that an older package made is brought up to date with every row it holds."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +14,8 @@ from sqlalchemy import Engine, func, select, text
 
 from continuum.records import Feedback, Interaction, Message
 from continuum.store.bodies import body_of
-from continuum.store.database import MIGRATIONS, make_engine, open_store, upgrade_store
+from continuum.store.database import HEAD, Store, make_engine, open_store, upgrade_store
+from continuum.store.migrating import MIGRATIONS, migrations
 from continuum.store.tables import bodies, interactions
 from tests.builders import NOON, an_interaction, assistant, user
 
@@ -150,3 +153,16 @@ def test_an_upgrade_says_what_it_did(old_url: str, tmp_path: Path) -> None:
     assert upgrade_store(old_url) == ("0001", "0002")
     assert upgrade_store(old_url) == ("0002", "0002")
     assert upgrade_store(f"sqlite:///{tmp_path / 'new.db'}") == (None, "0002")
+
+
+def test_the_newest_migration_is_the_one_that_the_code_knows_by_name() -> None:
+    assert migrations().get_current_head() == HEAD
+
+
+def test_opening_a_store_that_is_up_to_date_loads_no_alembic(store: Store) -> None:
+    opening = f"from continuum.store.database import open_store; open_store({str(store.engine.url)!r})"
+    program = f"import sys; {opening}; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+
+    assert "sqlalchemy" in loaded
+    assert "alembic" not in loaded
