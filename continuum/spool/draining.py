@@ -4,6 +4,7 @@ The rows, and how far the segment was read, are written in one transaction, and 
 when, the next drainer goes on where the last transaction ended.
 """
 
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -259,6 +260,8 @@ def collect_alone(database_url: str, folder: Path) -> Drained:
     from continuum.store.database import open_store
 
     store = open_store(database_url)
+    # What is loaded by now stays; the collector need not walk through it again and again.
+    gc.freeze()
     try:
         return collect(store, folder)
     finally:
