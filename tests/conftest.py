@@ -33,9 +33,19 @@ def captures_are_written(home: Path) -> Iterator[None]:
         module.default_spool().close()
 
 
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty store's file; a copy of it is had sooner than one that is migrated into being."""
+    path = tmp_path_factory.mktemp("database") / "continuum.db"
+    open_store(f"sqlite:///{path}").close()
+    return path
+
+
 @pytest.fixture
-def store(home: Path) -> Iterator[Store]:
+def store(home: Path, empty_database: Path) -> Iterator[Store]:
     """An empty store on SQLite: the one that `default_store()` opens in this test."""
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_database, home / "continuum.db")
     opened = open_store(f"sqlite:///{home / 'continuum.db'}")
     yield opened
     opened.close()

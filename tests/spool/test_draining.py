@@ -42,7 +42,7 @@ def test_what_the_dead_left_is_stored_and_its_file_goes(store: Store, home: Path
     drained = collect(store, home / "spool")
 
     assert (drained.stored, drained.segments) == (3, 2)
-    assert questions(store) == ["one", "two", "three"]
+    assert sorted(questions(store)) == ["one", "three", "two"]
     assert list((home / "spool").iterdir()) == []
     assert store.segments.names() == []
     assert collect(store, home / "spool").segments == 0
