@@ -27,7 +27,7 @@ test: $(VENV)/.dev browser  ## the whole suite
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev  ## the suite without what trains, serves or opens a browser
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 check: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .

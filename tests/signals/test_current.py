@@ -1,4 +1,5 @@
 import asyncio
+from contextvars import Context
 from uuid import UUID
 
 import pytest
@@ -31,7 +32,7 @@ async def test_where_nothing_was_captured_the_error_says_what_to_do() -> None:
             await elsewhere()
         assert repr(interaction) == "<interaction none in this context>"
 
-    await asyncio.create_task(alone())
+    await asyncio.create_task(alone(), context=Context())
 
 
 async def test_two_tasks_do_not_see_each_others_interactions() -> None:

@@ -118,6 +118,7 @@ def test_a_row_that_the_database_refuses_holds_up_no_other(
     store: Store, home: Path, where: str, request: pytest.FixtureRequest
 ) -> None:
     opened = store if where == "sqlite" else open_store(request.getfixturevalue("postgres_url"))
+    opened.drop_task("support")
     left_behind(home, a_line("good"), a_line("huge", input_tokens=2**70), a_line("also good"), a_line("bad task", task="a/b"))
 
     drained = collect(opened, home / "spool")
