@@ -49,7 +49,7 @@ browser:
 		|| echo "chromium is not installed: the browser test will be skipped"
 
 clean:  ## remove the environment and everything the demo made here
-	rm -rf $(VENV) .continuum build dist *.egg-info
+	rm -rf $(VENV) .venv-peers .continuum build dist *.egg-info
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	mkdir -p $(@D)
