@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.records import Feedback, Interaction
 from continuum.spool.cleaning import id_text
-from continuum.spool.redaction import redact_message, redactor_named
+from continuum.spool.redaction import has_nothing, redact_message, redactor_named
 from continuum.spool.users import hashed_user, user_key
 from continuum.timespan import utc_now
 
@@ -35,6 +35,8 @@ AS_THEY_ARE = (
     *("id", "task", "status", "latency_ms", "time_to_first_chunk_ms", "source"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
 )
+PLAIN_MESSAGE = {"role", "content"}
+NOTHING_SAID = {"content": ""}
 IDS = ("model", "conversation_id", "parent_id", "provider_response_id", "deployment_id", "variant")
 
 
@@ -66,7 +68,8 @@ def finish_all(drafts: Sequence[Mapping[str, Any]]) -> list[Interaction]:
 
 def fields_of(draft: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     """The interaction's fields, without its fingerprint."""
-    redactor = redactor_of(draft)
+    promised = redactor_of(draft)
+    redactor = None if promised is None or is_clean(draft, promised) else promised
     row = {name: draft[name] for name in AS_THEY_ARE if draft.get(name) is not None}
     row |= {name: id_text(draft[name]) for name in IDS if draft.get(name) is not None}
     row["started_at"] = time_of(draft.get("started_ns"))
@@ -80,7 +83,7 @@ def fields_of(draft: Mapping[str, Any], key: bytes) -> dict[str, Any]:
         row["tags"] |= draft["trace"]
     row["user_id"] = user_of(draft, key)
     row["cost_usd"] = cost_of(draft.get("paid") or ()) if draft.get("cost_usd") is None else draft["cost_usd"]
-    row["redaction"] = redactor.version if redactor else draft.get("redaction")
+    row["redaction"] = promised.version if promised else draft.get("redaction")
     return row
 
 
@@ -102,6 +105,16 @@ def redactor_of(draft: Mapping[str, Any]) -> "Redactor | None":
     """Who takes personal data out of the draft."""
     name = draft.get("redact")
     return redactor_named(name) if name else None
+
+
+def is_clean(draft: Mapping[str, Any], redactor: "Redactor") -> bool:
+    """Whether nothing in the draft is to be taken out, as far as that shows at a glance: in plain messages, most of all."""
+    texts = [draft.get("error") or "", *(draft.get("tags") or {}).values()]
+    for message in (*(draft.get("messages") or ()), draft.get("response") or NOTHING_SAID):
+        if message.keys() - PLAIN_MESSAGE or not isinstance(message["content"], str):
+            return False
+        texts.append(message["content"])
+    return has_nothing(texts, redactor)
 
 
 def redacted(message: Mapping[str, Any], redactor: "Redactor | None") -> dict[str, Any]:

@@ -35,6 +35,11 @@ MAX_PASSES = 8
 
 DIGITS = b"0123456789"
 SAME_DIGIT = bytes.maketrans(DIGITS, b"0" * 10)
+NO_DIGITS = bytes(set(range(256)) - set(DIGITS))
+HEXADECIMAL = DIGITS + b"abcdefABCDEF"
+FEWEST_DIGITS = 3
+"""Digits in a row, with separators or without, below which there is no number worth a look."""
+SPELLED_AT = (b"(at)", b"[at]", b"{at}")
 NUMBER_SEPARATORS = b" .-/()"
 
 
@@ -53,6 +58,29 @@ class PatternRedactor:
                 return text
             text = replaced(text, spans)
         return text
+
+    def nothing_in(self, text: str) -> bool:
+        """Whether nothing is found in the text, nor in any piece of it; where it is not sure, it says no.
+
+        What `Search.run` asks before each family, in one cheap pass: of most traffic it is all that is needed.
+        """
+        if not text.isascii() or "@" in text or ("-" in text and "-----BEGIN " in text):
+            return False
+        plain = text.encode()
+        lowered = plain.lower()
+        if LONG_TOKEN in plain.translate(TOKEN_CHARACTERS) or b"bearer" in lowered or b"basic " in lowered:
+            return False
+        colon = b":" in plain
+        names = PASSWORD_NAMES + SECRET_NAMES if colon or b"=" in plain else PASSWORD_NAMES
+        if any(name in lowered for name in names):
+            return False
+        if any(sign in plain for sign in b"([{") and any(spelled in lowered for spelled in SPELLED_AT):
+            return False
+        if colon and (b"::" in plain or b":::::::" in plain.translate(None, HEXADECIMAL)):
+            return False
+        if len(plain.translate(None, NO_DIGITS)) < FEWEST_DIGITS:
+            return True
+        return b"0" * FEWEST_DIGITS not in plain.translate(SAME_DIGIT, NUMBER_SEPARATORS)
 
 
 def replaced(text: str, spans: list[tuple[int, int, str]]) -> str:
@@ -105,14 +133,14 @@ class Search:
             self.take(lambda text: named(text, lowered), "SECRET")
         if "@" in shadow:
             self.take(mails, "EMAIL")
-        if b"(at)" in lowered or b"[at]" in lowered or b"{at}" in lowered:
+        if any(spelled in lowered for spelled in SPELLED_AT):
             self.take(spelled_mails, "EMAIL")
         self.run_numbers(self.plain() if self.spans else plain)
 
     def run_numbers(self, plain: bytes) -> None:
         """Ask the families that need digits."""
         same = plain.translate(SAME_DIGIT)
-        if b":" in same and ("::" in self.shadow or b":::::::" in plain.translate(None, DIGITS + b"abcdefABCDEF")):
+        if b":" in same and ("::" in self.shadow or b":::::::" in plain.translate(None, HEXADECIMAL)):
             self.take(ipv6, "IP")
         if b"0.0" in same and b"..." in plain.translate(None, DIGITS):
             self.take(lambda text: ipv4(text, same), "IP")
