@@ -64,6 +64,24 @@ def conversation(value: Any) -> tuple[list[dict[str, Any]] | None, bool]:
     return messages_in(value, snapshot), snapshot.truncated
 
 
+def plain_conversation(value: list[Any]) -> list[dict[str, Any]] | None:
+    """A copy of messages that hold nothing but text, as most do, at the least price; None for any others."""
+    copies, room = [], MAX_PAYLOAD
+    try:
+        for message in value:
+            if type(message) is not dict or type(role := message.get("role")) is not str or not role:
+                return None
+            for part in message.values():
+                if type(part) is str:
+                    room -= len(part)
+                elif part is not None:
+                    return None
+            copies.append(message.copy())
+    except RuntimeError:  # another thread changes it at this moment
+        return None
+    return copies if copies and room >= 0 and len(copies) < MAX_NODES else None
+
+
 def plain_messages(value: list[Any]) -> list[dict[str, Any]]:
     """A copy of messages that are plain JSON.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from continuum.records import new_id
 from continuum.signals import tallies
-from continuum.signals.copies import conversation, words_of
+from continuum.signals.copies import conversation, plain_conversation, words_of
 from continuum.signals.current import Failure, Given, active, given, last_failure
 from continuum.signals.drafts import tell_what_was_said
 from continuum.signals.model_call import ModelCall
@@ -60,7 +60,8 @@ class Unsampled:
 class Recording:
     """A captured call from its first line to its last chunk.
 
-    Its draft is written as things become known. What most calls do not have is in the class; a call that has it has its own.
+    What most calls do not have is in the class; a call that has it has its own. So it is with the draft, which is made when
+    something unusual asks for it: a text or plain messages that a text answers need none, and are written in one go, see `end`.
     """
 
     sampled = True
@@ -78,35 +79,58 @@ class Recording:
     """Whether it was handed over; what happens in its context from now on is no longer part of it."""
     _ends_with_stream = False
 
-    def __init__(self, subject: Subject, id: str, parent_id: str | None, said: Given) -> None:
+    _draft: dict[str, Any] | None = None
+
+    def __init__(self, subject: Subject, id: str, parent_id: str | None, said: Given, spool: Spool) -> None:
         self.subject = subject
         self.id = id
-        self.tags: dict[str, str] = {}
-        self.draft: dict[str, Any] = {
-            "id": id,
-            "task": subject.task,
-            "started_ns": time_ns(),
-            "messages": (),
-            "status": "ok",
-            "model": subject.model,
-            "source": "capture",
-            "tags": self.tags,
-            "parent_id": parent_id,
-            "conversation_id": said.conversation_id,
-            "user_id": said.user_id,
-        }
+        self.parent_id = parent_id
+        self.given = said
+        self.spool = spool
+        self.messages: Sequence[dict[str, Any]] = ()
+        """What was asked, as the arguments say; a model call that says more is in the draft."""
+        self.started_ns = time_ns()
         self.start = perf_counter()
+
+    @property
+    def draft(self) -> dict[str, Any]:
+        """What goes to the spool, written as things become known."""
+        found = self._draft
+        if found is None:
+            found = self._draft = {
+                "id": self.id,
+                "task": self.subject.task,
+                "started_ns": self.started_ns,
+                "messages": self.messages,
+                "status": "ok",
+                "model": self.subject.model,
+                "source": "capture",
+                "tags": {},
+                "parent_id": self.parent_id,
+                "conversation_id": self.given.conversation_id,
+                "user_id": self.given.user_id,
+            }
+        return found
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The draft's."""
+        return self.draft["tags"]
 
     # --- when it begins ---
 
     def take(self, args: Sequence[Any], kwargs: dict[str, Any]) -> None:
         """Copy the arguments: the conversation, or else the first text as the user's message; the rest becomes tags."""
-        if not kwargs and len(args) == self.subject.one_text and type(text := args[-1]) is str and len(text) <= MAX_PAYLOAD:
-            self.draft["messages"] = [{"role": "user", "content": text}]
+        subject = self.subject
+        one = args[-1] if not kwargs and len(args) == subject.one_argument else None
+        if type(one) is str and len(one) <= MAX_PAYLOAD:
+            self.messages = [{"role": "user", "content": one}]
+        elif type(one) is list and subject.takes_messages and (messages := plain_conversation(one)) is not None:
+            self.messages = messages
         else:
-            self._take_all(dict(self.subject.arguments(args, kwargs)))
+            self._take_all(dict(subject.arguments(args, kwargs)))
         failure = last_failure.get()
-        if failure is not None and failure.subject is self.subject:
+        if failure is not None and failure.subject is subject:
             self._note_retry(failure)
 
     def _take_all(self, arguments: dict[str, Any]) -> None:
@@ -132,7 +156,7 @@ class Recording:
     def _note_retry(self, failure: Failure) -> None:
         if failure.asked == hash(repr(self.draft["messages"])):
             self.attempt = failure.attempt + 1
-            self.tags |= {"attempt": str(self.attempt), "retry_of": failure.first_id}
+            self.tags.update(attempt=str(self.attempt), retry_of=failure.first_id)
 
     # --- while it runs ---
 
@@ -179,6 +203,9 @@ class Recording:
 
     def end(self, returned: Any = None) -> None:
         """The function has returned; where it returned a stream that still runs, the call ends with the stream."""
+        if self._draft is None and type(returned) is str and len(returned) <= MAX_PAYLOAD and not (self.calls or self.over):
+            self._hand_over_plain(returned)
+            return
         try:
             if type(returned) is str and len(returned) <= MAX_PAYLOAD:
                 self.said = returned
@@ -192,6 +219,32 @@ class Recording:
         except Exception:
             logger.debug("what a captured call returned could not be kept", exc_info=True)
         self._hand_over()
+
+    def _hand_over_plain(self, returned: str) -> None:
+        # What `draft` and `_hand_over` would make of it, in one expression: most calls end here, and each step costs them.
+        self.over = True
+        subject, said = self.subject, self.given
+        try:
+            self.spool.take(
+                {
+                    "id": self.id,
+                    "task": subject.task,
+                    "started_ns": self.started_ns,
+                    "messages": self.messages,
+                    "status": "ok",
+                    "model": subject.model,
+                    "source": "capture",
+                    "parent_id": self.parent_id,
+                    "conversation_id": said.conversation_id,
+                    "user_id": said.user_id,
+                    "latency_ms": (perf_counter() - self.start) * 1000,
+                    "response": {"role": "assistant", "content": returned},
+                },
+                durability=subject.durability,
+                redact=subject.redact,
+            )
+        except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
+            tallies.lost(error)
 
     def end_with_streams(self) -> None:
         """No function returns: the call ends when the last stream of a model has ended."""
@@ -217,7 +270,7 @@ class Recording:
         if error is not None:
             self._note_error(error)
         elif abandoned:
-            self.draft |= {"status": "cancelled", "error": "the stream was dropped before its end"}
+            self.draft.update(status="cancelled", error="the stream was dropped before its end")
         if not self._streaming:
             self._hand_over()
 
@@ -255,7 +308,7 @@ class Recording:
                 draft["response"] = {"role": "assistant", "content": self.said}
             if self.truncated:
                 self.tags["truncated"] = "true"
-            default_spool().take(draft, durability=subject.durability, redact=subject.redact)
+            self.spool.take(draft, durability=subject.durability, redact=subject.redact)
         except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
             tallies.lost(error)
 
@@ -280,9 +333,9 @@ def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = N
         if not sampled:
             tallies.unsampled()
             return Unsampled(id)
-        recording = Recording(subject, id, None if outer is None else outer.id, said)
-        if "opentelemetry.trace" in sys.modules:
-            recording.draft["trace"] = current_span()
+        recording = Recording(subject, id, None if outer is None else outer.id, said, spool)
+        if "opentelemetry.trace" in sys.modules and (span := current_span()) is not None:
+            recording.draft["trace"] = span
     except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
         tallies.lost(error)
         return Unsampled(new_id())

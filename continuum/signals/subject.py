@@ -31,7 +31,7 @@ class Subject:
         ConfigurationError: one of them is not what it can be.
     """
 
-    __slots__ = ("durability", "model", "names", "one_text", "redact", "sample_rate", "skipped", "task")
+    __slots__ = ("durability", "model", "names", "one_argument", "redact", "sample_rate", "skipped", "takes_messages", "task")
 
     def __init__(
         self,
@@ -50,9 +50,11 @@ class Subject:
         self.redact = one_of("redact", redact, get_args(RedactWhen))
         self.names = positional_names(function)
         self.skipped = 1 if self.names and self.names[0] in {"self", "cls"} else 0
-        text = self.names[self.skipped] if len(self.names) > self.skipped else "argument"
-        self.one_text = -1 if is_secret(text) else self.skipped + 1
-        """With so many arguments, and none by keyword, the last one is the user's text, if it is text; -1 for never."""
+        first = self.names[self.skipped] if len(self.names) > self.skipped else "argument"
+        self.one_argument = -1 if is_secret(first) else self.skipped + 1
+        """With so many arguments, and none by keyword, the last one is all that was asked; -1 for never."""
+        self.takes_messages = first == "messages"
+        """Whether that one may be a conversation; any may be the user's text."""
 
     def arguments(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """The arguments of a call by name, without the instance or class of a method, and without what is named like a secret."""

@@ -108,7 +108,7 @@ class InMemory:
         self.offset = 0
         """Up to here the lines are stored."""
         self.size = 0
-        self._buffer = bytearray()
+        self._buffer = memoryview(b"")
 
     @property
     def waiting(self) -> int:
@@ -123,20 +123,23 @@ class InMemory:
                 return False
             self._make_room(len(line))
             end = self.size + len(line)
+        # Through a view: a bytearray would copy the line once more before it takes it.
         self._buffer[self.size : end] = line
         self.size = end
         return True
 
     def _make_room(self, needed: int) -> None:
-        # What is stored makes way first; then the buffer doubles.
-        del self._buffer[: self.offset]
-        self.size, self.offset = self.waiting, 0
-        wanted = max(FIRST_BUFFER, 2 * len(self._buffer))
-        self._buffer.extend(bytes(max(self.size + needed, min(wanted, self.limit)) - len(self._buffer)))
+        # What is stored makes way; where that is less than half, the buffer doubles.
+        kept, length = self._buffer[self.offset : self.size], len(self._buffer)
+        if 2 * (len(kept) + needed) > length:
+            length = max(len(kept) + needed, min(max(FIRST_BUFFER, 2 * length), self.limit))
+            self._buffer = memoryview(bytearray(length))
+        self._buffer[: len(kept)] = kept
+        self.size, self.offset = len(kept), 0
 
     def read(self, offset: int, most: int) -> bytes:
         """Bytes from an offset on."""
-        return bytes(memoryview(self._buffer)[offset : min(offset + most, self.size)])
+        return bytes(self._buffer[offset : min(offset + most, self.size)])
 
     def stored(self, offset: int) -> None:
         """The lines up to an offset are stored."""

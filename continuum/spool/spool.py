@@ -138,9 +138,14 @@ class Spool:
             if not taken:
                 tally.dropped += 1
         if self.idle or self._thread is None:
-            self.start()
-            self.wake.set()
+            self._rouse()
         return taken
+
+    def _rouse(self) -> None:
+        # One call is enough to wake the thread; those that come before it is awake need not.
+        self.idle = False
+        self.start()
+        self.wake.set()
 
     def _append(self, line: bytes) -> bool:
         try:

@@ -143,7 +143,7 @@ class Work:
             return
         spool.idle = False
         self.wake.clear()
-        if spool.waiting < BATCH_LINES:
+        if 0 < spool.waiting < BATCH_LINES:
             time.sleep(LINGER_S)
 
     def wait_and_sync(self, seconds: float) -> None:
