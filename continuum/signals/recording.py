@@ -33,7 +33,7 @@ NOTHING: dict[str, Any] = {}
 
 logger = logging.getLogger(__name__)
 _started: Spool | None = None
-"""The spool whose thread was started."""
+"""The process's spool, once its thread was started."""
 
 
 class Unsampled:
@@ -203,24 +203,9 @@ class Recording:
 
     def end(self, returned: Any = None) -> None:
         """The function has returned; where it returned a stream that still runs, the call ends with the stream."""
-        if self._draft is None and type(returned) is str and len(returned) <= MAX_PAYLOAD and not (self.calls or self.over):
-            self._hand_over_plain(returned)
+        if self._draft is not None or type(returned) is not str or len(returned) > MAX_PAYLOAD or self.calls or self.over:
+            self._end(returned)
             return
-        try:
-            if type(returned) is str and len(returned) <= MAX_PAYLOAD:
-                self.said = returned
-            elif returned is not None:
-                self._keep(returned)
-                if self.calls and self.said is None and self.answer is None and self._streaming:
-                    self._ends_with_stream = True
-                    return
-            if self.attempt > 1:
-                last_failure.set(None)
-        except Exception:
-            logger.debug("what a captured call returned could not be kept", exc_info=True)
-        self._hand_over()
-
-    def _hand_over_plain(self, returned: str) -> None:
         # What `draft` and `_hand_over` would make of it, in one expression: most calls end here, and each step costs them.
         self.over = True
         subject, said = self.subject, self.given
@@ -245,6 +230,21 @@ class Recording:
             )
         except Exception as error:  # noqa: BLE001  nothing of capture may reach the application
             tallies.lost(error)
+
+    def _end(self, returned: Any) -> None:
+        try:
+            if type(returned) is str and len(returned) <= MAX_PAYLOAD:
+                self.said = returned
+            elif returned is not None:
+                self._keep(returned)
+                if self.calls and self.said is None and self.answer is None and self._streaming:
+                    self._ends_with_stream = True
+                    return
+            if self.attempt > 1:
+                last_failure.set(None)
+        except Exception:
+            logger.debug("what a captured call returned could not be kept", exc_info=True)
+        self._hand_over()
 
     def end_with_streams(self) -> None:
         """No function returns: the call ends when the last stream of a model has ended."""
@@ -319,14 +319,12 @@ def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = N
     It must not fail, so what goes wrong in it leaves a call that is not captured.
     """
     try:
-        said, outer, spool = given.get(), active.get(), default_spool()
-        if spool is not _started:
-            start(spool)
+        said, outer, spool = given.get(), active.get(), _started or start()
         id = (said.take_id() if said.interaction_ids else None) or new_id()
         if outer is None:
             rate = subject.sample_rate
             if rate is None:
-                rate = spool.sample_rate(subject.task)
+                rate = spool.sample_rates.get(subject.task, 1.0)
             sampled = rate >= 1 or (rate > 0 and is_sampled(said.conversation_id or id, rate))
         else:
             sampled = outer.sampled
@@ -346,13 +344,15 @@ def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = N
     return recording
 
 
-def start(spool: Spool) -> None:
+def start() -> Spool:
     """Have the store opened while the call waits for its model, so that a short program is not over before that."""
     global _started
+    spool = default_spool()
     if export_spans not in spool.on_stored:
         spool.on_stored.append(export_spans)
     spool.start()
     _started = spool
+    return spool
 
 
 def current_span() -> dict[str, str] | None:

@@ -149,7 +149,7 @@ class Spool:
 
     def _append(self, line: bytes) -> bool:
         try:
-            most = self.settings.spool_max_bytes
+            most = (self._settings or self.settings).spool_max_bytes
             if self._disk_bytes + self.others_bytes + len(line) > most:
                 return self._disk_failed(f"the spool has its {most:,} bytes (CONTINUUM_SPOOL_MAX_BYTES)")
             segment = self.segments[-1] if self.segments else None

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.spool import segments
-from continuum.spool.segments import Abandoned, Read, Segment, abandoned, bytes_in, read_lines
+from continuum.spool.segments import Abandoned, InMemory, Read, Segment, abandoned, bytes_in, read_lines
 
 
 def lines_of(segment: Segment | Abandoned, *, most: int = 1000) -> list[bytes]:
@@ -105,9 +105,31 @@ segment.append(b"c" * 9 + b"\\n")
     assert segment == [b"a" * 79, b"c" * 9]
 
 
+@given(st.lists(st.integers(0, 40), max_size=60), st.integers(60, 120))
+def test_memory_gives_back_what_it_took_in_order_and_takes_no_more_than_its_limit(moves: list[int], limit: int) -> None:
+    memory, taken = InMemory(limit), 0
+    waiting: list[bytes] = []
+    for move in moves:
+        if move > 10:
+            line = b"%d" % taken * move
+            line = line[: move - 1] + b"\n"
+            fits = sum(map(len, waiting)) + move <= limit
+            assert memory.append(line) == fits
+            waiting += [line] if fits else []
+            taken += 1
+        else:
+            read = read_lines(memory, memory.offset, memory.size, most=move + 1)
+            assert read.lines == [line[:-1] for line in waiting[: move + 1]]
+            waiting = waiting[move + 1 :]
+            memory.stored(read.offset)
+        assert memory.waiting == sum(map(len, waiting))
+        assert memory.read(memory.offset, memory.waiting) == b"".join(waiting)
+
+
 def test_the_dead_are_found_oldest_first_and_the_living_left_alone(tmp_path: Path) -> None:
     living = Segment(tmp_path)
     first = left_by_the_dead(tmp_path, b"1\n")
+    time.sleep(0.002)  # names are in order by the millisecond
     second = left_by_the_dead(tmp_path, b"2\n")
     gone = left_by_the_dead(tmp_path, b"3\n")
     gone.unlink()
