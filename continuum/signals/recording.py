@@ -324,7 +324,7 @@ def begin(subject: Subject, args: Sequence[Any] = (), kwargs: dict[str, Any] = N
         if outer is None:
             rate = subject.sample_rate
             if rate is None:
-                rate = spool.sample_rates.get(subject.task, 1.0)
+                rate = spool.sample_rate(subject.task)
             sampled = rate >= 1 or (rate > 0 and is_sampled(said.conversation_id or id, rate))
         else:
             sampled = outer.sampled

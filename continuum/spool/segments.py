@@ -7,6 +7,7 @@ was opened with O_APPEND. What was written survives the process; against a loss 
 
 import fcntl
 import os
+import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -20,6 +21,7 @@ SUFFIX = ".jsonl"
 UNBORN_SUFFIX = ".new"
 """Of a segment that is not locked yet; nobody else may touch it."""
 UNBORN_AGE_S = 60.0
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 FIRST_BUFFER = 2**20
 CHUNK_BYTES = 2**20
@@ -38,16 +40,20 @@ class Segment:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.name = f"{new_id()}.{os.getpid()}"
-        self.path = folder / (self.name + SUFFIX)
         self.size = 0
         self.made_at = time.monotonic()
-        unborn = folder / (self.name + UNBORN_SUFFIX)
-        self._file = os.open(unborn, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        # A capture waits for this: the folder is nearly always there, and joining paths by pathlib takes longer than a file does.
+        name = f"{folder}/{self.name}"
+        try:
+            self._file = os.open(name + UNBORN_SUFFIX, FLAGS, 0o600)
+        except FileNotFoundError:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(name + UNBORN_SUFFIX, FLAGS, 0o600)
         # Locked before it has its name: whoever finds a segment without a lock takes its owner for dead.
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        unborn.rename(self.path)
+        os.rename(name + UNBORN_SUFFIX, name + SUFFIX)
+        self.path = Path(name + SUFFIX)
 
     def append(self, line: bytes) -> None:
         """Add a line; it is there whole or not at all.
@@ -161,12 +167,14 @@ class Abandoned:
     def take_over(cls, path: Path) -> Self | None:
         """The segment, or None where its owner lives, another drainer has it, or it is gone."""
         try:
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            # Without waiting: to open a pipe that lies there would take for ever.
+            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:
             return None
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(file).st_nlink:
+            found = os.fstat(file)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink:
                 return cls(path, file)
         except OSError:
             pass
