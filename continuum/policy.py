@@ -122,7 +122,7 @@ class CapturePolicy(Policy):
 
     sample_rate: float = Field(default=1.0, gt=0, le=1)
     """Share of conversations that are captured; a conversation is captured whole or not at all."""
-    retention_days: float | None = Field(default=None, gt=0)
+    retention_days: float | None = Field(default=None, gt=0, le=36_500)
     """Interactions older than this are deleted, with what was said of them; None keeps them."""
 
 

@@ -176,6 +176,8 @@ class Drain:
             for draft in lot.drafts:
                 try:
                     interactions += finish_all([draft])
+                except (ConfigurationError, MissingExtra) as error:
+                    raise Outage(str(error)) from error
                 except Exception:  # noqa: BLE001
                     logger.debug("a capture could not be made into a record")
                     result.failed += 1

@@ -35,6 +35,8 @@ AS_THEY_ARE = (
     *("id", "task", "status", "latency_ms", "time_to_first_chunk_ms", "source"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
 )
+NEAR_THE_CUT = 200
+"""Characters before a cut that are looked at."""
 PLAIN_MESSAGE = {"role", "content"}
 NOTHING_SAID = {"content": ""}
 IDS = ("model", "conversation_id", "parent_id", "provider_response_id", "deployment_id", "variant")
@@ -77,8 +79,9 @@ def fields_of(draft: Mapping[str, Any], key: bytes) -> dict[str, Any]:
     if draft.get("response") is not None:
         row["response"] = redacted(draft["response"], redactor)
     if draft.get("error") is not None:
-        row["error"] = redactor.redact(draft["error"]) if redactor else draft["error"]
-    row["tags"] = {name: redactor.redact(value) if redactor else value for name, value in (draft.get("tags") or {}).items()}
+        row["error"] = words(draft["error"], redactor) if redactor else draft["error"]
+    tags = draft.get("tags") or {}
+    row["tags"] = {words(name, redactor): words(value, redactor) for name, value in tags.items()} if redactor else dict(tags)
     if draft.get("trace"):
         row["tags"] |= draft["trace"]
     row["user_id"] = user_of(draft, key)
@@ -109,7 +112,8 @@ def redactor_of(draft: Mapping[str, Any]) -> "Redactor | None":
 
 def is_clean(draft: Mapping[str, Any], redactor: "Redactor") -> bool:
     """Whether nothing in the draft is to be taken out, as far as that shows at a glance: in plain messages, most of all."""
-    texts = [draft.get("error") or "", *(draft.get("tags") or {}).values()]
+    tags = draft.get("tags") or {}
+    texts = [draft.get("error") or "", *tags, *tags.values()]
     for message in (*(draft.get("messages") or ()), draft.get("response") or NOTHING_SAID):
         if message.keys() - PLAIN_MESSAGE or not isinstance(message["content"], str):
             return False
@@ -117,9 +121,29 @@ def is_clean(draft: Mapping[str, Any], redactor: "Redactor") -> bool:
     return has_nothing(texts, redactor)
 
 
+def words(text: str, redactor: "Redactor") -> str:
+    """Text without personal data. Where it was cut, what stands at the cut goes as well: half a number is not known as one."""
+    return redactor.redact(short_of_the_cut(text))
+
+
+def short_of_the_cut(text: str) -> str:
+    """The text without its last word, and the words with digits before that, where it was cut."""
+    if not text.endswith("…"):
+        return text
+    words = text[-NEAR_THE_CUT:].split(" ")[:-1]
+    while words and any(sign.isdigit() or sign == "@" for sign in words[-1]):
+        words.pop()
+    return f"{text[:-NEAR_THE_CUT]}{' '.join(words)}…"
+
+
 def redacted(message: Mapping[str, Any], redactor: "Redactor | None") -> dict[str, Any]:
     """A message without personal data."""
-    return redact_message(dict(message), redactor) if redactor else dict(message)
+    if not redactor:
+        return dict(message)
+    content = message.get("content")
+    if isinstance(content, str) and content.endswith("…"):
+        message = {**message, "content": short_of_the_cut(content)}
+    return redact_message(dict(message), redactor)
 
 
 def user_of(draft: Mapping[str, Any], key: bytes) -> str | None:

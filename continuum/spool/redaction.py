@@ -17,21 +17,12 @@ ENTRY_POINTS = "continuum.redactors"
 BUILTIN = "builtin"
 PRESIDIO = "presidio"
 
-TEXT_FIELDS = {
-    "content",
-    "text",
-    "refusal",
-    "reasoning",
-    "reasoning_content",
-    "thinking",
-    "transcript",
-    "input",
-    "output",
-    "summary",
+KEPT_FIELDS = {
+    *("role", "type", "id", "call_id", "tool_call_id", "tool_use_id", "status", "format", "detail", "mime_type", "media_type"),
 }
-"""Fields of messages and of their parts that hold words of people and models."""
-NESTED_FIELDS = {"tool_calls", "function", "function_call", "custom", "audio"}
-"""Fields that hold such fields. Whatever is in neither set is left: ids, names, types, images, files, sound."""
+"""Fields of messages and of their parts that say what they are, not what was said. All others are read."""
+FILE_FIELDS = {"data", "file_data", "b64_json"}
+"""Fields whose text is the bytes of an image, a sound or another file."""
 MAX_DEPTH = 60
 """Levels of parts in parts; what lies deeper is dropped, not kept unread."""
 
@@ -102,14 +93,11 @@ def redact_message(message: dict[str, Any], redactor: Redactor) -> dict[str, Any
 
 
 def fields_redacted(fields: dict[str, Any], redactor: Redactor, depth: int) -> dict[str, Any]:
-    """A message, a part of one, or a tool call, with the fields redacted that hold words."""
+    """A message, a part of one, or a tool call, with everything redacted that is not an id, a kind or a function's name."""
     redacted = {}
     for key, value in fields.items():
-        if key == "arguments" or key in TEXT_FIELDS:
-            value = words_redacted(value, redactor, depth)
-        elif key in NESTED_FIELDS:
-            value = parts_redacted(value, redactor, depth)
-        redacted[key] = value
+        kept = key in KEPT_FIELDS or (isinstance(value, str) and (key == "name" or key in FILE_FIELDS or value[:5] == "data:"))
+        redacted[key] = value if kept else words_redacted(value, redactor, depth)
     return redacted
 
 
@@ -126,11 +114,11 @@ def parts_redacted(value: Any, redactor: Redactor, depth: int) -> Any:
         return "…"
     if isinstance(value, dict):
         return fields_redacted(value, redactor, depth + 1)
-    if isinstance(value, list):
-        return [
-            words_redacted(item, redactor, depth + 1) if isinstance(item, str) else parts_redacted(item, redactor, depth + 1)
-            for item in value
-        ]
+    if isinstance(value, (list, tuple)):
+        return [words_redacted(item, redactor, depth + 1) for item in value]
+    if isinstance(value, int) and not isinstance(value, bool):
+        found = redactor.redact(str(value))
+        return value if found == str(value) else found
     return value
 
 

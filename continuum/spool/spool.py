@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from continuum.config import Durability, RedactWhen, Settings, load_settings
+from continuum.errors import ConfigurationError, MissingExtra
 from continuum.records import Feedback, Interaction
 from continuum.spool.finishing import redacted_now
 from continuum.spool.lines import feedback_draft, line_of
+from continuum.spool.sampling import remembered_rates
 from continuum.spool.segments import InMemory, Segment, bytes_in
 from continuum.spool.tally import SpoolStats, Tally
 from continuum.store import default_store
@@ -36,7 +38,7 @@ MEMORY_BYTES = 64 * 2**20
 """What may wait in memory."""
 DISK_RETRY_S = 1.0
 """How long a disk that failed is left alone."""
-FORK_WAIT_S = 2.0
+FORK_WAIT_S = 0.25
 """How long a fork waits for a batch to be finished."""
 EXIT_WAIT_S = 0.1
 """At exit the store may take this long; what is left then waits on disk for the next start."""
@@ -77,6 +79,8 @@ class Spool:
         """Whether the thread sleeps, and must be woken."""
         self.store_error: str | None = None
         self.disk_error: str | None = None
+        self.failure: str | None = None
+        """Why a capture could not even be written down."""
         self.generation = 0
         """Grows when the spool is closed."""
         self._read_settings = settings
@@ -93,6 +97,8 @@ class Spool:
         found = self._settings
         if found is None:
             found = self._settings = self._read_settings()
+            # What the policies said last time holds until the store has said anew.
+            self.sample_rates = remembered_rates(found.spool_dir)
         return found
 
     def take(self, draft: dict[str, Any], *, durability: Durability | None = None, redact: RedactWhen | None = None) -> bool:
@@ -111,9 +117,8 @@ class Spool:
             elif when == "inline":
                 draft = redacted_now(draft, settings.redactor)
             line = line_of(draft)
-        except Exception:
-            logger.debug("a capture could not be written as JSON", exc_info=True)
-            self._count_failed(self.calls)
+        except Exception as error:  # noqa: BLE001  whatever ails the settings or the draft, the application goes on
+            self._failed(error)
             return False
         return self._take(line, self.calls, durability or settings.durability)
 
@@ -132,6 +137,9 @@ class Spool:
         return taken
 
     def _take(self, line: bytes, tally: Tally, durability: Durability) -> bool:
+        if sys.is_finalizing():
+            # A generator that the interpreter closes at its very end: the thread is gone, with a lock in its hands perhaps.
+            return False
         with self.lock:
             tally.received += 1
             taken = (durability == "disk" and self._append(line)) or self.memory.append(line)
@@ -172,10 +180,16 @@ class Spool:
         self.disk_error = reason
         return False
 
-    def _count_failed(self, tally: Tally) -> None:
+    def _failed(self, error: Exception) -> None:
+        # Only an error about the settings is fit to be shown; another one may quote what was captured.
+        settled = isinstance(error, (ConfigurationError, MissingExtra))
+        reason = str(error) if settled else f"a {type(error).__name__} while a capture was written down"
         with self.lock:
-            tally.received += 1
-            tally.failed += 1
+            self.calls.received += 1
+            self.calls.failed += 1
+            if self.failure is None:
+                logger.warning("continuum: captures are lost: %s", reason)
+            self.failure = reason
 
     def sample_rate(self, task: str) -> float:
         """Share of a task's conversations to capture, by its policy; all, until the store has said."""
@@ -319,7 +333,7 @@ class Spool:
                 on_disk=self.disk_error is None and self._settings is not None and self._settings.durability == "disk",
                 disk_bytes=self._disk_bytes,
                 memory_bytes=self.memory.waiting,
-                last_error=self.store_error or self.disk_error,
+                last_error=self.store_error or self.disk_error or self.failure,
             )
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from continuum.spool.draining import BATCH_LINES, Drain, Outage, drain_abandoned
+from continuum.spool.sampling import remember_rates
 from continuum.spool.segments import Segment, abandoned, read_lines
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Work:
             Outage: the store is out.
         """
         worked = self._memory() | self._own()
-        if not worked and time.monotonic() >= self.next_round:
+        if time.monotonic() >= self.next_round:
             self._round()
         return worked
 
@@ -124,13 +125,16 @@ class Work:
             if self.spool.generation != self.generation:
                 return  # the settings would be read for whoever captures next, and may be others by then
             folder = self.spool.settings.spool_dir
+        rates = self.drain.sample_rates()
+        if rates != self.spool.sample_rates:
+            remember_rates(folder, rates)
+            self.spool.sample_rates = rates
         for segment in abandoned(folder):
             drained = drain_abandoned(self.drain, segment)
             self.spool.recovered += drained.stored + drained.feedback_stored
             if self.spool.generation != self.generation:
                 return
         self.spool.measure_others(folder)
-        self.spool.sample_rates = self.drain.sample_rates()
 
     def sleep(self) -> None:
         """Wait for a capture, or for the next round."""

@@ -199,7 +199,7 @@ def make_engine(url: str) -> Engine:
 def make_folder(folder: Path) -> None:
     """Make the folder of the database, and those above it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except (FileExistsError, NotADirectoryError) as error:
         file = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
         raise StoreError(

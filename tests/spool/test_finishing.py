@@ -133,3 +133,32 @@ def test_feedback_is_redacted_when_the_settings_say(when: str, monkeypatch: pyte
     assert kept.comment == ("write to ann@example.com" if when == "off" else "write to [EMAIL]")
     assert kept.user_id == hashed_user("ann", user_key())
     assert (kept.id, kept.recorded_at) == (said.id, said.recorded_at)
+
+
+@pytest.mark.parametrize(
+    ("cut", "kept"),
+    [
+        ("pay with card 4111 1111 111…", "pay with card…"),
+        ("write to planted.user@e…", "write to…"),
+        ("nothing to hide in these wor…", "nothing to hide in these…"),
+        ("whole", "whole"),
+    ],
+)
+def test_half_a_number_at_a_cut_goes_as_well(cut: str, kept: str) -> None:
+    one = finish(a_draft(redact="builtin", tags={"note": cut}, messages=[{"role": "user", "content": cut}]))
+
+    assert one.tags["note"] == kept
+    assert one.messages[0].text == kept
+
+
+def test_tool_calls_that_come_as_a_tuple_and_fields_that_nobody_knows_are_read_too() -> None:
+    message = {
+        "role": "assistant",
+        "content": [{"type": "tool_use", "id": "t1", "name": "mail", "input": {"to": "ann@example.com"}}],
+        "tool_calls": ({"id": "1", "function": {"name": "mail", "arguments": '{"to": "ann@example.com"}'}},),
+        "metadata": {"from": "ann@example.com"},
+    }
+    one = finish(a_draft(redact="builtin", response=message, tags={"ann@example.com": "1"}))
+
+    assert "ann@" not in one.model_dump_json()
+    assert one.tags == {"[EMAIL]": "1"}

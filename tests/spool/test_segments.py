@@ -187,3 +187,12 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_disk(tmp_path: Path) ->
     (tmp_path / "file").touch()
     with pytest.raises(OSError, match=os.strerror(errno.ENOTDIR)):
         Segment(tmp_path / "file" / "spool")
+
+
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "0.jsonl").mkdir()
+    os.mkfifo(tmp_path / "1.jsonl")
+    left = left_by_the_dead(tmp_path, b"kept\n")
+
+    assert [segment.path for segment in abandoned(tmp_path)] == [left]

@@ -369,6 +369,38 @@ def run_program(program: str, **environment: str) -> tuple[subprocess.CompletedP
 
 
 @pytest.mark.parametrize("durability", ["disk", "memory"])
+def test_a_stream_that_is_open_when_the_program_ends_does_not_hold_it_up(home: Path, durability: str) -> None:
+    program = """
+import time
+from continuum import capture
+
+@capture(task="support")
+def stream(question):
+    yield "one"
+    yield "two"
+
+opened = stream("hello")
+next(opened)
+"""
+    run_program(program, CONTINUUM_DURABILITY=durability)
+
+
+def test_a_setting_that_makes_no_sense_is_told(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_REDACT", "inline")
+    monkeypatch.setenv("CONTINUUM_REDACTOR", "none-such")
+    spool = Spool(lambda: store)
+
+    for _ in range(3):
+        assert not spool.take(a_draft())
+
+    assert spool.stats().calls == Tally(received=3, failed=3)
+    assert "no redactor 'none-such'" in (spool.stats().last_error or "")
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize("durability", ["disk", "memory"])
 def test_what_a_short_program_captures_the_next_start_stores(home: Path, store: Store, durability: str) -> None:
     run_program(PROGRAM, CONTINUUM_DURABILITY=durability)
 
