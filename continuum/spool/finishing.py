@@ -35,6 +35,7 @@ AS_THEY_ARE = (
     *("id", "task", "status", "latency_ms", "time_to_first_chunk_ms", "source"),
     *("input_tokens", "output_tokens", "cached_tokens", "reasoning_tokens"),
 )
+LONGEST_WORD = 64
 NEAR_THE_CUT = 200
 """Characters before a cut that are looked at."""
 PLAIN_MESSAGE = {"role", "content"}
@@ -130,7 +131,9 @@ def short_of_the_cut(text: str) -> str:
     """The text without its last word, and the words with digits before that, where it was cut."""
     if not text.endswith("…"):
         return text
-    words = text[-NEAR_THE_CUT:].split(" ")[:-1]
+    *words, last = text[-NEAR_THE_CUT:].split(" ")
+    if len(last) > LONGEST_WORD and last[:-1].isalpha():
+        return text  # no word of people, and no number
     while words and any(sign.isdigit() or sign == "@" for sign in words[-1]):
         words.pop()
     return f"{text[:-NEAR_THE_CUT]}{' '.join(words)}…"

@@ -192,7 +192,10 @@ class Spool:
             self.failure = reason
 
     def sample_rate(self, task: str) -> float:
-        """Share of a task's conversations to capture, by its policy; all, until the store has said."""
+        """Share of a task's conversations to capture, by its policy; all, until the store has said for the first time."""
+        if self._settings is None:
+            with suppress(Exception):  # it is told when the capture is taken
+                self._settings = self.settings
         return self.sample_rates.get(task, 1.0)
 
     # --- what the thread asks and tells ---
