@@ -4,6 +4,9 @@ Without a spaCy model on the machine its patterns work alone, and names stay. No
 when they are installed, and the public suffix list is the one that tldextract ships.
 """
 
+# pyright: reportMissingImports=false
+# An extra that development does without.
+
 import re
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
