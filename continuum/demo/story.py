@@ -72,6 +72,9 @@ async def tell(
         return await Demo(chosen, settings, provider, turner, Teller(console)).run()
 
 
+ROUTES_ARE_READ_S = 1.0
+
+
 class Demo:
     """One telling: the state that its chapters share."""
 
@@ -163,6 +166,8 @@ class Demo:
             except DeploymentError as refusal:
                 self.teller.refused(refusal)
                 return
+            # The gateway reads its routes a few times a second; what is asked before that is still split the old way.
+            await asyncio.sleep(ROUTES_ARE_READ_S)
 
     async def _the_speaker_is_sold(self, deployment: Deployment, gateway_url: str) -> None:
         asked = await self._customers_ask(gateway_url, "speaker", self.recipe.second_questions, phase="traffic 2")

@@ -1,6 +1,8 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
 import os
+import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -44,6 +46,8 @@ HEAD = "0002"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
+
+LOCK_PATIENCE_S = 10.0
 
 _engines: WeakSet[Engine] = WeakSet()
 
@@ -236,9 +240,22 @@ def _use_wal(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     # Takes effect where the file is made: of texts of 2 KB a page of 4096 bytes would hold one.
     cursor.execute("PRAGMA page_size=16384")
-    cursor.execute("PRAGMA journal_mode=WAL")
+    with_patience(lambda: cursor.execute("PRAGMA journal_mode=WAL"))
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.close()
+
+
+def with_patience(step: Callable[[], object]) -> None:
+    """Do it; where another process makes the same new file at this moment, SQLite says so at once, whatever its timeout."""
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            step()
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 def _begin(connection: Connection) -> None:
