@@ -43,6 +43,8 @@ from continuum.training.trainer import Trainer
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
+ROUTES_ARE_READ_S = 1.0
+
 Turner = Callable[[str, "Store", Progress], Awaitable[TurnReport]]
 """Whoever turns the wheel once for a task."""
 
@@ -70,9 +72,6 @@ async def tell(
     chosen = recipe or Recipe(seed=settings.seed if seed is None else seed)
     async with SimulatedProvider(seed=chosen.seed) as provider:
         return await Demo(chosen, settings, provider, turner, Teller(console)).run()
-
-
-ROUTES_ARE_READ_S = 1.0
 
 
 class Demo:
