@@ -66,7 +66,7 @@ class Recording:
 
     sampled = True
     calls: Sequence[ModelCall] = ()
-    chunks: Sequence[str] = ()
+    chunks: list[str] | None = None
     chunk_room = MAX_PAYLOAD
     chunk_stream: StreamedAnswer | None = None
     said: str | None = None
@@ -183,12 +183,12 @@ class Recording:
                 return  # what a model said is put together from its own stream
             else:
                 text = described(chunk, CHUNK_LENGTH) + "\n"
-            if not self.chunks:
-                self.chunks = []
             if len(text) > self.chunk_room:
                 self.truncated, text = True, text[: self.chunk_room]
             self.chunk_room -= len(text)
-            self.chunks.append(text)  # type: ignore[attr-defined]
+            if self.chunks is None:
+                self.chunks = []
+            self.chunks.append(text)
         except Exception:
             logger.debug("a chunk could not be captured", exc_info=True)
 
