@@ -126,6 +126,65 @@ class CapturePolicy(Policy):
     """Interactions older than this are deleted, with what was said of them; None keeps them."""
 
 
+def without_secret(base_url: str | None) -> str | None:
+    """An endpoint's address, which everybody who reads the store may see.
+
+    Raises:
+        ConfigurationError: it is no URL, or holds a user name or a password.
+    """
+    try:
+        address = urlsplit(base_url or "")
+    except ValueError as error:
+        raise ConfigurationError(f"base_url is not a URL: {error}") from error
+    if "@" in address.netloc:
+        raise ConfigurationError(
+            "base_url holds a user name or password, and a policy is stored for all to read; "
+            "keys come from the environment: CONTINUUM_JUDGE_API_KEY"
+        )
+    return base_url
+
+
+class BudgetShares(Policy):
+    """How a task's budget is divided; each purpose spends its own share and never another's. The shares sum to 1 at most."""
+
+    annotation: float = Field(default=0.5, ge=0, le=1)
+    """Judging what was captured."""
+    guard: float = Field(default=0.3, ge=0, le=1)
+    """Judging candidates: the guard and the learning curve."""
+    second: float = Field(default=0.1, ge=0, le=1)
+    """A second judge, who watches the first."""
+    watch: float = Field(default=0.05, ge=0, le=1)
+    """Judging what a canary answers."""
+    probes: float = Field(default=0.05, ge=0, le=1)
+    """Testing the judge itself: admission and the frozen anchors."""
+
+    @model_validator(mode="after")
+    def _are_parts_of_one(self) -> Self:
+        total = sum(self.model_dump().values())
+        if total > 1 + 1e-9:
+            raise ConfigurationError(f"the shares of a budget sum to {total:g}; they may sum to 1 at most")
+        return self
+
+
+Purpose = Literal["annotation", "guard", "second", "watch", "probes"]
+"""What a task's money is spent on; the fields of `BudgetShares`."""
+
+
+class SecondJudge(Policy):
+    """A judge of another family who scores a sample, so that a judge that is gamed is found out. It never selects anything."""
+
+    model: str | None = None
+    """A model name at an OpenAI-compatible endpoint; None for no second judge."""
+    base_url: str | None = None
+    sample_rate: float = Field(default=0.02, ge=0, le=1)
+    """Share of the judged interactions that it scores too, drawn by a salted hash."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _holds_no_secret(cls, value: str | None) -> str | None:
+        return without_secret(value)
+
+
 class JudgePolicy(Policy):
     """Who judges the task's interactions, by which criteria and for how much money."""
 
@@ -133,24 +192,37 @@ class JudgePolicy(Policy):
     """A model name at an OpenAI-compatible endpoint; None when people's verdicts are the only labels."""
     base_url: str | None = None
     """The endpoint; None for the provider's own. The key is never stored: it comes from the environment."""
+    jury: tuple[str, ...] = ()
+    """More models at the same endpoint who judge beside the first; the mean of their scores counts."""
     criteria: tuple[Criterion, ...] = DEFAULT_CRITERIA
     budget_usd: float | None = Field(default=None, ge=0)
-    """The most one run may spend, of annotation, guard or learning curve alike; None for no limit."""
+    """The most that everything which judges for this task may spend in a period, in every process; None for no limit."""
+    budget_period: Literal["day", "week", "month"] = "month"
+    """How long a budget lasts: a calendar day, a week from Monday, a calendar month; in UTC."""
+    shares: BudgetShares = BudgetShares()
     concurrency: int = Field(default=8, ge=1)
+    """Calls under way at once in one process; fewer while the endpoint answers 429."""
+    mode: Literal["live", "batch"] = "live"
+    """`batch` leaves the backlog to the provider's batch endpoint: half the price, an answer within a day."""
+    sample_rate: float = Field(default=1.0, gt=0, le=1)
+    """Share of the interactions that are judged, drawn by a salted hash of their ids."""
+    admission: Literal["require", "warn", "off"] = "require"
+    """Whether a judge must withstand the attack texts before its scores are used."""
+    audit_rate: float = Field(default=0.01, ge=0, le=1)
+    """Share of the judged interactions that people are asked about at random, so that the judge can be calibrated."""
+    anchors: int = Field(default=60, ge=0, le=1000)
+    """Interactions that are frozen and judged again each week and with each change, to see a judge drift."""
+    second: SecondJudge = SecondJudge()
 
     @field_validator("base_url")
     @classmethod
     def _holds_no_secret(cls, value: str | None) -> str | None:
-        try:
-            address = urlsplit(value or "")
-        except ValueError as error:
-            raise ConfigurationError(f"base_url is not a URL: {error}") from error
-        if "@" in address.netloc:
-            raise ConfigurationError(
-                "base_url holds a user name or password, and a policy is stored for all to read; "
-                "keys come from the environment: CONTINUUM_JUDGE_API_KEY"
-            )
-        return value
+        return without_secret(value)
+
+    @field_validator("jury", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("criteria")
     @classmethod

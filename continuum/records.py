@@ -194,13 +194,42 @@ class Annotation(Record):
     """The judge's name; with the rubric it says whose opinion this is."""
     rubric: str
     """Fingerprint of the criteria that were asked for."""
-    status: Literal["ok", "unparseable", "suspected_injection"] = "ok"
+    role: Literal["selecting", "second"] = "selecting"
+    """Whether the score may select, or only watches the judge whose scores do."""
+    status: Literal["ok", "unparseable", "suspected_injection", "not_applicable"] = "ok"
     scores: dict[str, float] = {}
-    """Criterion name to a score from 1 to 5."""
+    """Criterion name to a score from 1 to 5; a criterion that did not apply is not there."""
     reasons: dict[str, str] = {}
     overall: float | None = None
     """The weighted mean of the scores; None unless the status is ok."""
+    served_by: str | None = None
+    """The model that answered, by its own account, with the provider's fingerprint of it."""
     cost_usd: float = 0.0
+    created_at: AwareDatetime = Field(default_factory=utc_now)
+
+
+class Review(Record):
+    """An interaction that people are asked about; written by annotation, answered in `continuum label`."""
+
+    id: str = Field(default_factory=new_id)
+    task: str
+    interaction_id: str
+    queue: Literal["audit", "useful", "anchor"]
+    """`audit`: drawn at random, and nothing else may stand for it. `useful`: chosen because its label teaches most.
+    `anchor`: drawn at random, and never selected from or trained on."""
+    probability: float | None = Field(default=None, gt=0, le=1)
+    """With which it was drawn; None where it was chosen."""
+    reason: str = ""
+    """Why it was chosen, in words."""
+    created_at: AwareDatetime = Field(default_factory=utc_now)
+
+
+class Label(Record):
+    """One person's answer to a review. The verdict itself is the feedback; who passed gave none."""
+
+    review_id: str
+    labeller: str
+    feedback_id: str | None = None
     created_at: AwareDatetime = Field(default_factory=utc_now)
 
 

@@ -104,7 +104,7 @@ class LearningCurve:
 
             found = await asyncio.to_thread(looked_up, opened, task, [item.messages for item in items])
             ready[NEAREST] = {item.interaction_id: answer for item, answer in zip(items, found, strict=True)}
-        budget = Budget(policy.judge.budget_usd, store=opened, task=task)
+        budget = Budget.of_task(opened, policy, "guard")
         scores = {}
         for step, contender in enumerate(chosen):
             on_progress(step, len(chosen), f"{contender.name}: {len(items)} golden items")

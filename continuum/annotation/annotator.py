@@ -16,9 +16,10 @@ from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.asking import judge_each
 from continuum.judging.criteria import rubric_fingerprint
-from continuum.judging.judge import EndpointJudge, Judge, Judgement
+from continuum.judging.injection import has_content
+from continuum.judging.judge import Judge, Judgement
 from continuum.judging.jury import Jury
-from continuum.judging.prompt import has_content
+from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.policy import DEFAULT_CRITERIA, Criterion, TaskPolicy, normalised
 from continuum.progress import Progress, silent
@@ -126,7 +127,6 @@ class Annotator:
         return cls(
             judge_model=policy.judge.model,
             criteria=policy.judge.criteria,
-            cost_budget_usd=policy.judge.budget_usd,
             store=store,
             base_url=policy.judge.base_url,
             api_key=api_key,
@@ -164,7 +164,8 @@ class Annotator:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
         else:
             store.tasks.get(task)
-        budget = Budget(self.cost_budget_usd, store=store, task=task)
+        policy = store.tasks.get(task).policy
+        budget = Budget.of_task(store, policy, "annotation", limit_usd=self.cost_budget_usd, now=now)
         tally = Tally()
 
         def take(interaction: Interaction, outcome: Judgement | JudgeError) -> None:

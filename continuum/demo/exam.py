@@ -9,7 +9,8 @@ from statistics import mean, stdev
 from continuum.config import load_settings
 from continuum.demo.world import Question, World
 from continuum.errors import ConfigurationError
-from continuum.judging.judge import Judge, judge_for_task
+from continuum.judging.judge import Judge
+from continuum.judging.model_judge import judge_for_task
 from continuum.models.answering import Answerer
 from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, Message

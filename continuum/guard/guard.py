@@ -149,7 +149,7 @@ class RegressionGuard:
         items, notes = usable_items(golden, champion, trained_ids(store, candidate_model), self.limit)
 
         known_task = candidate_model.task in store.tasks.names()
-        budget = Budget(policy.judge.budget_usd, store=store if known_task else None, task=candidate_model.task)
+        budget = Budget.of_task(store, policy, "guard") if known_task else Budget()
         run = _Run(items, measures, answerer, budget, on_progress)
         candidate = await run.arm(candidate_model, step=0)
         baseline = await run.arm(champion, step=1)

@@ -5,8 +5,8 @@ from typing import Protocol
 
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.asking import judge_each
+from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
-from continuum.judging.prompt import has_content
 from continuum.models.budget import Budget
 from continuum.policy import Criterion
 from continuum.records import Message

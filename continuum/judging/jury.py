@@ -8,7 +8,7 @@ from typing import Self
 
 from continuum.errors import ConfigurationError
 from continuum.judging.criteria import overall
-from continuum.judging.judge import Judge, Judgement, held_open
+from continuum.judging.judge import Capability, Judge, Judgement, held_open, version_of
 from continuum.models.budget import Budget
 from continuum.policy import Criterion
 from continuum.records import Message
@@ -27,6 +27,16 @@ class Jury:
         self.judges = tuple(judges)
         self._open: list[AsyncExitStack] = []
         self.name = "jury(" + ",".join(sorted(judge.name for judge in judges)) + ")"
+
+    @property
+    def version(self) -> str:
+        """Changes with each of the judges."""
+        return version_of("jury", sorted(judge.version for judge in self.judges))
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What all of them can do."""
+        return frozenset.intersection(*(judge.capabilities for judge in self.judges))
 
     async def __aenter__(self) -> Self:
         stack = AsyncExitStack()

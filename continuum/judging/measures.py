@@ -7,7 +7,8 @@ from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.judging.criteria import BUILT_IN, rubric_fingerprint
 from continuum.judging.evaluation import ACTION_MATCH
-from continuum.judging.judge import Judge, judge_for_task
+from continuum.judging.judge import Judge
+from continuum.judging.model_judge import judge_for_task
 from continuum.policy import Criterion, TaskPolicy
 
 JUDGED = ("helpfulness", "accuracy")

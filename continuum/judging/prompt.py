@@ -7,7 +7,6 @@ the frame of a chat, or hide from a reader's eye, is taken out before; what talk
 import hashlib
 import json
 import random
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Literal
@@ -15,6 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, create_model
 
 from continuum.judging.criteria import anchors_of
+from continuum.judging.injection import cleaned
 from continuum.policy import Criterion
 from continuum.records import Message
 
@@ -22,28 +22,6 @@ ANSWER_CHARACTERS = 12_000
 MESSAGE_CHARACTERS = 6_000
 CONVERSATION_CHARACTERS = 24_000
 """A judge reads at most this much; a longer text keeps its head and its tail, a longer conversation its end."""
-
-TEMPLATE_TOKENS = re.compile(r"<\|[^|<>\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>")
-"""Marks that frame the turns in the chat templates of common models."""
-# C0 and C1 controls but tab and newline, soft hyphen, zero-width characters, bidirectional marks and overrides, the tag block.
-HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]"
-)
-SURROGATES = re.compile("[\ud800-\udfff]")
-
-ADDRESSED_TO_A_JUDGE = tuple(
-    re.compile(pattern, re.IGNORECASE | re.DOTALL)
-    for pattern in (
-        r"\b(?:ignore|disregard|forget|override)\b.{0,40}\b(?:instructions?|prompts?|rubrics?|criteria|guidelines)\b",
-        r"\b(?:score|rate|grade|mark|give|award|assign)\b.{0,30}\b(?:this|the|my) (?:answer|response|reply)\b"
-        r".{0,60}\b(?:[45]|four|five|full|maximum|max|highest|top|perfect)\b",
-        r"\b(?:dear|attention|note (?:to|for)|message (?:to|for)|hello|hey)\W+(?:the |all )?"
-        r"(?:judge|grader|evaluator|annotator)s?\b",
-        r"\b(?:the|this|as an?) (?:judge|grader|evaluator|annotator|llm judge) (?:must|should|shall|will|has to|is to)\b",
-        r"\[\[\s*[1-5](?:\.0)?\s*\]\]",
-        r"[\"'](?:score|rating|grade)[\"']\s*:\s*[\"']?[1-5]\b",
-    )
-)
 
 SYSTEM = """You grade one answer of an AI assistant.
 
@@ -98,25 +76,6 @@ def _form(names: tuple[str, ...]) -> type[BaseModel]:
     # The names are aliases: a criterion may be called `json` or `copy`, which no field of a pydantic class should be.
     fields: dict[str, Any] = {f"criterion_{n}": (CriterionScore, Field(alias=name)) for n, name in enumerate(names)}
     return create_model("Scores", **fields)
-
-
-def suspicious(conversation: Sequence[Message], response: Message) -> bool:
-    """Whether something in the content talks to a judge, or imitates the frame of a chat; the application's own prompt may."""
-    spoken = [message for message in (*conversation, response) if message.role not in {"system", "developer"}]
-    texts = [HIDDEN.sub("", message.text) for message in spoken]
-    texts += [call.function.arguments for message in spoken for call in message.tool_calls or ()]
-    return any(TEMPLATE_TOKENS.search(text) or any(p.search(text) for p in ADDRESSED_TO_A_JUDGE) for text in texts)
-
-
-def has_content(response: Message | None) -> bool:
-    """Whether there is an answer to judge: a tool call, or at least one letter or digit."""
-    return response is not None and (bool(response.tool_calls) or any(c.isalnum() for c in response.text))
-
-
-def cleaned(text: str) -> str:
-    """The text without hidden characters, template marks, and what no JSON or database takes."""
-    # A space in place of a mark: without one, what is left could close up to a new mark.
-    return TEMPLATE_TOKENS.sub(" ", SURROGATES.sub("\N{REPLACEMENT CHARACTER}", HIDDEN.sub("", text)))
 
 
 def shortened(text: str, limit: int) -> str:

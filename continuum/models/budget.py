@@ -7,18 +7,20 @@ The limit holds as far as the endpoint keeps to the token limit it is given and 
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from continuum.errors import ConfigurationError, JudgeError
+from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.policy import Purpose, TaskPolicy
+    from continuum.store.accounts import AccountKey
     from continuum.store.database import Store
-
-
-ADVANCE_CALLS = 20
-"""Calls for which money is booked in the store at once: a write for every call would cost more time than the call."""
 
 
 class BudgetExhausted(JudgeError):
@@ -42,30 +44,67 @@ class Reservation:
         self.outcome = 0
 
 
+@dataclass(frozen=True)
+class Account:
+    """Where a task's money is booked: one of its accounts, shared by all processes, and who books there."""
+
+    store: "Store"
+    key: "AccountKey"
+    worker: str
+    limit: int | None
+    """Micro-dollars of the account's period; None for no limit."""
+
+
 class Budget:
-    """What one run may spend, shared by all its concurrent calls.
+    """What one run may spend, shared by all its concurrent calls, and the task's account that it spends from.
 
     Args:
-        limit_usd: the most that may be spent; None for no limit, spending is then only counted.
-        store: where the task's own account is kept as well.
-        task: whose account that is.
+        limit_usd: the most that this run may spend; None for no limit of its own.
+        account: the task's account; its limit holds besides, over all processes. None where no task pays.
     """
 
-    def __init__(self, limit_usd: float | None = None, *, store: "Store | None" = None, task: str | None = None) -> None:
+    def __init__(self, limit_usd: float | None = None, *, account: Account | None = None) -> None:
         if limit_usd is not None and not (math.isfinite(limit_usd) and limit_usd >= 0):
             raise ConfigurationError(f"a budget of {limit_usd} US dollars is no limit; give zero or more, or None for none")
         # Rounded down, so that the limit in micro-dollars is never above the one in dollars.
         self.limit = None if limit_usd is None else int(limit_usd * 1_000_000 + 1e-6)
+        self.account = account
         self.spent = 0
         self.reserved = 0
         self.exhausted = False
         """Whether a call was turned away for lack of money."""
-        self._account = (store.tasks, task) if store is not None and task is not None else None
-        # What the store holds as reserved for us: the calls under way, `_unused`, and `_owed`, which is spent already.
-        self._unused = 0
-        self._owed = 0
-        self._under_way = 0
         self._settled = asyncio.Event()
+
+    @classmethod
+    def of_task(
+        cls,
+        store: "Store",
+        policy: "TaskPolicy",
+        purpose: "Purpose",
+        *,
+        limit_usd: float | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> "Budget":
+        """What may be spent for a purpose of a task: its share of the policy's budget in this period.
+
+        Args:
+            store: where the account is.
+            policy: the task's, for the budget, the period and the share.
+            purpose: what the money is for.
+            limit_usd: a limit of this run besides.
+            now: the clock, which says which period it is.
+        """
+        from continuum.store.accounts import AccountKey
+
+        budget_usd = policy.judge.budget_usd
+        limit = None if budget_usd is None else int(budget_usd * getattr(policy.judge.shares, purpose) * 1_000_000 + 1e-6)
+        key = AccountKey(policy.task, purpose, period_of(policy.judge.budget_period, now()))
+        return cls(limit_usd, account=Account(store, key, f"{os.getpid()}", limit))
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is a limit that calls must keep to, and so must have a price."""
+        return self.limit is not None or (self.account is not None and self.account.limit is not None)
 
     @property
     def spent_usd(self) -> float:
@@ -87,7 +126,6 @@ class Budget:
         try:
             yield reservation
         finally:
-            self._under_way -= 1
             self._settle(reservation)
 
     async def _take(self, amount: int) -> None:
@@ -99,9 +137,12 @@ class Budget:
                     f"${amount / 1e6:.4f}; raise cost_budget_usd to go on"
                 )
             await self._settled.wait()
-        self._book(amount)
+        if self.account is not None:
+            account = self.account
+            if not account.store.accounts.reserve(account.key, account.worker, amount, limit_micro_usd=account.limit):
+                self.exhausted = True
+                raise BudgetExhausted("the task's budget is spent")
         self.reserved += amount
-        self._under_way += 1
 
     def _settle(self, reservation: Reservation) -> None:
         cost = reservation.micro_usd if reservation.outcome is None else reservation.outcome
@@ -109,20 +150,24 @@ class Budget:
         self.spent += cost
         self._settled.set()
         self._settled = asyncio.Event()
-        self._unused += reservation.micro_usd - cost
-        self._owed += cost
-        if self._account is not None and not self._under_way:
-            tasks, name = self._account
-            tasks.settle(name, reserved_micro_usd=self._unused + self._owed, spent_micro_usd=self._owed)
-            self._unused = self._owed = 0
+        if self.account is not None:
+            self.account.store.accounts.settle(
+                self.account.key,
+                self.account.worker,
+                reserved_micro_usd=reservation.micro_usd,
+                spent_micro_usd=cost,
+                unknown_micro_usd=cost if reservation.outcome is None else 0,
+            )
 
-    def _book(self, amount: int) -> None:
-        # A process that dies leaves in the store what it had booked: too much, never too little.
-        if self._account is not None and self._unused < amount:
-            tasks, name = self._account
-            tasks.reserve(name, ADVANCE_CALLS * amount)
-            self._unused += ADVANCE_CALLS * amount
-        self._unused -= amount
+
+def period_of(length: str, at: datetime) -> str:
+    """The first day of the period that a moment lies in."""
+    day = at.astimezone(UTC).date()
+    if length == "month":
+        day = day.replace(day=1)
+    elif length == "week":
+        day -= timedelta(days=day.weekday())
+    return day.isoformat()
 
 
 def in_micro_usd(dollars: float) -> int:

@@ -153,7 +153,7 @@ class EndpointModel:
             ConfigurationError: the endpoint refuses the key, the model or the address, or a limited budget has no price.
             JudgeError: the endpoint gave no answer to this call, three times where trying again may help.
         """
-        if budget is not None and budget.limit is not None:
+        if budget is not None and budget.limited:
             self.must_be_priced()
             max_tokens = max_tokens or BUDGETED_MAX_TOKENS
         wire = encodable([message.to_openai() for message in messages])

@@ -16,12 +16,18 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from continuum.config import postgres_driver
 from continuum.errors import StoreError
 from continuum.records import Feedback, Interaction
+from continuum.store.accounts import Accounts
+from continuum.store.admissions import Admissions
+from continuum.store.anchors import AnchorRounds
+from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
 from continuum.store.interactions import Interactions
+from continuum.store.judgements import Judgements
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
 from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.raters import Raters
+from continuum.store.reviews import Reviews
 from continuum.store.segments import Drained, Segments, drain
 from continuum.store.tables import (
     annotations,
@@ -39,10 +45,11 @@ from continuum.store.tables import (
     verdicts,
 )
 from continuum.store.tasks import Tasks
+from continuum.store.workers import Workers
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-HEAD = "0002"
+HEAD = "0003"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
@@ -78,6 +85,13 @@ class Store:
         self.verdicts = Verdicts(engine)
         self.deployments = Deployments(engine)
         self.segments = Segments(engine)
+        self.workers = Workers(engine)
+        self.accounts = Accounts(engine)
+        self.judgements = Judgements(engine)
+        self.admissions = Admissions(engine)
+        self.anchors = AnchorRounds(engine)
+        self.reviews = Reviews(engine)
+        self.batches = Batches(engine)
 
     def __repr__(self) -> str:
         return f"Store({shown(self.engine.url)!r})"

@@ -1,4 +1,4 @@
-"""Tasks: the policy that turns the wheel, the high-water mark, the claim and the budget.
+"""Tasks: the policy that turns the wheel, the high-water mark and the claim.
 
 Everything that two processes could want at once is one conditional UPDATE: whoever changes the row has won.
 """
@@ -27,8 +27,6 @@ class TaskState(Record):
     created_at: datetime
     trained_through: int
     """Sequence number of the last interaction that a turn has learned from."""
-    spent_micro_usd: int
-    reserved_micro_usd: int
     claimed_by: str | None
     claimed_until: datetime | None
     driver: str | None
@@ -122,24 +120,6 @@ class Tasks(Rows):
         """Note that a driver came by; `status` tells when none has."""
         with self.engine.begin() as connection:
             connection.execute(update(tasks).values(driver=driver, driver_seen_at=now()))
-
-    def reserve(self, name: str, micro_usd: int, *, limit_micro_usd: int | None = None) -> bool:
-        """Set money aside for a call about to be made; False when the limit on the task's spend leaves too little."""
-        spend = tasks.c.spent_micro_usd + tasks.c.reserved_micro_usd + micro_usd
-        fits = tasks.c.name == name if limit_micro_usd is None else (tasks.c.name == name) & (spend <= limit_micro_usd)
-        reserved = update(tasks).where(fits).values(reserved_micro_usd=tasks.c.reserved_micro_usd + micro_usd)
-        with self.engine.begin() as connection:
-            return connection.execute(reserved).rowcount == 1
-
-    def settle(self, name: str, *, reserved_micro_usd: int, spent_micro_usd: int) -> None:
-        """Turn a reservation into what the call really cost."""
-        settled = update(tasks).where(tasks.c.name == name)
-        values = {
-            "reserved_micro_usd": tasks.c.reserved_micro_usd - reserved_micro_usd,
-            "spent_micro_usd": tasks.c.spent_micro_usd + spent_micro_usd,
-        }
-        with self.engine.begin() as connection:
-            connection.execute(settled.values(values))
 
 
 def ensure_tasks(connection: Connection, names: set[str], at: datetime) -> None:

@@ -7,7 +7,7 @@ from sqlalchemy import update
 from continuum.analytics.curve import LearningCurve
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Message
 from continuum.splits.golden import hold_out

@@ -6,7 +6,7 @@ import pytest
 from continuum.annotation.annotator import Annotator, nearest_score
 from continuum.demo.provider import SimulatedProvider
 from continuum.errors import ConfigurationError, JudgeError
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import DEFAULT_CRITERIA, Criterion, JudgePolicy, TaskPolicy
 from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions

@@ -6,7 +6,7 @@ import pytest
 
 from continuum.demo.provider import SimulatedProvider
 from continuum.demo.world import World
-from continuum.judging.judge import EndpointJudge
+from continuum.judging.model_judge import EndpointJudge
 from continuum.policy import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import Criterion
 from continuum.records import Checkpoint, DeploymentEvent, DeploymentRecord, DeploymentState, Message
 from continuum.splits.golden import GoldenDataset, GoldenItem

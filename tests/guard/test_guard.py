@@ -4,7 +4,7 @@ import pytest
 
 from continuum.errors import ConfigurationError
 from continuum.guard.guard import RegressionGuard
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store, open_store

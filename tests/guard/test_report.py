@@ -7,7 +7,7 @@ from rich.console import Console
 
 from continuum.guard.guard import RegressionGuard
 from continuum.guard.report import forest_markdown, forest_svg, headline, print_verdict, to_markdown, verdict_table
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.records import Verdict
 from continuum.store.database import Store
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, golden_set, read_stars

@@ -1,5 +1,5 @@
 from continuum.guard.guard import RegressionGuard
-from continuum.judging.judge import ScriptedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.records import DatasetRecord, VerdictStatus
 from continuum.store.database import Store
 from tests.builders import an_interaction

@@ -5,7 +5,8 @@ import pytest
 
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.evaluation import score_answers
-from continuum.judging.judge import Judgement, ScriptedJudge
+from continuum.judging.judge import Judgement
+from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
 from continuum.policy import DEFAULT_CRITERIA, Criterion
 from continuum.records import Message

@@ -4,8 +4,11 @@ import pytest
 
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
-from continuum.judging.judge import EndpointJudge, Judgement, RecordedJudge, ScriptedJudge, judge_for_task
+from continuum.judging.judge import Judgement
 from continuum.judging.jury import Jury
+from continuum.judging.model_judge import EndpointJudge, judge_for_task
+from continuum.judging.recorded import RecordedJudge
+from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.models.endpoint import EndpointModel
 from continuum.models.pricing import Price

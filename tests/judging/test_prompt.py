@@ -4,16 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum.judging.prompt import (
-    CONVERSATION_CHARACTERS,
-    TEMPLATE_TOKENS,
-    answer_form,
-    cleaned,
-    has_content,
-    judge_messages,
-    shortened,
-    suspicious,
-)
+from continuum.judging.injection import TEMPLATE_TOKENS, cleaned, has_content, suspicious
+from continuum.judging.prompt import CONVERSATION_CHARACTERS, answer_form, judge_messages, shortened
 from continuum.policy import DEFAULT_CRITERIA, Criterion
 from continuum.records import FunctionCall, Message, ToolCall
 from tests.builders import assistant, user
