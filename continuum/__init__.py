@@ -23,8 +23,9 @@ from continuum.errors import (
 )
 from continuum.flywheel import Continuum, ContinuumConfig
 from continuum.guard.guard import RegressionGuard
-from continuum.policy import Criterion, EWCConfig, FineTuneConfig, TaskPolicy
+from continuum.policy import EWCConfig, FineTuneConfig, TaskPolicy
 from continuum.records import Verdict
+from continuum.rubric import Criterion
 from continuum.signals.client import client
 from continuum.signals.current import context, interaction
 from continuum.signals.decorator import capture

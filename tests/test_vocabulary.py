@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from continuum.config import find_home, load_settings, postgres_driver
 from continuum.errors import ConfigurationError
+from continuum.ids import new_id
 from continuum.policy import (
-    Criterion,
     CurationPolicy,
     DeploymentPolicy,
     EWCConfig,
@@ -25,9 +25,9 @@ from continuum.policy import (
     TaskPolicy,
     amended,
     checked_task_name,
-    normalised,
 )
-from continuum.records import Feedback, Message, canonical_arguments, new_id
+from continuum.records import Feedback, Message, canonical_arguments
+from continuum.rubric import Criterion, normalised
 from continuum.timespan import parse_span, start_of
 from tests.builders import NOON, an_interaction
 

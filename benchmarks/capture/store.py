@@ -18,7 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from continuum.records import Interaction, Message, new_id
+from continuum.ids import new_id
+from continuum.records import Interaction, Message
 
 BATCH = 1000
 TASKS = 10

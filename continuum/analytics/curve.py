@@ -17,9 +17,9 @@ from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.progress import Progress, silent
 from continuum.records import Message
+from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.splits.sample import whole_groups
 from continuum.store import default_store

@@ -21,9 +21,10 @@ from continuum.judging.judge import Judge, Judgement
 from continuum.judging.jury import Jury
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
-from continuum.policy import DEFAULT_CRITERIA, Criterion, TaskPolicy, normalised
+from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.records import Annotation, Interaction, Message
+from continuum.rubric import DEFAULT_CRITERIA, Criterion, normalised
 from continuum.store import default_store
 from continuum.timespan import start_of, utc_now
 

@@ -13,8 +13,9 @@ from continuum.deployment.routing import PRODUCTION, Arm, unit_of
 from continuum.deployment.serving import BadRequest, error_response, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
 from continuum.errors import ConfigurationError
+from continuum.ids import new_id
 from continuum.policy import checked_task_name
-from continuum.records import Feedback, new_id
+from continuum.records import Feedback
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback

@@ -19,10 +19,11 @@ from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
 from continuum.models.answering import Answerer, LocalAnswerer, LossMeasurer
 from continuum.models.budget import Budget
-from continuum.policy import Criterion, GuardPolicy, TaskPolicy
+from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.lineage import trained_ids
 from continuum.records import Checkpoint, Interval, Verdict, VerdictStatus
+from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.store import default_store
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.judge import Judge, Judgement, held_open
 from continuum.models.budget import Budget, BudgetExhausted
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 K = TypeVar("K")
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 
-from continuum.policy import DEFAULT_CRITERIA, Criterion
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 
 PROMPT_VERSION = 1
 """Grows with every change of the judge's prompt: scores under another prompt are another opinion."""

@@ -8,8 +8,8 @@ from continuum.judging.asking import judge_each
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 ACTION_MATCH = "action_match"
 

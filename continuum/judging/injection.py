@@ -1,4 +1,4 @@
-"""What a text does to a judge who reads it: hidden characters and the frames of chats, words that talk to the judge, no words at all."""
+"""What a text does to a judge who reads it: hidden characters, the frames of chats, words to the judge, no words at all."""
 
 import re
 from collections.abc import Sequence

@@ -14,8 +14,8 @@ from typing import Literal, Protocol, runtime_checkable
 from continuum.judging.criteria import overall, rubric_fingerprint
 from continuum.judging.injection import suspicious
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 Capability = Literal["criteria", "reasons", "uncertainty", "pairwise", "safety", "approval"]
 """What a judge can do: score each criterion and not only the whole; say why; say how sure it is; compare two answers; be asked

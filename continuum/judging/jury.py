@@ -10,8 +10,8 @@ from continuum.errors import ConfigurationError
 from continuum.judging.criteria import overall
 from continuum.judging.judge import Capability, Judge, Judgement, held_open, version_of
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 
 class Jury:

@@ -9,7 +9,8 @@ from continuum.judging.criteria import BUILT_IN, rubric_fingerprint
 from continuum.judging.evaluation import ACTION_MATCH
 from continuum.judging.judge import Judge
 from continuum.judging.model_judge import judge_for_task
-from continuum.policy import Criterion, TaskPolicy
+from continuum.policy import TaskPolicy
+from continuum.rubric import Criterion
 
 JUDGED = ("helpfulness", "accuracy")
 """What is measured where nobody says what and there is a judge."""

@@ -11,8 +11,9 @@ from continuum.judging.injection import cleaned
 from continuum.judging.judge import Capability, Judge, Judgement, judgement_of, version_of
 from continuum.judging.prompt import REPAIR, CriterionScore, answer_form, judge_messages
 from continuum.models.budget import Budget
-from continuum.policy import Criterion, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 if TYPE_CHECKING:
     from continuum.models.endpoint import EndpointModel

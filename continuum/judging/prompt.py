@@ -15,8 +15,8 @@ from pydantic import BaseModel, Field, create_model
 
 from continuum.judging.criteria import anchors_of
 from continuum.judging.injection import cleaned
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 ANSWER_CHARACTERS = 12_000
 MESSAGE_CHARACTERS = 6_000

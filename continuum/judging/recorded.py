@@ -12,8 +12,8 @@ from pydantic import TypeAdapter, ValidationError
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.judge import Capability, Judge, Judgement, content_key, held_open, version_of
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 
 class RecordedJudge:

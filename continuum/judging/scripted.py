@@ -6,8 +6,8 @@ from contextlib import nullcontext
 from continuum.errors import JudgeError
 from continuum.judging.judge import Capability, Judgement, judgement_of, version_of
 from continuum.models.budget import Budget
-from continuum.policy import Criterion
 from continuum.records import Message
+from continuum.rubric import Criterion
 
 
 class ScriptedJudge:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from time import perf_counter, time_ns
 from typing import Any
 
-from continuum.records import new_id
+from continuum.ids import new_id
 from continuum.signals import tallies
 from continuum.signals.copies import conversation, plain_conversation, words_of
 from continuum.signals.current import Failure, Given, active, given, last_failure

@@ -3,7 +3,8 @@
 from typing import Any, NamedTuple
 
 from continuum.errors import ConfigurationError
-from continuum.records import Feedback, new_id
+from continuum.ids import new_id
+from continuum.records import Feedback
 from continuum.spool.cleaning import clean_text, id_text
 
 MAX_TEXT = 100_000

@@ -6,7 +6,7 @@ from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from continuum.records import new_id
+from continuum.ids import new_id
 
 RATES = "sample_rates.json"
 """In the spool's folder: the rates as the store gave them last, so that a process samples from its first call on."""

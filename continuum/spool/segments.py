@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from continuum.records import new_id
+from continuum.ids import new_id
 
 SUFFIX = ".jsonl"
 UNBORN_SUFFIX = ".new"

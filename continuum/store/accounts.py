@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select, update
 
+from continuum.store.judging_tables import accounts, reservations
 from continuum.store.rows import Rows, insert_new
-from continuum.store.tables import accounts, reservations
 
 EARLIER = "earlier"
 """The period of what was spent before periods were kept."""

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import polars as pl
 
 from continuum.errors import MissingExtra
-from continuum.records import new_id
+from continuum.ids import new_id
 
 ROW_GROUP_ROWS = 2000
 """What is read at once of a part."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from continuum.records import Label, Review
+from continuum.store.judging_tables import labels, reviews
 from continuum.store.rows import Rows, from_row
-from continuum.store.tables import labels, reviews
 
 
 @dataclass(frozen=True)

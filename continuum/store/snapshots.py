@@ -15,7 +15,7 @@ import polars as pl
 from sqlalchemy import Connection, Engine, delete, func, insert, select, text, update
 
 from continuum.config import load_settings
-from continuum.records import new_id
+from continuum.ids import new_id
 from continuum.store import parts
 from continuum.store.frames import PAGE_ROWS, SCHEMA, frame_of
 from continuum.store.merging import day_of

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.config import load_settings
-from continuum.records import DatasetRecord, new_id
+from continuum.ids import new_id
+from continuum.records import DatasetRecord
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 from continuum.config import Settings
 from continuum.errors import MissingExtra
-from continuum.records import Checkpoint, Verdict, new_id
+from continuum.ids import new_id
+from continuum.records import Checkpoint, Verdict
 
 CANDIDATE = "candidate"
 """The alias of the newest trained version."""

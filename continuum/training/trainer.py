@@ -13,11 +13,12 @@ from continuum.config import load_settings
 from continuum.constitution.constraints import constraint_for
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, MissingExtra, NotEnoughData, StoreError
+from continuum.ids import new_id
 from continuum.policy import FineTuneConfig, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.artifacts import verify_artifact
 from continuum.provenance.line import head_of_line
-from continuum.records import Checkpoint, new_id
+from continuum.records import Checkpoint
 from continuum.store import default_store
 from continuum.tracking.tracker import Tracker, open_tracker
 

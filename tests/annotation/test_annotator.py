@@ -7,7 +7,8 @@ from continuum.annotation.annotator import Annotator, nearest_score
 from continuum.demo.provider import SimulatedProvider
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.scripted import ScriptedJudge
-from continuum.policy import DEFAULT_CRITERIA, Criterion, JudgePolicy, TaskPolicy
+from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions
 from tests.stub_endpoint import completion, error, scores, stub_endpoint

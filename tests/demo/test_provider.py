@@ -7,7 +7,7 @@ import pytest
 from continuum.demo.provider import SimulatedProvider
 from continuum.demo.world import World
 from continuum.judging.model_judge import EndpointJudge
-from continuum.policy import DEFAULT_CRITERIA, Criterion
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 
 QUESTION = "hello, how can i get my money back?"

@@ -15,7 +15,7 @@ from continuum.demo.world import (
 )
 from continuum.errors import ConfigurationError
 from continuum.judging.criteria import overall
-from continuum.policy import DEFAULT_CRITERIA
+from continuum.rubric import DEFAULT_CRITERIA
 
 WORLD = World()
 

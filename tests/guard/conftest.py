@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from continuum.judging.scripted import ScriptedJudge
-from continuum.policy import Criterion
 from continuum.records import Checkpoint, DeploymentEvent, DeploymentRecord, DeploymentState, Message
+from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.store.database import Store
 from tests.builders import assistant, user

@@ -1,7 +1,7 @@
 import pytest
 
 from continuum.judging.criteria import BUILT_IN, overall, rubric_fingerprint
-from continuum.policy import DEFAULT_CRITERIA, Criterion
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 
 
 def test_the_overall_score_is_the_weighted_mean() -> None:

@@ -8,8 +8,8 @@ from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judgement
 from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
-from continuum.policy import DEFAULT_CRITERIA, Criterion
 from continuum.records import Message
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 
 

@@ -12,7 +12,8 @@ from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.models.endpoint import EndpointModel
 from continuum.models.pricing import Price
-from continuum.policy import DEFAULT_CRITERIA, Criterion, JudgePolicy, TaskPolicy
+from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 from tests.stub_endpoint import completion, scores, stub_endpoint
 

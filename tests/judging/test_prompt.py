@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from continuum.judging.injection import TEMPLATE_TOKENS, cleaned, has_content, suspicious
 from continuum.judging.prompt import CONVERSATION_CHARACTERS, answer_form, judge_messages, shortened
-from continuum.policy import DEFAULT_CRITERIA, Criterion
 from continuum.records import FunctionCall, Message, ToolCall
+from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 
 QUESTION = (user("Where is my order?"),)

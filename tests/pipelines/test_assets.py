@@ -5,8 +5,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from continuum.ids import new_id
 from continuum.policy import CurationPolicy
-from continuum.records import Checkpoint, Verdict, VerdictStatus, new_id
+from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum_pipelines.assets.deployment import deployment
 from continuum_pipelines.assets.guard_verdict import guard_verdict

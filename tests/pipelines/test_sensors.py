@@ -5,7 +5,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterRunStatus as Run
 
-from continuum.records import new_id
+from continuum.ids import new_id
 from continuum.store.database import Store
 from continuum_pipelines.claims import BASE_TAG, HOLDER, PARTITION_TAG
 from continuum_pipelines.resources.store import StoreResource

@@ -6,15 +6,7 @@ import pytest
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError
 from continuum.provenance.lineage import lineage
-from continuum.records import (
-    Checkpoint,
-    DatasetRecord,
-    DeploymentEvent,
-    DeploymentRecord,
-    Feedback,
-    Verdict,
-    VerdictStatus,
-)
+from continuum.records import Checkpoint, DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from tests.builders import an_example, interactions

@@ -7,7 +7,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from continuum.records import new_id
+from continuum.ids import new_id
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from continuum.store.snapshots import write_snapshots

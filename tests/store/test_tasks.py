@@ -5,7 +5,8 @@ import pytest
 from sqlalchemy import update
 
 from continuum.errors import ConfigurationError
-from continuum.policy import Criterion, JudgePolicy, TaskPolicy
+from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.rubric import Criterion
 from continuum.store.database import Store
 from continuum.store.tables import tasks
 from tests.builders import NOON
@@ -88,17 +89,3 @@ def test_one_driver_at_a_time_holds_a_claim_and_a_dead_ones_ends(store: Store) -
     assert store.tasks.claim("support", "b", lasts=hour, now=lambda: NOON + timedelta(minutes=61))
     store.tasks.release("support", "a")
     assert store.tasks.get("support").claimed_by == "b"
-
-
-def test_reservations_never_pass_the_limit_however_many_ask_at_once(store: Store) -> None:
-    store.tasks.ensure("support")
-
-    with ThreadPoolExecutor(8) as pool:
-        granted = sum(pool.map(lambda _: store.tasks.reserve("support", 30, limit_micro_usd=100), range(20)))
-
-    assert granted == 3
-    store.tasks.settle("support", reserved_micro_usd=90, spent_micro_usd=45)
-    state = store.tasks.get("support")
-    assert (state.spent_micro_usd, state.reserved_micro_usd) == (45, 0)
-    assert store.tasks.reserve("support", 55, limit_micro_usd=100)
-    assert not store.tasks.reserve("support", 1, limit_micro_usd=100)

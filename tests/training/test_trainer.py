@@ -7,12 +7,7 @@ import pytest
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, NotEnoughData, StoreError
 from continuum.policy import FineTuneConfig, TaskPolicy
-from continuum.records import (
-    Checkpoint,
-    DatasetRecord,
-    Verdict,
-    VerdictStatus,
-)
+from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker

@@ -17,7 +17,8 @@ from pydantic import ValidationError
 
 from continuum.deployment.backends.batching import Adapter, Engine, EngineAnswer, HotModel
 from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object
-from continuum.records import Checkpoint, Message, new_id
+from continuum.ids import new_id
+from continuum.records import Checkpoint, Message
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
