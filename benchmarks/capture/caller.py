@@ -9,7 +9,6 @@ from collections import defaultdict
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks.capture.claims import Entry, Result, Setting, median, shown, table
 from benchmarks.capture.sink import open_sink
 from benchmarks.capture.subject import (
     DISK,
@@ -26,6 +25,7 @@ from benchmarks.capture.subject import (
     running,
     start,
 )
+from benchmarks.claims import Entry, Result, Setting, median, shown, table
 
 CALLS, QUICK_CALLS = 384, 192
 """Calls of one order: less than any peer's batch, so that no exporter wakes up in the midst; a multiple of the 64 tasks."""

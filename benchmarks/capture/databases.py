@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.capture.claims import Setting
 from benchmarks.capture.subjects.calls import TOKEN, Said, number_of
+from benchmarks.claims import Setting
 
 TASK = "benchmark"
 

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.capture.claims import Entry, Result, Setting, shown, table
 from benchmarks.capture.databases import Database, databases
 from benchmarks.capture.kills import drained_to_the_end
 from benchmarks.capture.sink import closed_port
 from benchmarks.capture.subject import DISK, running, start
+from benchmarks.claims import Entry, Result, Setting, shown, table
 
 GOALS = {"SQLite": 10_000, "Postgres": 3_000}
 WRITERS = 8

@@ -19,12 +19,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Literal
 
-from benchmarks.capture.claims import Entry, Result, Setting, table
 from benchmarks.capture.databases import Database, databases
 from benchmarks.capture.sink import Sink, closed_port, open_sink
 from benchmarks.capture.subject import DISK, LANGFUSE, PEERS, Subject, running, start
 from benchmarks.capture.subjects.calls import TOKEN
 from benchmarks.capture.subjects.marks import IDLE, WRITING
+from benchmarks.claims import Entry, Result, Setting, table
 
 RATE = 400
 """Calls a second of a process that is killed while it captures: ours and the peers'."""

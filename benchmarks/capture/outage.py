@@ -16,11 +16,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.capture.claims import Entry, Result, Setting, median, shown, table
 from benchmarks.capture.databases import Database
 from benchmarks.capture.kills import drained_to_the_end
 from benchmarks.capture.sink import closed_port, open_sink
 from benchmarks.capture.subject import DISK, LANGFUSE, NOTHING, PEERS, Subject, Worker, running, start
+from benchmarks.claims import Entry, Result, Setting, median, shown, table
 
 RATE = 500
 BURST = 200

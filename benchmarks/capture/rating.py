@@ -1,9 +1,9 @@
 """How near the rater model comes to an oracle when liars flood the feedback: the figures of `raters.py`, as claims."""
 
-from benchmarks.capture.claims import Entry, Result, Setting
 from benchmarks.capture.raters import CLAIMED
 from benchmarks.capture.raters import measure as measured
 from benchmarks.capture.raters import table as lines_of
+from benchmarks.claims import Entry, Result, Setting
 
 GOAL_POINTS = 3.0
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from benchmarks.capture.claims import Entry, Result, Setting, shown, table
 from benchmarks.capture.store import read_million
+from benchmarks.claims import Entry, Result, Setting, shown, table
 
 GOALS = {"full": 2.0, "narrow": 5.0}
 GOAL_MEMORY = 4.0

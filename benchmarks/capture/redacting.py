@@ -1,7 +1,7 @@
 """What redaction finds and what it costs: the figures of `redaction.py`, as claims."""
 
-from benchmarks.capture.claims import Entry, Result, Setting, shown, table
 from benchmarks.capture.redaction import measure as measured
+from benchmarks.claims import Entry, Result, Setting, shown, table
 
 GOAL_US = 50
 """CPU of 2 KB of clean text."""

@@ -11,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.capture.__main__ import main
-from benchmarks.capture.claims import Entry, Setting
+from benchmarks.capture.__main__ import SUITE
 from benchmarks.capture.databases import Database
 from benchmarks.capture.kills import Kill, ours_killed, schedule
 from benchmarks.capture.sink import closed_port, open_sink
 from benchmarks.capture.subjects.calls import Calls, Said
 from benchmarks.capture.texts import texts
+from benchmarks.claims import Entry, Setting
+from benchmarks.running import run
 from continuum.records import Interaction, Message
 from continuum.store.database import Store, open_store
 
@@ -139,7 +140,7 @@ def test_the_kill_harness_counts_what_was_acknowledged(setting: Setting):
 
 @pytest.mark.slow
 def test_the_last_line_is_json_with_an_entry_a_claim(capsys: pytest.CaptureFixture[str]):
-    main(["--quick", "--only", "redacting"])
+    run(SUITE, ["--quick", "--only", "redacting"])
 
     entries = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert all(entry.keys() == {"claim", "ours", "peer", "ratio", "goal", "holds"} for entry in entries)

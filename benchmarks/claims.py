@@ -4,7 +4,7 @@ import json
 import operator
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -59,14 +59,18 @@ class Setting:
     quick: bool
     folder: Path
     """Its own, and removed afterwards."""
-    texts: Path
-    """JSON file of what the calls say."""
     data: Path | None
     seed: int
     say: Callable[[str], None]
     """Reports progress, to stderr."""
-    peers: bool
+    texts: Path = Path()
+    """JSON file of what the calls of a captured application say."""
+    peers: bool = False
     """Whether the peers' environment is there."""
+
+    def of(self, folder: Path) -> "Setting":
+        """The same for another folder."""
+        return replace(self, folder=folder)
 
 
 def rounded(value: float | None) -> float | None:

@@ -1,0 +1,1 @@
+"""What is claimed of judges, their money and their proofs."""
