@@ -1,8 +1,10 @@
 """What a text does to a judge who reads it: hidden characters, the frames of chats, words to the judge, no words at all."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
+from continuum.judging.openers import EMPTY_FRAMES, only_announces
 from continuum.records import Message
 
 TEMPLATE_TOKENS = re.compile(r"<\|[^|<>\n]{1,40}\|>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>")
@@ -36,9 +38,29 @@ def suspicious(conversation: Sequence[Message], response: Message) -> bool:
     return any(TEMPLATE_TOKENS.search(text) or any(p.search(text) for p in ADDRESSED_TO_A_JUDGE) for text in texts)
 
 
-def has_content(response: Message | None) -> bool:
-    """Whether there is an answer to judge: a tool call, or at least one letter or digit."""
-    return response is not None and (bool(response.tool_calls) or any(c.isalnum() for c in response.text))
+def degenerate(response: Message, conversation: Sequence[Message] = ()) -> str | None:
+    """Why there is nothing in an answer that could be judged; None where there is something.
+
+    A tool call is an answer, and so is "Yes.", "42" or an emoji.
+
+    Args:
+        response: the answer.
+        conversation: what it answers: a lone "Solution" is an answer where a word was asked for.
+    """
+    if response.tool_calls:
+        return None
+    text = cleaned(response.text)
+    if not text.strip():
+        return "empty"
+    if not any(c.isalnum() or unicodedata.category(c) == "So" for c in EMPTY_FRAMES.sub("", text)):
+        return "punctuation only"
+    asked = next((message.text for message in reversed(conversation) if message.role == "user"), "")
+    return "an opener only" if only_announces(text, asked) else None
+
+
+def has_content(response: Message | None, conversation: Sequence[Message] = ()) -> bool:
+    """Whether there is an answer that could be judged."""
+    return response is not None and degenerate(response, conversation) is None
 
 
 def cleaned(text: str) -> str:
