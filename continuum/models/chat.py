@@ -33,6 +33,8 @@ class Completion:
     latency_ms: float | None = None
     parsed: BaseModel | None = None
     """The answer in the schema that was asked for; None when it does not fit the schema."""
+    served_by: str | None = None
+    """The model that answered with the provider's fingerprint of it, as far as the provider says; it changes with the weights."""
 
 
 class ChatModel(Protocol):
