@@ -118,8 +118,10 @@ batches = Table(
     Column("judge", Text, nullable=False),
     Column("rubric", Text, nullable=False),
     Column("base_url", Text, nullable=False),
-    # prepared, submitted, ended, settled or failed
+    # prepared, sending, submitted, ended (every row is settled, the provider's files are still there) or closed
     Column("state", Text, nullable=False),
+    # Who is sending it now; nobody else does until that process is dead.
+    Column("worker", Text),
     Column("provider_id", Text),
     Column("detail", JSON, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
@@ -131,11 +133,13 @@ batch_items = Table(
     "batch_items",
     metadata,
     Column("batch_id", Text, primary_key=True),
-    # The key of the judgement, which the provider hands back.
-    Column("custom_id", Text, primary_key=True),
-    Column("interaction_id", Text, nullable=False, index=True),
+    Column("interaction_id", Text, primary_key=True, index=True),
+    # The key of the judgement, which the provider hands back; interactions of one content share it, and the first pays.
+    Column("custom_id", Text, nullable=False),
     Column("purpose", Text, nullable=False),
     Column("period", Text, nullable=False),
     Column("reserved_micro_usd", BigInteger, nullable=False),
-    Column("settled", Boolean, nullable=False),
+    # What became of it; nothing while the provider has it.
+    Column("outcome", Text),
+    Index(None, "batch_id", "custom_id"),
 )

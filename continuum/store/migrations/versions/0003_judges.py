@@ -110,6 +110,7 @@ def upgrade() -> None:
         sa.Column("rubric", sa.Text(), nullable=False),
         sa.Column("base_url", sa.Text(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("worker", sa.Text(), nullable=True),
         sa.Column("provider_id", sa.Text(), nullable=True),
         sa.Column("detail", sa.JSON(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
@@ -120,14 +121,15 @@ def upgrade() -> None:
     op.create_table(
         "batch_items",
         sa.Column("batch_id", sa.Text(), nullable=False),
-        sa.Column("custom_id", sa.Text(), nullable=False),
         sa.Column("interaction_id", sa.Text(), nullable=False),
+        sa.Column("custom_id", sa.Text(), nullable=False),
         sa.Column("purpose", sa.Text(), nullable=False),
         sa.Column("period", sa.Text(), nullable=False),
         sa.Column("reserved_micro_usd", sa.BigInteger(), nullable=False),
-        sa.Column("settled", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("batch_id", "custom_id", name=op.f("pk_batch_items")),
+        sa.Column("outcome", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("batch_id", "interaction_id", name=op.f("pk_batch_items")),
     )
+    op.create_index(op.f("ix_batch_items_batch_id_custom_id"), "batch_items", ["batch_id", "custom_id"])
     op.create_index(op.f("ix_batch_items_interaction_id"), "batch_items", ["interaction_id"])
     with op.batch_alter_table("annotations") as annotations:
         annotations.add_column(sa.Column("role", sa.Text(), nullable=False, server_default="selecting"))
