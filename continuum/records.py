@@ -196,6 +196,10 @@ class Label(Record):
     review_id: str
     labeller: str
     feedback_id: str | None = None
+    informed: bool = False
+    """The person had seen what the judge says of it, because an earlier answer was taken back: no evidence about the judge."""
+    withdrawn: bool = False
+    """Taken back, and not yet given anew."""
     created_at: AwareDatetime = Field(default_factory=utc_now)
 
 

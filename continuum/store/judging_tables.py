@@ -106,6 +106,8 @@ labels = Table(
     Column("review_id", Text, primary_key=True),
     Column("labeller", Text, primary_key=True),
     Column("feedback_id", Text, index=True),
+    Column("informed", Boolean, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
 )
 

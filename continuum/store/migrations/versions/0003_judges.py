@@ -98,6 +98,8 @@ def upgrade() -> None:
         sa.Column("review_id", sa.Text(), nullable=False),
         sa.Column("labeller", sa.Text(), nullable=False),
         sa.Column("feedback_id", sa.Text(), nullable=True),
+        sa.Column("informed", sa.Boolean(), nullable=False),
+        sa.Column("withdrawn", sa.Boolean(), nullable=False),
         sa.Column("created_at", TIME, nullable=False),
         sa.PrimaryKeyConstraint("review_id", "labeller", name=op.f("pk_labels")),
     )
