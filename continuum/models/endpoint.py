@@ -48,7 +48,10 @@ class Dialect:
 
     def without(self, error: openai.BadRequestError) -> "Dialect | None":
         """The dialect that leaves out what the endpoint complains of; None when that is nothing we can leave out."""
-        complaint = f"{error.param or ''} {error.message}"
+        return self.without_what(f"{error.param or ''} {error.message}")
+
+    def without_what(self, complaint: str) -> "Dialect | None":
+        """The dialect that leaves out what a complaint names; None when that is nothing we can leave out."""
         if self.structured and "response_format" in complaint:
             return replace(self, structured=False)
         if self.temperature and "temperature" in complaint:
@@ -91,9 +94,9 @@ class EndpointModel:
         self.base_url = base_url or OPENAI_URL
         self.timeout_s = timeout_s
         self._api_key = api_key
-        self._price = price
+        self.price = price
         self._backoff_s = backoff_s
-        self._dialect = Dialect()
+        self.dialect = Dialect()
         self._client: openai.AsyncOpenAI | None = None
         self._users = 0
 
@@ -114,9 +117,15 @@ class EndpointModel:
             client, self._client = self._client, None
             await client.close()
 
+    @property
+    def client(self) -> openai.AsyncOpenAI:
+        """The client of the endpoint, while the model is held open."""
+        assert self._client is not None, "the model is not held open"  # noqa: S101 - whoever asks holds it open
+        return self._client
+
     def cost_usd(self, usage: Usage) -> float | None:
         """US dollars for this usage; None where no price is known."""
-        return self._price.of(usage) if self._price else price_usd(self.name, usage, self.base_url)
+        return self.price.of(usage) if self.price else price_usd(self.name, usage, self.base_url)
 
     def must_be_priced(self) -> None:
         """Refuse a budget that could not be kept.
@@ -161,7 +170,15 @@ class EndpointModel:
         bound = self._bound_usd(wire, form, max_tokens) if budget is not None else None
         async with self:
             answer, latency_ms = await self._retried(wire, form, max_tokens, temperature, budget, bound)
-        return self._completion(answer, latency_ms, schema)
+        return self.completion(answer, schema, latency_ms)
+
+    def asked(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, schema: type[BaseModel] | None = None
+    ) -> tuple[dict[str, Any], float | None]:
+        """The body of the request that `complete` would send, and the most US dollars that it can cost; None without a price."""
+        wire = encodable([message.to_openai() for message in messages])
+        form = response_format(schema) if schema else None
+        return self._request(self.dialect, wire, form, max_tokens, temperature), self._bound_usd(wire, form, max_tokens)
 
     async def _retried(
         self,
@@ -174,7 +191,7 @@ class EndpointModel:
     ) -> tuple[ChatCompletion, float]:
         attempt = 1
         while True:
-            dialect = self._dialect
+            dialect = self.dialect
             request = self._request(dialect, wire, form, max_tokens, temperature)
             started = time.perf_counter()
             try:
@@ -184,8 +201,8 @@ class EndpointModel:
                 simpler = dialect.without(error)
                 if simpler is None:
                     raise self._failed(error, attempt) from error
-                if self._dialect == dialect:  # Else a call beside this one has learned something already.
-                    self._dialect = simpler
+                if self.dialect == dialect:  # Else a call beside this one has learned something already.
+                    self.dialect = simpler
             except (openai.APIError, TimeoutError) as error:
                 if isinstance(error, REFUSALS):
                     raise self._refused(error) from error
@@ -211,12 +228,11 @@ class EndpointModel:
             return answer
 
     async def _send(self, request: dict[str, Any]) -> ChatCompletion:
-        assert self._client is not None  # noqa: S101 - complete() holds the client open
         try:
             async with asyncio.timeout(self.timeout_s):
                 # As the extra body the messages go out as they are; typed arguments are walked through key by key, which
                 # costs more CPU than the whole rest of the call.
-                answer = await self._client.chat.completions.create(model=self.name, messages=[], extra_body=request)
+                answer = await self.client.chat.completions.create(model=self.name, messages=[], extra_body=request)
         except ValueError as error:
             raise JudgeError(f"model {self.name!r} at {self.base_url} sent a body that is no JSON") from error
         # The client builds its answer without validation: a body of another shape arrives as an object with holes.
@@ -250,7 +266,10 @@ class EndpointModel:
         tokens = len(compact(wire).encode()) + form_bytes + FRAMING_TOKENS
         return self.cost_usd(Usage(tokens, max_tokens or BUDGETED_MAX_TOKENS))
 
-    def _completion(self, answer: ChatCompletion, latency_ms: float, schema: type[BaseModel] | None) -> Completion:
+    def completion(
+        self, answer: ChatCompletion, schema: type[BaseModel] | None = None, latency_ms: float | None = None
+    ) -> Completion:
+        """What the endpoint sent, in our terms."""
         message = Message.model_validate(answer.choices[0].message.model_dump(exclude_none=True, mode="json"))
         usage = usage_of(answer)
         return Completion(
