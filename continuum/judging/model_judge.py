@@ -1,6 +1,7 @@
 """A chat model as the judge."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from pydantic import BaseModel, SecretStr
@@ -11,6 +12,7 @@ from continuum.judging.injection import cleaned
 from continuum.judging.judge import Capability, Judge, Judgement, judgement_of, version_of
 from continuum.judging.prompt import REPAIR, CriterionScore, answer_form, judge_messages
 from continuum.models.budget import Budget
+from continuum.models.chat import Completion
 from continuum.policy import TaskPolicy
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -22,6 +24,23 @@ TOKENS_PER_CRITERION = 256
 TOKENS_AROUND = 256
 """The cap on a judge's answer: a reason of forty words takes some sixty tokens, the rest is room for a model that thinks."""
 REASON_CHARACTERS = 600
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a model is asked about one answer; the same in a live call and in a batch."""
+
+    messages: tuple[Message, ...]
+    criteria: tuple[Criterion, ...]
+    """In the order of the prompt."""
+    schema: type[BaseModel]
+    max_tokens: int
+
+
+def question_of(conversation: Sequence[Message], response: Message, criteria: Sequence[Criterion]) -> Question:
+    """The question that asks for the scores of one answer."""
+    messages, ordered = judge_messages(conversation, response, criteria)
+    return Question(messages, ordered, answer_form(ordered), TOKENS_PER_CRITERION * len(ordered) + TOKENS_AROUND)
 
 
 class EndpointJudge:
@@ -73,22 +92,34 @@ class EndpointJudge:
         budget: Budget | None = None,
     ) -> Judgement:
         """Score the answer to the conversation by each criterion."""
-        messages, ordered = judge_messages(conversation, response, criteria)
-        budget, cap = budget or self._budget, TOKENS_PER_CRITERION * len(ordered) + TOKENS_AROUND
-        schema = answer_form(ordered)
-        completion = await self.model.complete(messages, max_tokens=cap, schema=schema, budget=budget)
+        question, budget = question_of(conversation, response, criteria), budget or self._budget
+        cap, schema = question.max_tokens, question.schema
+        completion = await self.model.complete(question.messages, max_tokens=cap, schema=schema, budget=budget)
         cost = completion.cost_usd or 0.0
         if completion.parsed is None:
             said = Message(role="assistant", content=completion.message.text)
-            again = (*messages, said, Message(role="user", content=REPAIR))
+            again = (*question.messages, said, Message(role="user", content=REPAIR))
             completion = await self.model.complete(again, max_tokens=cap, schema=schema, budget=budget)
             cost += completion.cost_usd or 0.0
         if completion.parsed is None:
             return Judgement("unparseable", cost_usd=cost)
-        answers = _by_criterion(completion.parsed, ordered)
-        scores = {name: float(answer.score) for name, answer in answers.items()}
-        reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
-        return judgement_of(conversation, response, criteria, scores, reasons, cost)
+        return judgement_from(completion, question, conversation, response, criteria, cost)
+
+
+def judgement_from(
+    completion: Completion,
+    question: Question,
+    conversation: Sequence[Message],
+    response: Message,
+    criteria: Sequence[Criterion],
+    cost_usd: float,
+) -> Judgement:
+    """The judgement that a model's readable answer to the question makes."""
+    assert completion.parsed is not None, "the answer cannot be read"  # noqa: S101 - the caller has looked
+    answers = _by_criterion(completion.parsed, question.criteria)
+    scores = {name: float(answer.score) for name, answer in answers.items()}
+    reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
+    return judgement_of(conversation, response, criteria, scores, reasons, cost_usd)
 
 
 def judge_for_task(policy: TaskPolicy, settings: Settings) -> Judge | None:
