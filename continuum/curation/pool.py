@@ -14,7 +14,7 @@ from continuum.splits.sides import Sides, assign_sides
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-STAGES = ("seen", "golden", "quarantined", "failed", "empty", "suspected_injection", "unscored", "below_quality")
+STAGES = ("seen", "golden", "quarantined", "anchor", "failed", "empty", "suspected_injection", "unscored", "below_quality")
 """What is counted: all interactions of the window, then why each one was left out."""
 
 
@@ -80,7 +80,9 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, aft
 def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
     """Rate the interactions on the training side and keep the good; each one left out is counted once, by its first reason."""
     counts = Counter(seen=len(traffic.interactions))
-    usable = list(_usable(traffic, counts))
+    # Anchors show whether the judge has changed; what is learned from could no longer tell.
+    anchors = store.reviews.ids(traffic.interactions[0].task, "anchor") if traffic.interactions else set()
+    usable = list(_usable(traffic, anchors, counts))
     feedback = store.feedback.of(usable)
     annotations = store.annotations.of(interaction.id for interaction in usable)
     raters = store.raters.of(usable[0].task) if usable else None
@@ -99,11 +101,13 @@ def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
     return Pool(scored, good, {stage: counts[stage] for stage in STAGES})
 
 
-def _usable(traffic: Traffic, counts: Counter[str]) -> Iterator[Interaction]:
+def _usable(traffic: Traffic, anchors: set[str], counts: Counter[str]) -> Iterator[Interaction]:
     for interaction in traffic.interactions:
         side = traffic.sides.side[interaction.id]
         if side in ("golden", "quarantined"):
             counts[side] += 1
+        elif interaction.id in anchors:
+            counts["anchor"] += 1
         elif interaction.status != "ok":
             counts["failed"] += 1
         elif not interaction.messages:

@@ -11,7 +11,7 @@ from continuum.curation.curator import DataCurator
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
-from continuum.records import Annotation, Checkpoint, Feedback, Interaction, Message, Verdict, VerdictStatus
+from continuum.records import Annotation, Checkpoint, Feedback, Interaction, Message, Review, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions
@@ -94,10 +94,20 @@ async def test_the_readmes_call_works_on_the_default_store(store: Store) -> None
 async def test_every_interaction_is_accounted_for_by_one_stage(curator: DataCurator) -> None:
     counts = (await curator.build("support", now=noon)).manifest["counts"]
 
-    left_out = ("golden", "quarantined", "failed", "empty", "suspected_injection", "unscored", "below_quality")
+    left_out = ("golden", "quarantined", "anchor", "failed", "empty", "suspected_injection", "unscored", "below_quality")
     removed = ("exact_duplicates", "near_duplicates", "near_golden")
     assert counts["seen"] == sum(counts[stage] for stage in (*left_out, *removed)) + counts["eligible"]
     assert counts["selected"] == counts["train"] + counts["validation"] == 15
+
+
+async def test_no_anchor_is_trained_on(curator: DataCurator, store: Store) -> None:
+    chosen = {example.interaction_id for example in await curator.build("support", now=noon)}
+    store.reviews.add(Review(task="support", interaction_id=one, queue="anchor", probability=0.1) for one in sorted(chosen)[:5])
+
+    dataset = await curator.build("support", now=noon)
+
+    assert {example.interaction_id for example in dataset}.isdisjoint(sorted(chosen)[:5])
+    assert dataset.manifest["counts"]["anchor"] == 5
 
 
 async def test_nothing_golden_is_trained_on(curator: DataCurator, store: Store) -> None:
