@@ -5,14 +5,19 @@ Each reservation is one conditional UPDATE, so that any number of processes shar
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from continuum.store.judging_tables import accounts, reservations
 from continuum.store.rows import Rows, insert_new
+from continuum.store.writing import in_one_transaction
 
 EARLIER = "earlier"
 """The period of what was spent before periods were kept."""
+BATCH = "batch:"
+"""Begins the name under which a provider's batch holds its reservation. It is no process and cannot die."""
 
 
 @dataclass(frozen=True)
@@ -32,28 +37,27 @@ class Balance:
     reserved_micro_usd: int
     unknown_micro_usd: int = 0
     """Of what is spent: booked in full for calls whose outcome nobody knows."""
+    batched_micro_usd: int = 0
+    """Of what is reserved: by batches, which settle within a day and not within minutes."""
 
 
 class Accounts(Rows):
     """The accounts of all tasks."""
 
     def reserve(self, key: AccountKey, worker: str, micro_usd: int, *, limit_micro_usd: int | None = None) -> bool:
-        """Set money aside for a call about to be made; False when the limit on the account leaves too little."""
-        with self.engine.begin() as connection:
-            row = {"task": key.task, "purpose": key.purpose, "period": key.period}
-            insert_new(connection, accounts, [row | {"spent_micro_usd": 0, "reserved_micro_usd": 0, "unknown_micro_usd": 0}])
-            spend = accounts.c.spent_micro_usd + accounts.c.reserved_micro_usd + micro_usd
-            reserved = (
-                update(accounts).where(*is_account(key)).values(reserved_micro_usd=accounts.c.reserved_micro_usd + micro_usd)
-            )
-            if limit_micro_usd is not None:
-                reserved = reserved.where(spend <= limit_micro_usd)
-            if connection.execute(reserved).rowcount != 1:
-                return False
-            insert_new(connection, reservations, [row | {"worker": worker, "micro_usd": 0}])
-            mine = update(reservations).where(reservations.c.worker == worker, *is_reserved_for(key))
-            connection.execute(mine.values(micro_usd=reservations.c.micro_usd + micro_usd))
-        return True
+        """Set money aside for a call about to be made; False when the limit on the account leaves too little.
+
+        Args:
+            key: the account.
+            worker: who holds it: a worker's id, or `batch:` and the id of a batch.
+            micro_usd: how much.
+            limit_micro_usd: what the account's spent and reserved money may come to; None for no limit.
+
+        Raises:
+            StoreError: the database failed, and nothing is reserved.
+        """
+        taken = partial(reserve, key=key, worker=worker, micro_usd=micro_usd, limit_micro_usd=limit_micro_usd)
+        return in_one_transaction(self.engine, taken) is None
 
     def settle(
         self,
@@ -64,27 +68,86 @@ class Accounts(Rows):
         spent_micro_usd: int,
         unknown_micro_usd: int = 0,
         together_with: Callable[[Connection], None] | None = None,
-    ) -> None:
-        """Turn a reservation into what the calls cost; in the same transaction write what they brought, if anything."""
-        with self.engine.begin() as connection:
-            settle(connection, key, worker, reserved_micro_usd, spent_micro_usd, unknown_micro_usd)
+    ) -> bool:
+        """Turn a reservation into what the calls cost; in the same transaction write what they brought, if anything.
+
+        Returns:
+            False when the worker no longer holds so much: it was taken for dead and all of it is booked as spent already. What
+            the calls brought is written all the same.
+
+        Raises:
+            StoreError: the database failed, and nothing is settled.
+        """
+
+        def work(connection: Connection) -> bool:
+            settled = settle(connection, key, worker, reserved_micro_usd, spent_micro_usd, unknown_micro_usd)
             if together_with is not None:
                 together_with(connection)
+            return settled
+
+        return in_one_transaction(self.engine, work)
 
     def balance(self, task: str, *, purpose: str | None = None, period: str | None = None) -> Balance:
         """What a task has spent and reserved, for one purpose or all, in one period or ever."""
-        columns = (accounts.c.spent_micro_usd, accounts.c.reserved_micro_usd, accounts.c.unknown_micro_usd)
-        query = select(*(func.coalesce(func.sum(column), 0) for column in columns)).where(accounts.c.task == task)
+        chosen, held = [accounts.c.task == task], [reservations.c.task == task, reservations.c.worker.startswith(BATCH)]
         if purpose is not None:
-            query = query.where(accounts.c.purpose == purpose)
+            chosen.append(accounts.c.purpose == purpose)
+            held.append(reservations.c.purpose == purpose)
         if period is not None:
-            query = query.where(accounts.c.period == period)
+            chosen.append(accounts.c.period == period)
+            held.append(reservations.c.period == period)
+        columns = (accounts.c.spent_micro_usd, accounts.c.reserved_micro_usd, accounts.c.unknown_micro_usd)
+        query = select(*(func.coalesce(func.sum(column), 0) for column in columns)).where(*chosen)
+        batched = select(func.coalesce(func.sum(reservations.c.micro_usd), 0)).where(*held)
         with self.engine.connect() as connection:
-            return Balance(*map(int, connection.execute(query).one()))
+            return Balance(*map(int, connection.execute(query).one()), int(connection.execute(batched).scalar_one()))
 
 
-def settle(connection: Connection, key: AccountKey, worker: str, reserved: int, spent: int, unknown: int) -> None:
+def reserve(
+    connection: Connection, key: AccountKey, worker: str, micro_usd: int, limit_micro_usd: int | None
+) -> Balance | None:
+    """The same inside a transaction of the caller's; where the limit leaves too little, what there is, and nothing is written."""
+    taken = update(accounts).where(*is_account(key)).values(reserved_micro_usd=accounts.c.reserved_micro_usd + micro_usd)
+    if limit_micro_usd is not None:
+        taken = taken.where(accounts.c.spent_micro_usd + accounts.c.reserved_micro_usd + micro_usd <= limit_micro_usd)
+    row = {"task": key.task, "purpose": key.purpose, "period": key.period}
+    if connection.execute(taken).rowcount != 1:
+        empty = {"spent_micro_usd": 0, "reserved_micro_usd": 0, "unknown_micro_usd": 0}
+        if not insert_new(connection, accounts, [row | empty]) or connection.execute(taken).rowcount != 1:
+            return standing(connection, key)
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    mine = dialect.insert(reservations).values(row | {"worker": worker, "micro_usd": micro_usd})
+    more = reservations.c.micro_usd + mine.excluded.micro_usd
+    connection.execute(mine.on_conflict_do_update(index_elements=list(reservations.primary_key), set_={"micro_usd": more}))
+    return None
+
+
+def settle(connection: Connection, key: AccountKey, worker: str, reserved: int, spent: int, unknown: int) -> bool:
     """The same inside a transaction of the caller's."""
+    mine = update(reservations).where(reservations.c.worker == worker, *is_reserved_for(key), reservations.c.micro_usd >= reserved)
+    if connection.execute(mine.values(micro_usd=reservations.c.micro_usd - reserved)).rowcount != 1:
+        return False
+    _book(connection, key, reserved, spent, unknown)
+    return True
+
+
+def settle_all_of(connection: Connection, worker: str) -> None:
+    """Book in full whatever a worker holds reserved, and delete its reservations."""
+    ended = delete(reservations).where(reservations.c.worker == worker).returning(*reservations.c)
+    for row in connection.execute(ended).all():
+        _book(connection, AccountKey(row.task, row.purpose, row.period), *[row.micro_usd] * 3)
+
+
+def standing(connection: Connection, key: AccountKey) -> Balance:
+    """What one account holds."""
+    batched = select(func.coalesce(func.sum(reservations.c.micro_usd), 0))
+    batched = batched.where(*is_reserved_for(key), reservations.c.worker.startswith(BATCH))
+    columns = (accounts.c.spent_micro_usd, accounts.c.reserved_micro_usd, accounts.c.unknown_micro_usd, batched.scalar_subquery())
+    row = connection.execute(select(*columns).where(*is_account(key))).first()
+    return Balance(*map(int, row)) if row else Balance(0, 0)
+
+
+def _book(connection: Connection, key: AccountKey, reserved: int, spent: int, unknown: int) -> None:
     settled = update(accounts).where(*is_account(key))
     connection.execute(
         settled.values(
@@ -93,8 +156,6 @@ def settle(connection: Connection, key: AccountKey, worker: str, reserved: int, 
             unknown_micro_usd=accounts.c.unknown_micro_usd + unknown,
         )
     )
-    mine = update(reservations).where(reservations.c.worker == worker, *is_reserved_for(key))
-    connection.execute(mine.values(micro_usd=reservations.c.micro_usd - reserved))
 
 
 def is_account(key: AccountKey) -> tuple:
