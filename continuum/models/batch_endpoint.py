@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any, Self, TypeVar
 
+import httpx2
 import openai
 from openai.types import Batch
 from openai.types.chat import ChatCompletion
@@ -162,7 +163,7 @@ class BatchEndpoint:
                     yield result_in(line)
         except openai.NotFoundError as error:
             raise BatchGone(f"{self.model.base_url} has no file {file_id}") from error
-        except openai.APIError as error:
+        except (openai.APIError, httpx2.HTTPError) as error:
             raise JudgeError(f"file {file_id} of {self.model.base_url} could not be read: {described(error)}") from error
 
     async def delete_file(self, file_id: str) -> bool:
@@ -241,6 +242,8 @@ def result_in(line: bytes) -> ResultLine | None:
     except (ValueError, RecursionError):
         return None
     if not isinstance(row, dict) or not isinstance(row.get("custom_id"), str):
+        return None
+    if not isinstance(row.get("response"), dict) and not isinstance(row.get("error"), dict):
         return None
     response = row["response"] if isinstance(row.get("response"), dict) else {}
     status = response.get("status_code") if isinstance(response.get("status_code"), int) else None
