@@ -6,7 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
 
-PROMPT_VERSION = 1
+OVERALL = "overall"
+"""The name that the weighted mean goes by where scores go by the names of criteria."""
+
+PROMPT_VERSION = 2
 """Grows with every change of the judge's prompt: scores under another prompt are another opinion."""
 
 SAFETY = Criterion(
@@ -44,7 +47,14 @@ def rubric_fingerprint(criteria: Sequence[Criterion]) -> str:
 def overall(scores: Mapping[str, float], criteria: Sequence[Criterion]) -> float:
     """The weighted mean of the scores, computed here and never asked of a model.
 
+    A criterion without a score did not apply, and the weights of the others are normalised anew.
+
     Raises:
-        KeyError: a criterion has no score.
+        KeyError: not one criterion has a score.
     """
-    return sum(c.weight * scores[c.name] for c in criteria) / sum(c.weight for c in criteria)
+    answered = [criterion for criterion in criteria if criterion.name in scores]
+    if not answered:
+        raise KeyError(f"none of {[criterion.name for criterion in criteria]} has a score, only {sorted(scores)}")
+    mean = sum(c.weight * scores[c.name] for c in answered) / sum(c.weight for c in answered)
+    # Rounding may carry a mean of equal scores past them, and so off the scale.
+    return min(max(mean, min(scores[c.name] for c in answered)), max(scores[c.name] for c in answered))

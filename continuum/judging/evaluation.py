@@ -5,6 +5,7 @@ from typing import Protocol
 
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.asking import judge_each
+from continuum.judging.criteria import OVERALL
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
 from continuum.models.budget import Budget
@@ -40,16 +41,17 @@ async def score_answers(
 ) -> dict[str, list[float | None]]:
     """Score each answer by each metric on a scale from 0 to 1.
 
-    A criterion's score s counts as (s - 1) / 4. `action_match` is 1 where the answer does what the reference does, else 0.
-    None stands where there is nothing to score: no reference, no judge, a judgement that failed or was not valid, or no money
-    left for one. An answer that is None, or says nothing at all, is a failure and scores 0.
+    A criterion's score s counts as (s - 1) / 4, and so does `overall`, the weighted mean over all criteria that are given.
+    `action_match` is 1 where the answer does what the reference does, else 0. None stands where there is nothing to score: no
+    reference, no judge, a criterion that does not apply, a judgement that failed or was not valid, or no money left for one.
+    An answer that is None, or that says nothing which could be judged, is a failure and scores 0.
 
     Args:
         golden: what was asked.
         answers: one for each question; None where the model failed.
-        metrics: names of criteria, or `action_match`.
+        metrics: names of criteria, `overall`, or `action_match`.
         judge: who scores the criteria.
-        criteria: what the names of the metrics mean.
+        criteria: what the names of the metrics mean; with `overall` all of them are asked for.
         concurrency: judgements under way at once.
         budget: what pays for them.
 
@@ -58,17 +60,18 @@ async def score_answers(
         JudgeError: not one judgement succeeded.
     """
     known = {criterion.name: criterion for criterion in criteria}
-    if unknown := [name for name in metrics if name not in known and name != ACTION_MATCH]:
+    if unknown := [name for name in metrics if name not in known and name not in {ACTION_MATCH, OVERALL}]:
         raise ConfigurationError(f"metric {unknown[0]!r} is not among the criteria {sorted(known)}; give its Criterion")
     if len(golden) != len(answers):
         raise ConfigurationError(f"{len(answers)} answers do not fit {len(golden)} questions; give one for each")
-    asked = [known[name] for name in metrics if name in known]
+    whole = OVERALL in metrics and OVERALL not in known
+    asked = list(criteria) if whole else [known[name] for name in metrics if name in known]
     judgements: list[Judgement | None] = [None] * len(golden)
     if judge is not None and asked:
         judgements = await judge_answers(golden, answers, asked, judge, concurrency=concurrency, budget=budget)
     return {
         name: [
-            _match(question, answer) if name == ACTION_MATCH else _score(answer, judgement, name, judge)
+            _match(question, answer) if name == ACTION_MATCH else _score(question, answer, judgement, name, judge)
             for question, answer, judgement in zip(golden, answers, judgements, strict=True)
         ]
         for name in metrics
@@ -98,7 +101,7 @@ async def judge_answers(
     cases = (
         (place, question.messages, answer)
         for place, (question, answer) in enumerate(zip(golden, answers, strict=True))
-        if answer is not None and has_content(answer)
+        if answer is not None and has_content(answer, question.messages)
     )
     await judge_each(cases, criteria, judge, on_outcome=keep, concurrency=concurrency, budget=budget)
     return judgements
@@ -110,9 +113,14 @@ def _match(question: Question, answer: Message | None) -> float | None:
     return float(answer is not None and answer.action == question.reference.action)
 
 
-def _score(answer: Message | None, judgement: Judgement | None, name: str, judge: Judge | None) -> float | None:
+def _score(
+    question: Question, answer: Message | None, judgement: Judgement | None, name: str, judge: Judge | None
+) -> float | None:
     if judge is None:
         return None
-    if not has_content(answer):
+    if not has_content(answer, question.messages):
         return 0.0
-    return (judgement.scores[name] - 1) / 4 if judgement is not None and judgement.status == "ok" else None
+    if judgement is None or judgement.status != "ok":
+        return None
+    score = judgement.scores.get(name, judgement.overall if name == OVERALL else None)
+    return None if score is None else (score - 1) / 4

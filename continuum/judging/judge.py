@@ -6,13 +6,15 @@ that gives no readable scores, even when asked again, gives none at all.
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
+from continuum.errors import JudgeError
 from continuum.judging.criteria import overall, rubric_fingerprint
-from continuum.judging.injection import suspicious
+from continuum.judging.injection import degenerate, suspicious
 from continuum.models.budget import Budget
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -45,6 +47,10 @@ class Judgement:
     """It was given before, and cost nothing this time."""
     floored: bool = False
     """The lowest score without a call: there is nothing in the answer that could be judged."""
+    escalated: bool = False
+    """A cheap judge was not sure, so a dear one decided."""
+    votes: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What each judge of a jury said, by its name: its scores, and under `overall` their weighted mean."""
 
 
 class Judge(Protocol):
@@ -87,11 +93,13 @@ class Preference:
     """Which of two answers is better, asked in both orders."""
 
     preferred: Literal["first", "second", "tie"]
-    """`tie` as well where the two orders disagree."""
+    """`tie` as well where the two orders disagree, and where something in the content talks to the judge."""
     consistent: bool
     """Whether both orders said the same."""
     reasons: tuple[str, ...] = ()
     cost_usd: float = 0.0
+    status: Literal["ok", "suspected_injection"] = "ok"
+    """`suspected_injection`: something in the content talks to the judge; nobody was asked, and the tie counts for nothing."""
 
 
 @runtime_checkable
@@ -123,11 +131,55 @@ def judgement_of(
     scores: Mapping[str, float],
     reasons: Mapping[str, str],
     cost_usd: float,
+    *,
+    std: float | None = None,
+    served_by: str | None = None,
 ) -> Judgement:
-    """The judgement that these scores make; content that talks to the judge takes its overall score away."""
+    """The judgement that these scores make; content that talks to the judge takes its overall score away.
+
+    Args:
+        conversation: what was answered.
+        response: the answer.
+        criteria: what was asked for.
+        scores: by criterion; those that do not apply are left out.
+        reasons: by criterion.
+        cost_usd: what the calls cost.
+        std: how unsure the judge is of the overall score.
+        served_by: the model that answered.
+
+    Raises:
+        JudgeError: a score does not lie between 1 and 5.
+    """
+    given = checked(scores)
     if suspicious(conversation, response):
-        return Judgement("suspected_injection", dict(scores), dict(reasons), None, cost_usd)
-    return Judgement("ok", dict(scores), dict(reasons), overall(scores, criteria), cost_usd)
+        return Judgement("suspected_injection", given, dict(reasons), None, cost_usd, std, served_by)
+    if not given:
+        return Judgement("not_applicable", {}, dict(reasons), None, cost_usd, None, served_by)
+    return Judgement("ok", given, dict(reasons), overall(given, criteria), cost_usd, std, served_by)
+
+
+def floor_of(conversation: Sequence[Message], response: Message, criteria: Sequence[Criterion]) -> Judgement | None:
+    """The lowest score by each criterion where there is nothing in the answer that could be judged; None where there is.
+
+    A judge who is asked about an opener, or about nothing, sometimes praises what it expects to follow; so nobody is asked.
+    """
+    why = degenerate(response, conversation)
+    if why is None:
+        return None
+    lowest, reasons = {c.name: 1.0 for c in criteria}, {c.name: f"not asked: {why}" for c in criteria}
+    return replace(judgement_of(conversation, response, criteria, lowest, reasons, 0.0), floored=True)
+
+
+def checked(scores: Mapping[str, float]) -> dict[str, float]:
+    """The scores, each of which is on the scale.
+
+    Raises:
+        JudgeError: one is not.
+    """
+    for name, score in scores.items():
+        if not (math.isfinite(score) and 1 <= score <= 5):
+            raise JudgeError(f"a judge scored {name!r} {score}; scores run from 1 to 5")
+    return dict(scores)
 
 
 def held_open(judge: Judge | None) -> AbstractAsyncContextManager[object]:

@@ -1,18 +1,30 @@
 """A chat model as the judge."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, SecretStr
 
 from continuum.config import Settings
+from continuum.errors import JudgeError
 from continuum.judging.criteria import PROMPT_VERSION
-from continuum.judging.injection import cleaned
-from continuum.judging.judge import Capability, Judge, Judgement, judgement_of, version_of
-from continuum.judging.prompt import REPAIR, CriterionScore, answer_form, judge_messages
+from continuum.judging.injection import cleaned, has_content, suspicious
+from continuum.judging.judge import Capability, Judge, Judgement, Preference, floor_of, judgement_of, version_of
+from continuum.judging.jury import Jury
+from continuum.judging.prompt import (
+    REPAIR,
+    REPAIR_OF_TWO,
+    Comparison,
+    CriterionScore,
+    answer_form,
+    comparison_messages,
+    judge_messages,
+)
 from continuum.models.budget import Budget
-from continuum.models.chat import Completion
+from continuum.models.chat import ChatModel, Completion
 from continuum.policy import TaskPolicy
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -23,28 +35,161 @@ if TYPE_CHECKING:
 TOKENS_PER_CRITERION = 256
 TOKENS_AROUND = 256
 """The cap on a judge's answer: a reason of forty words takes some sixty tokens, the rest is room for a model that thinks."""
+MORE_ROOM = 4
+"""A judge that filled its cap gets this many times as much when it is asked again: the same room would be too small again."""
 REASON_CHARACTERS = 600
+
+M = TypeVar("M", bound=ChatModel)
+
+
+@runtime_checkable
+class PaidModel(Protocol):
+    """A chat model that takes what it costs from a budget."""
+
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept."""
+        ...
+
+    async def complete(
+        self,
+        messages: Sequence[Message],
+        *,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        schema: type[BaseModel] | None = None,
+        budget: Budget | None = None,
+    ) -> Completion:
+        """Answer the conversation; every try is reserved in the budget before it is made."""
+        ...
 
 
 @dataclass(frozen=True)
-class Question:
-    """What a model is asked about one answer; the same in a live call and in a batch."""
+class Asked:
+    """What came of asking a model, once or twice."""
 
-    messages: tuple[Message, ...]
-    criteria: tuple[Criterion, ...]
-    """In the order of the prompt."""
-    schema: type[BaseModel]
-    max_tokens: int
-
-
-def question_of(conversation: Sequence[Message], response: Message, criteria: Sequence[Criterion]) -> Question:
-    """The question that asks for the scores of one answer."""
-    messages, ordered = judge_messages(conversation, response, criteria)
-    return Question(messages, ordered, answer_form(ordered), TOKENS_PER_CRITERION * len(ordered) + TOKENS_AROUND)
+    parsed: BaseModel | None
+    """None where neither answer could be read."""
+    cost_usd: float
+    served_by: str | None
 
 
-class EndpointJudge:
-    """A model at an OpenAI-compatible endpoint as the judge; one call an answer, a second one where the first cannot be read.
+class ModelJudge(Generic[M]):
+    """A chat model as the judge; one call an answer, a second one where the first cannot be read.
+
+    Args:
+        model: who is asked. One that takes no budget is taken to be free, like a script or weights on this machine.
+        identity: what tells it from another model of its name, such as where its weights are.
+        budget: what pays for judgements that bring no budget of their own.
+    """
+
+    def __init__(self, model: M, *, identity: str = "", budget: Budget | None = None) -> None:
+        self.model = model
+        self.name = model.name
+        self._paid: PaidModel | None = model if isinstance(model, PaidModel) else None
+        self._identity = identity
+        self._budget = budget
+
+    @property
+    def version(self) -> str:
+        """Changes with the model, where it is and the prompt."""
+        return version_of("model", self.model.name, self._identity, PROMPT_VERSION)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """All that a judge can do but to say how sure it is."""
+        return frozenset({"criteria", "reasons", "pairwise", "safety", "approval"})
+
+    async def __aenter__(self) -> Self:
+        if isinstance(self.model, AbstractAsyncContextManager):
+            await self.model.__aenter__()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        if isinstance(self.model, AbstractAsyncContextManager):
+            await self.model.__aexit__(None, None, None)
+
+    async def judge(
+        self,
+        conversation: Sequence[Message],
+        response: Message,
+        criteria: Sequence[Criterion],
+        *,
+        budget: Budget | None = None,
+    ) -> Judgement:
+        """Score the answer to the conversation by each criterion."""
+        floor = floor_of(conversation, response, criteria)
+        if floor is not None:
+            return floor
+        messages, ordered = judge_messages(conversation, response, criteria)
+        cap = TOKENS_PER_CRITERION * len(ordered) + TOKENS_AROUND
+        asked = await self._asked(messages, answer_form(ordered), REPAIR, cap, budget)
+        if asked.parsed is None:
+            return Judgement("unparseable", cost_usd=asked.cost_usd, served_by=asked.served_by)
+        answers = _by_criterion(asked.parsed, ordered)
+        scores = {name: float(answer.score) for name, answer in answers.items() if answer.score is not None}
+        reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
+        return judgement_of(conversation, response, criteria, scores, reasons, asked.cost_usd, served_by=asked.served_by)
+
+    async def compare(
+        self,
+        conversation: Sequence[Message],
+        first: Message,
+        second: Message,
+        criteria: Sequence[Criterion],
+        *,
+        budget: Budget | None = None,
+    ) -> Preference:
+        """Say which answer is better: asked twice at once, each answer standing first once; where that changes it, a tie."""
+        settled = settled_unasked(conversation, first, second)
+        if settled is not None:
+            return settled
+        cap = TOKENS_PER_CRITERION + TOKENS_AROUND
+        given = await asyncio.gather(
+            *(
+                self._asked(comparison_messages(conversation, a, b, criteria), Comparison, REPAIR_OF_TWO, cap, budget)
+                for a, b in ((first, second), (second, first))
+            ),
+            return_exceptions=True,
+        )
+        for outcome in given:  # Both have ended by now, and so has the money that was set aside for them.
+            if isinstance(outcome, BaseException):
+                raise outcome
+        asked = [outcome for outcome in given if isinstance(outcome, Asked)]
+        said = [outcome.parsed for outcome in asked if isinstance(outcome.parsed, Comparison)]
+        if len(said) < 2:
+            raise JudgeError(f"judge {self.name!r} gave no readable comparison of two answers, even when asked again")
+        forward = {"a": "first", "b": "second", "tie": "tie"}[said[0].better]
+        backward = {"a": "second", "b": "first", "tie": "tie"}[said[1].better]
+        reasons = tuple(cleaned(comparison.reason)[:REASON_CHARACTERS] for comparison in said)
+        cost = sum(outcome.cost_usd for outcome in asked)
+        if forward != backward:
+            return Preference("tie", False, reasons, cost)
+        return Preference("first" if forward == "first" else "second" if forward == "second" else "tie", True, reasons, cost)
+
+    async def _asked(
+        self, messages: Sequence[Message], schema: type[BaseModel], repair: str, cap: int, budget: Budget | None
+    ) -> Asked:
+        completion = await self._complete(messages, schema, cap, budget)
+        cost = completion.cost_usd or 0.0
+        if completion.parsed is None:
+            filled = completion.usage is not None and completion.usage.output_tokens >= cap
+            # Some endpoints refuse a turn without words, which is what a refusal or an answer that was filtered leaves.
+            said = Message(role="assistant", content=completion.message.text or "(no answer)")
+            again = (*messages, said, Message(role="user", content=repair))
+            completion = await self._complete(again, schema, cap * MORE_ROOM if filled else cap, budget)
+            cost += completion.cost_usd or 0.0
+        return Asked(completion.parsed, cost, completion.served_by)
+
+    async def _complete(
+        self, messages: Sequence[Message], schema: type[BaseModel], cap: int, budget: Budget | None
+    ) -> Completion:
+        if self._paid is not None:
+            return await self._paid.complete(messages, max_tokens=cap, schema=schema, budget=budget or self._budget)
+        return await self.model.complete(messages, max_tokens=cap, schema=schema)
+
+
+class EndpointJudge(ModelJudge["EndpointModel"]):
+    """A model at an OpenAI-compatible endpoint as the judge.
 
     Args:
         model: the model's name, or the model.
@@ -62,74 +207,37 @@ class EndpointJudge:
     ) -> None:
         from continuum.models.endpoint import EndpointModel  # openai starts here
 
-        self.model = EndpointModel(model, base_url=base_url, api_key=api_key) if isinstance(model, str) else model
-        self.name = self.model.name
-        self._budget = budget
-
-    @property
-    def version(self) -> str:
-        """Changes with the model, its endpoint and the prompt."""
-        return version_of("model", self.model.name, self.model.base_url, PROMPT_VERSION)
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """All that a judge can do but to say how sure it is."""
-        return frozenset({"criteria", "reasons", "safety", "approval"})
-
-    async def __aenter__(self) -> Self:
-        await self.model.__aenter__()
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self.model.__aexit__(*error)
-
-    async def judge(
-        self,
-        conversation: Sequence[Message],
-        response: Message,
-        criteria: Sequence[Criterion],
-        *,
-        budget: Budget | None = None,
-    ) -> Judgement:
-        """Score the answer to the conversation by each criterion."""
-        question, budget = question_of(conversation, response, criteria), budget or self._budget
-        cap, schema = question.max_tokens, question.schema
-        completion = await self.model.complete(question.messages, max_tokens=cap, schema=schema, budget=budget)
-        cost = completion.cost_usd or 0.0
-        if completion.parsed is None:
-            said = Message(role="assistant", content=completion.message.text)
-            again = (*question.messages, said, Message(role="user", content=REPAIR))
-            completion = await self.model.complete(again, max_tokens=cap, schema=schema, budget=budget)
-            cost += completion.cost_usd or 0.0
-        if completion.parsed is None:
-            return Judgement("unparseable", cost_usd=cost)
-        return judgement_from(completion, question, conversation, response, criteria, cost)
-
-
-def judgement_from(
-    completion: Completion,
-    question: Question,
-    conversation: Sequence[Message],
-    response: Message,
-    criteria: Sequence[Criterion],
-    cost_usd: float,
-) -> Judgement:
-    """The judgement that a model's readable answer to the question makes."""
-    assert completion.parsed is not None, "the answer cannot be read"  # noqa: S101 - the caller has looked
-    answers = _by_criterion(completion.parsed, question.criteria)
-    scores = {name: float(answer.score) for name, answer in answers.items()}
-    reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
-    return judgement_of(conversation, response, criteria, scores, reasons, cost_usd)
+        chosen = EndpointModel(model, base_url=base_url, api_key=api_key) if isinstance(model, str) else model
+        super().__init__(chosen, identity=chosen.base_url, budget=budget)
 
 
 def judge_for_task(policy: TaskPolicy, settings: Settings) -> Judge | None:
-    """The judge that the task's policy names, else the one of the environment; None when there is neither.
+    """The judge or the jury that the task's policy names, else the judge of the environment; None when there is neither.
 
     Raises:
         ConfigurationError: a judge is named and there is neither an endpoint nor a key for it.
     """
     model = policy.judge.model or settings.judge_model
-    return EndpointJudge(model, policy.judge.base_url or settings.judge_base_url, settings.judge_api_key) if model else None
+    if not model:
+        return None
+    base_url = policy.judge.base_url or settings.judge_base_url
+    judges = [EndpointJudge(name, base_url, settings.judge_api_key) for name in (model, *policy.judge.jury)]
+    return judges[0] if len(judges) == 1 else Jury(judges)
+
+
+def settled_unasked(conversation: Sequence[Message], first: Message, second: Message) -> Preference | None:
+    """The preference where no judge needs to be asked, or none may be; None where one is to be asked."""
+    if suspicious(conversation, first) or suspicious(conversation, second):
+        why = "something in the content talks to the judge, so nobody was asked"
+        return Preference("tie", False, (why,), status="suspected_injection")
+    something = has_content(first, conversation), has_content(second, conversation)
+    if something == (True, False):
+        return Preference("first", True, ("there is nothing in the second answer that could be judged",))
+    if something == (False, True):
+        return Preference("second", True, ("there is nothing in the first answer that could be judged",))
+    if something == (False, False) or first.action == second.action:
+        return Preference("tie", True, ("the answers do not differ in anything that could be judged",))
+    return None
 
 
 def _by_criterion(parsed: BaseModel, criteria: Sequence[Criterion]) -> dict[str, CriterionScore]:
