@@ -10,7 +10,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from continuum.commands import data, servers, stages, tasks
+from continuum.commands import data, labelling, servers, stages, tasks
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.policy import explained
@@ -61,6 +61,7 @@ app.command()(tasks.lineage)
 
 # The stages by hand.
 app.command()(stages.annotate)
+app.command()(labelling.label)
 app.command()(stages.curate)
 app.command()(stages.train)
 app.command()(stages.guard)

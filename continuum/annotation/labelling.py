@@ -61,6 +61,15 @@ class Voted:
     """Why the item is in the queue."""
 
 
+@dataclass(frozen=True)
+class TakenBack:
+    """An item that is asked about again, with what had been said of it."""
+
+    question: Question
+    comment: str | None = None
+    correction: str | None = None
+
+
 class Labelling:
     """One person and one queue of a task.
 
@@ -110,7 +119,7 @@ class Labelling:
         """The next item for this person; None where nothing is left."""
         while waiting := self.store.reviews.waiting(self.task, self.queue, self.labeller, overlap=self.overlap, limit=SPREAD):
             review = waiting[0]
-            if self.overlap == 1 and not self._is_withdrawn(review):
+            if self.overlap == 1 and self._mine(review.id) is None:
                 review = min(waiting, key=self._own_order)
             interaction = self.store.interactions.get(review.interaction_id)
             if interaction is not None:  # else it was erased a moment ago, and is no longer waiting
@@ -120,7 +129,7 @@ class Labelling:
     def vote(
         self,
         review_id: str,
-        score: float,
+        score: float | None,
         comment: str | None = None,
         correction: str | None = None,
         label: str | None = None,
@@ -159,7 +168,7 @@ class Labelling:
             AlreadyAnswered: the person has voted on it, elsewhere.
         """
         label = Label(review_id=self._review(review_id).id, labeller=self.labeller, created_at=self.now())
-        if not self.store.reviews.answer(label) and self._label(review_id).feedback_id is not None:
+        if not self.store.reviews.answer(label) and self._answered(review_id).feedback_id is not None:
             raise AlreadyAnswered(f"{self.labeller} has voted on this item already; undo takes the vote back")
 
     def last(self) -> str | None:
@@ -167,8 +176,8 @@ class Labelling:
         label = self.store.reviews.newest_answer(self.task, self.queue, self.labeller)
         return None if label is None else label.review_id
 
-    def undo(self, review_id: str | None = None) -> Question | None:
-        """Take an answer of this person back, the last one when none is named; the item that is asked about again.
+    def undo(self, review_id: str | None = None) -> TakenBack | None:
+        """Take an answer of this person back, the last one when none is named; None where there is none.
 
         What the judge said has been seen by then: the next vote on it is kept, and counts for nothing where people are
         compared with the judge.
@@ -180,9 +189,17 @@ class Labelling:
         if review_id is None:
             return None
         review = self._review(review_id)
+        mine = self._mine(review_id)
+        verdict = self.store.reviews.verdict(mine) if mine else None
         self.store.reviews.withdraw(review_id, self.labeller)
         interaction = self.store.interactions.get(review.interaction_id)
-        return None if interaction is None else question_of(review, interaction)
+        if interaction is None:
+            return None
+        return TakenBack(
+            question_of(review, interaction),
+            comment=verdict.comment if verdict else None,
+            correction=verdict.correction if verdict else None,
+        )
 
     def progress(self) -> "QueueCount":
         """How far people are with the queue."""
@@ -195,9 +212,9 @@ class Labelling:
     def _own_order(self, review: Review) -> bytes:
         return blake2b(f"{self.labeller} {review.id}".encode(), digest_size=8).digest()
 
-    def _is_withdrawn(self, review: Review) -> bool:
-        found = self.store.reviews.get(review.id)
-        return found is not None and any(label.labeller == self.labeller for label in found.labels)
+    def _mine(self, review_id: str) -> Label | None:
+        found = self.store.reviews.get(review_id)
+        return next((label for label in found.labels if label.labeller == self.labeller), None) if found else None
 
     def _review(self, review_id: str) -> Review:
         found = self.store.reviews.get(review_id)
@@ -205,12 +222,11 @@ class Labelling:
             raise ConfigurationError(f"task {self.task!r} has no item {review_id!r:.80} to label; it may have been erased")
         return found.review
 
-    def _label(self, review_id: str) -> Label:
-        found = self.store.reviews.get(review_id)
-        mine = [label for label in found.labels if label.labeller == self.labeller] if found else []
-        if not mine:
-            raise ConfigurationError(f"{self.labeller} has no answer to {review_id!r:.80}; it was taken back a moment ago")
-        return mine[0]
+    def _answered(self, review_id: str) -> Label:
+        label = self._mine(review_id)
+        if label is None:
+            raise AlreadyAnswered(f"{self.labeller} took this item back in another window this moment; vote again")
+        return label
 
     def _changed(self, review: Review, correction: str | None) -> str | None:
         """The correction, where it says something else than the answer."""
@@ -235,7 +251,7 @@ class Labelling:
         return finish_feedback(draft)
 
     def _same_as_before(self, review_id: str, verdict: Feedback) -> Feedback:
-        before = self.store.reviews.verdict(self._label(review_id))
+        before = self.store.reviews.verdict(self._answered(review_id))
         if before is None:
             raise AlreadyAnswered(f"{self.labeller} has passed this item in another window; undo there to vote on it")
         if any(getattr(before, name) != getattr(verdict, name) for name in ("score", "label", "comment", "correction")):

@@ -102,10 +102,12 @@ def shown_message(message: Message) -> ShownMessage:
     """A message as it is shown."""
     extra = message.model_extra or {}
     name = extra.get("name")
+    text = "\n".join(_texts(message, extra))
     return ShownMessage(
         role=visible(message.role),
         name=visible(name) if isinstance(name, str) else "",
-        text=visible("\n".join(_texts(message, extra))),
+        # What a tool answers is mostly JSON.
+        text=visible(pretty(text) if message.role == "tool" and text.lstrip().startswith(("{", "[")) else text),
         calls=tuple(
             ShownCall(visible(call.function.name), visible(pretty(call.function.arguments))) for call in message.tool_calls or ()
         ),
