@@ -70,7 +70,7 @@ class JudgeOpinion:
 
 NOTES = {
     "unparseable": "its answer could not be read",
-    "suspected_injection": "something in the text talks to the judge, so its scores do not count",
+    "suspected_injection": "something in the text talks to the judge, so what it gave does not count",
     "not_applicable": "none of the criteria applies",
 }
 

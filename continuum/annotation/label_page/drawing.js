@@ -51,8 +51,8 @@ export function turn(message) {
   return node;
 }
 
-export function answer(message, body) {
-  const node = make("article", "answer", make("div", "who", "The answer"));
+export function answer(message, body, when) {
+  const node = make("article", "answer", make("div", "who", `The answer of ${when.slice(0, 16).replace("T", " ")} UTC`));
   if (message === null) {
     node.append(make("em", "", "The call ended without an answer."));
     return node;
@@ -81,19 +81,41 @@ export function changes(before, after) {
       common[at] = a[i] === b[j] ? common[at + width + 1] + 1 : Math.max(common[at + width], common[at + 1]);
     }
   }
+  const steps = [];
+  const put = (kind, word) => {
+    if (steps.at(-1)?.kind === kind) steps.at(-1).text += word;
+    else steps.push({ kind, text: word });
+  };
   let i = 0;
   let j = 0;
-  let kind = null;
-  const put = (tag, word) => {
-    if (kind === tag) node.lastChild.append(word);
-    else node.append(make((kind = tag), "", word));
-  };
   while (i < a.length || j < b.length) {
-    if (i < a.length && j < b.length && a[i] === b[j]) { put("span", a[i]); i++; j++; }
+    if (i < a.length && j < b.length && a[i] === b[j]) { put("same", a[i]); i++; j++; }
     else if (i < a.length && (j === b.length || common[(i + 1) * width + j] >= common[i * width + j + 1])) put("del", a[i++]);
     else put("ins", b[j++]);
   }
+  node.append(...phrases(steps));
   return node;
+}
+
+function phrases(steps) {
+  // Changed words with nothing but a space between them are one change: a phrase is read more easily than its words.
+  const nodes = [];
+  let gone = "";
+  let come = "";
+  const close = () => {
+    if (gone) nodes.push(make("del", "", gone));
+    if (gone && come) nodes.push(" ");
+    if (come) nodes.push(make("ins", "", come));
+    gone = come = "";
+  };
+  steps.forEach(({ kind, text }, at) => {
+    const between = kind === "same" && (gone || come) && at + 1 < steps.length && /^[ \t]+$/.test(text);
+    if (kind !== "ins" && (kind === "del" || between)) gone += text;
+    if (kind === "ins" || between) come += text;
+    if (kind === "same" && !between) { close(); nodes.push(text); }
+  });
+  close();
+  return nodes;
 }
 
 export function verdict(voted) {
@@ -105,7 +127,7 @@ export function verdict(voted) {
   } else {
     const overall = opinion.overall === null ? "–" : opinion.overall.toFixed(1);
     node.firstChild.append(make("div", "", make("div", "who", `Judge ${opinion.judge}`), make("div", "big", overall)));
-    if (opinion.note) node.append(make("p", "hint", `The judge gave no score that counts: ${opinion.note}.`));
+    if (opinion.note) node.append(make("p", "hint", `No score: ${opinion.note}.`));
     if (opinion.scores.length) node.append(table(["criterion", "score", "reason"], opinion.scores, 1));
   }
   if (voted.reason) node.append(make("p", "hint", `In this queue because: ${voted.reason}`));

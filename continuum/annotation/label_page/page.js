@@ -181,7 +181,7 @@ function drawAnswer() {
   const kept = draft.kept && isChanged();
   const corrected = state.voted ? state.voted.correction : kept ? draft.correction : null;
   const body = state.editing ? editor() : corrected ? changes(question.editable, corrected) : null;
-  const node = answer(question.answer, body);
+  const node = answer(question.answer, body, question.asked_at);
   if (state.editing) node.append(make("p", "hint", "Enter keeps the correction, Esc leaves it. Then score the answer as it was given."));
   else if (kept && !state.voted) node.append(make("p", "hint", "Your correction is kept. Now score the answer as it was given: the score sends both."));
   else if (state.voted && corrected && corrected !== draft.correction) node.append(make("p", "hint", "The correction is stored as shown here, with personal data taken out."));
@@ -224,12 +224,15 @@ function nothingLeft() {
   if (!counts.total) {
     const [before, command] = state.seen.how_to_fill.split(/: (?=continuum )/);
     const how = make("p", "", `${before[0].toUpperCase()}${before.slice(1)}:`);
-    return make("div", "empty", make("h1", "", `The ${state.queue} queue is empty`), how, make("p", "", make("code", "", command)));
+    return make("div", "empty", make("h1", "", `The ${state.queue} queue is empty`), how, make("p", "", make("code", "", command)), another());
   }
   const done = mine + passed ? `You gave ${mine} ${mine === 1 ? "verdict" : "verdicts"} and passed ${passed}.` : "Others have answered what there was.";
   return make("div", "empty", make("h1", "", `Nothing is left for you in the ${state.queue} queue`), make("p", "", `${done} ${counts.with_verdict} of ${counts.total} items have a verdict.`),
-    button("How far people agree", "a", showAgreement));
+    button("How far people agree", "a", showAgreement), " ", another());
 }
+
+const nextQueue = () => toQueue(QUEUES[(QUEUES.indexOf(state.queue) + 1) % QUEUES.length]);
+const another = () => button("Next queue", "q", nextQueue);
 
 function drawHead() {
   const { seen } = state;
@@ -246,7 +249,7 @@ function drawHead() {
   $("queues").replaceChildren(...QUEUES.map((queue) => {
     const left = seen.queues[queue].left;
     const node = button(queue, "", () => toQueue(queue));
-    node.append(make("span", "left", queue === state.queue ? `${answered} of ${mine}` : `${left} left`));
+    node.append(make("span", "left", !seen.queues[queue].total ? "empty" : queue === state.queue ? `${answered} of ${mine}` : `${left} left`));
     node.setAttribute("aria-current", String(queue === state.queue));
     return node;
   }));
@@ -298,7 +301,7 @@ function pressed(event) {
   const onButton = event.target instanceof HTMLButtonElement && (key === "Enter" || key === " ");
   const open = state.question && !state.voted;
   const does = {
-    u: undo, a: showAgreement, q: () => toQueue(QUEUES[(QUEUES.indexOf(state.queue) + 1) % QUEUES.length]),
+    u: undo, a: showAgreement, q: nextQueue,
     "?": () => $("keys").showModal(),
     ...(open ? { c: edit, n: typeComment, s: pass, " ": pass } : {}),
     ...(open ? Object.fromEntries(SCORES.map((_, at) => [String(at + 1), () => vote(at + 1)])) : {}),
