@@ -7,10 +7,8 @@ The limit holds as far as the endpoint keeps to the token limit it is given and 
 
 import asyncio
 import math
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -18,8 +16,10 @@ from continuum.errors import ConfigurationError, JudgeError
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from continuum.models.account import Account
     from continuum.policy import Purpose, TaskPolicy
-    from continuum.store.accounts import AccountKey
     from continuum.store.database import Store
 
 
@@ -43,27 +43,26 @@ class Reservation:
         """The call was not made, or was refused without charge."""
         self.outcome = 0
 
+    @property
+    def cost(self) -> int:
+        """Micro-dollars that count as spent."""
+        return self.micro_usd if self.outcome is None else self.outcome
 
-@dataclass(frozen=True)
-class Account:
-    """Where a task's money is booked: one of its accounts, shared by all processes, and who books there."""
-
-    store: "Store"
-    key: "AccountKey"
-    worker: str
-    limit: int | None
-    """Micro-dollars of the account's period; None for no limit."""
+    @property
+    def unknown(self) -> int:
+        """Of them, those that nobody knows to be spent."""
+        return self.micro_usd if self.outcome is None else 0
 
 
 class Budget:
     """What one run may spend, shared by all its concurrent calls, and the task's account that it spends from.
 
     Args:
-        limit_usd: the most that this run may spend; None for no limit of its own.
+        limit_usd: the most that this run may spend, in this process; None for no limit of its own.
         account: the task's account; its limit holds besides, over all processes. None where no task pays.
     """
 
-    def __init__(self, limit_usd: float | None = None, *, account: Account | None = None) -> None:
+    def __init__(self, limit_usd: float | None = None, *, account: "Account | None" = None) -> None:
         if limit_usd is not None and not (math.isfinite(limit_usd) and limit_usd >= 0):
             raise ConfigurationError(f"a budget of {limit_usd} US dollars is no limit; give zero or more, or None for none")
         # Rounded down, so that the limit in micro-dollars is never above the one in dollars.
@@ -94,12 +93,17 @@ class Budget:
             limit_usd: a limit of this run besides.
             now: the clock, which says which period it is.
         """
+        from continuum.models.account import Account  # SQLAlchemy starts here
         from continuum.store.accounts import AccountKey
 
-        budget_usd = policy.judge.budget_usd
-        limit = None if budget_usd is None else int(budget_usd * getattr(policy.judge.shares, purpose) * 1_000_000 + 1e-6)
-        key = AccountKey(policy.task, purpose, period_of(policy.judge.budget_period, now()))
-        return cls(limit_usd, account=Account(store, key, f"{os.getpid()}", limit))
+        judge = policy.judge
+        share, period = getattr(judge.shares, purpose), period_of(judge.budget_period, now())
+        limit = None if judge.budget_usd is None else int(judge.budget_usd * share * 1_000_000 + 1e-6)
+        terms = (
+            f"{purpose} has {share:g} of the ${judge.budget_usd or 0:g} that task {policy.task!r} may spend in the "
+            f"{judge.budget_period} from {period}; raise judge.budget_usd or judge.shares.{purpose} to go on"
+        )
+        return cls(limit_usd, account=Account(store, AccountKey(policy.task, purpose, period), limit, terms=terms))
 
     @property
     def limited(self) -> bool:
@@ -126,9 +130,37 @@ class Budget:
         try:
             yield reservation
         finally:
-            self._settle(reservation)
+            await self._settle(reservation)
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator["Purse"]:
+        """A budget for the calls of one piece of work, whose costs are booked with what the work brings.
+
+        Whatever is not booked when the block ends, for it failed or was cancelled, is booked then.
+        """
+        purse = Purse(self)
+        try:
+            yield purse
+        finally:
+            await purse.empty()
 
     async def _take(self, amount: int) -> None:
+        await self._make_room(amount)
+        if self.account is None:
+            return
+        try:
+            await self.account.reserve(amount)
+        except BaseException as error:
+            self._give_back(amount, 0)
+            self.exhausted |= isinstance(error, BudgetExhausted)
+            raise
+
+    async def _settle(self, reservation: Reservation) -> None:
+        self._give_back(reservation.micro_usd, reservation.cost)
+        if self.account is not None:
+            await self.account.settle(reservation.micro_usd, reservation.cost, reservation.unknown)
+
+    async def _make_room(self, amount: int) -> None:
         while self.limit is not None and self.spent + self.reserved + amount > self.limit:
             if self.spent + amount > self.limit:
                 self.exhausted = True
@@ -137,27 +169,96 @@ class Budget:
                     f"${amount / 1e6:.4f}; raise cost_budget_usd to go on"
                 )
             await self._settled.wait()
-        if self.account is not None:
-            account = self.account
-            if not account.store.accounts.reserve(account.key, account.worker, amount, limit_micro_usd=account.limit):
-                self.exhausted = True
-                raise BudgetExhausted("the task's budget is spent")
         self.reserved += amount
 
-    def _settle(self, reservation: Reservation) -> None:
-        cost = reservation.micro_usd if reservation.outcome is None else reservation.outcome
-        self.reserved -= reservation.micro_usd
-        self.spent += cost
+    def _give_back(self, reserved: int, spent: int) -> None:
+        self.reserved -= reserved
+        self.spent += spent
         self._settled.set()
         self._settled = asyncio.Event()
-        if self.account is not None:
-            self.account.store.accounts.settle(
-                self.account.key,
-                self.account.worker,
-                reserved_micro_usd=reservation.micro_usd,
-                spent_micro_usd=cost,
-                unknown_micro_usd=cost if reservation.outcome is None else 0,
-            )
+
+
+class Purse(Budget):
+    """The part of a budget that one piece of work spends; its settlements wait until they are booked with what the work brings.
+
+    The budget behind it counts each call at once; what waits is the entry in the task's account.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        super().__init__(account=budget.account)
+        self._budget = budget
+        self._waiting = 0
+        self._unbooked: list[Reservation] = []
+
+    @property
+    def limited(self) -> bool:
+        """Whether the budget behind it is."""
+        return self._budget.limited
+
+    @asynccontextmanager
+    async def together(self) -> AsyncIterator["Purse"]:
+        """Another purse from the same budget: its work is booked by itself."""
+        async with self._budget.together() as purse:
+            yield purse
+
+    async def book(self, write: "Callable[[Connection], object]") -> None:
+        """Write what the work brought and settle what it cost, in one transaction; done even if the caller is cancelled.
+
+        Args:
+            write: writes with the connection it is given, and nothing else; it may be called again.
+
+        Raises:
+            ConfigurationError: no task's account pays, so that there is no transaction.
+            StoreError: the database failed; nothing is written, and what the calls cost is booked when the block ends.
+        """
+        if self.account is None:
+            raise ConfigurationError("nothing can be booked together with a budget that no task pays; write it by itself")
+        await self._book(write)
+
+    async def empty(self) -> None:
+        """Book what has not been booked."""
+        if self._unbooked:
+            await self._book(None)
+
+    async def _take(self, amount: int) -> None:
+        budget = self._budget
+        await budget._make_room(amount)
+        try:
+            if self.account is not None and amount and not await self.account.grab(amount):
+                await self._wait(self.account, amount)
+        except BaseException as error:
+            budget._give_back(amount, 0)
+            self.exhausted = isinstance(error, BudgetExhausted)
+            budget.exhausted |= self.exhausted
+            raise
+        self.reserved += amount
+
+    async def _wait(self, account: "Account", amount: int) -> None:
+        # Whoever waits for money must hold none that nothing but itself could give back.
+        self._waiting += 1
+        try:
+            await self.empty()
+            await account.reserve(amount)
+        finally:
+            self._waiting -= 1
+
+    async def _settle(self, reservation: Reservation) -> None:
+        self._give_back(reservation.micro_usd, reservation.cost)
+        self._budget._give_back(reservation.micro_usd, reservation.cost)
+        self._unbooked.append(reservation)
+        if self._waiting:
+            await self.empty()
+
+    async def _book(self, write: "Callable[[Connection], object] | None") -> None:
+        booked, self._unbooked = self._unbooked, []
+        if self.account is None:
+            return
+        held, spent, unknown = (sum(getattr(one, name) for one in booked) for name in ("micro_usd", "cost", "unknown"))
+        try:
+            await self.account.settle(held, spent, unknown, write)
+        except Exception:
+            self._unbooked += booked
+            raise
 
 
 def period_of(length: str, at: datetime) -> str:

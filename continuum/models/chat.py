@@ -32,7 +32,9 @@ class Completion:
     """None where no price is known."""
     latency_ms: float | None = None
     parsed: BaseModel | None = None
-    """The answer in the schema that was asked for; None when it does not fit the schema."""
+    """The answer in the schema that was asked for; None when it does not fit the schema, was cut off, or was refused."""
+    served_by: str | None = None
+    """The model by its own account, with the provider's fingerprint of what it runs on; None where nobody says."""
     served_by: str | None = None
     """The model that answered with the provider's fingerprint of it, as far as the provider says; it changes with the weights."""
 

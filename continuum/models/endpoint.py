@@ -1,15 +1,14 @@
 """A model behind an OpenAI-compatible endpoint: one try at a time, each paid for from the budget before it is made."""
 
 import asyncio
-import json
+import random
 import ssl
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Self
 
-import aiohttp
 import httpx2
 import openai
 from openai.types.chat import ChatCompletion
@@ -20,45 +19,56 @@ from continuum.models.budget import Budget
 from continuum.models.chat import Completion, Usage
 from continuum.models.pricing import Price, price_usd
 from continuum.models.scripted import parse_as
+from continuum.models.throttle import Throttle
+from continuum.models.wire import (
+    LONGEST_PAUSE_S,
+    SCHEMA_IN_WORDS,
+    Dialect,
+    asked_pause_s,
+    compact,
+    described,
+    encodable,
+    idempotency_key,
+    is_passing,
+    is_whole,
+    may_have_been_charged,
+    response_format,
+    served_by,
+    usage_of,
+)
 from continuum.records import Message
 
 OPENAI_URL = "https://api.openai.com/v1"
 ATTEMPTS = 3
 """Tries of one call; a refused or broken one is tried again after a pause."""
-LONGEST_PAUSE_S = 30.0
 REFUSALS = (openai.AuthenticationError, openai.PermissionDeniedError, openai.NotFoundError)
 """Answers that no other call will change: the key, the model or the address is wrong."""
+OUT_OF_QUOTA = "insufficient_quota"
+"""The code of a 429 that no pause will mend: the account at the provider is spent."""
+FREE_RETURNS = 3
+"""How often a call comes back after just the pause that the server named."""
 BUDGETED_MAX_TOKENS = 1024
 """The cap on an answer paid from a budget, where the caller gave none: without a cap there is no upper bound to reserve."""
 FRAMING_TOKENS = 64
 """What a server adds around the messages: roles, separators, the header of the schema."""
-SCHEMA_IN_WORDS = "Answer with one JSON object that fits this JSON schema, and nothing around it: "
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """What an endpoint understands, as far as it has said; a 400 that names a parameter teaches it."""
+class _Call:
+    """What one call asks for, whatever the dialect it is put in."""
 
-    limit: str = "max_completion_tokens"
-    """How it calls the cap on output tokens; older servers know `max_tokens`."""
-    structured: bool = True
-    """Whether it takes a JSON schema; where it does not, the schema is put into words."""
-    temperature: bool = True
-    """Whether it takes a temperature; reasoning models do not."""
+    wire: list[dict[str, Any]]
+    form: dict[str, Any] | None
+    max_tokens: int | None
+    temperature: float
+    sample: int = 0
 
-    def without(self, error: openai.BadRequestError) -> "Dialect | None":
-        """The dialect that leaves out what the endpoint complains of; None when that is nothing we can leave out."""
-        return self.without_what(f"{error.param or ''} {error.message}")
 
-    def without_what(self, complaint: str) -> "Dialect | None":
-        """The dialect that leaves out what a complaint names; None when that is nothing we can leave out."""
-        if self.structured and "response_format" in complaint:
-            return replace(self, structured=False)
-        if self.temperature and "temperature" in complaint:
-            return replace(self, temperature=False)
-        if self.limit == "max_completion_tokens" and self.limit in complaint:
-            return replace(self, limit="max_tokens")
-        return None
+@dataclass
+class _Sending:
+    """Whether a request has begun to go out; before that nobody can have charged for it."""
+
+    begun: bool = False
 
 
 class EndpointModel:
@@ -74,6 +84,7 @@ class EndpointModel:
         timeout_s: seconds after which one try is given up.
         price: what tokens cost there; None to look the model up in the price table.
         backoff_s: the pause before the second try, doubled before the third, when the server names none.
+        patience_s: how long one call goes on while the server says that there are too many; such answers are no tries.
     """
 
     def __init__(
@@ -85,6 +96,7 @@ class EndpointModel:
         timeout_s: float = 60.0,
         price: Price | None = None,
         backoff_s: float = 0.5,
+        patience_s: float = 300.0,
     ) -> None:
         if base_url is None and api_key is None:
             raise ConfigurationError(
@@ -96,6 +108,9 @@ class EndpointModel:
         self._api_key = api_key
         self.price = price
         self._backoff_s = backoff_s
+        self._patience_s = patience_s
+        self.throttle = Throttle()
+        """How many calls it gets at once, whoever makes them."""
         self.dialect = Dialect()
         self._client: openai.AsyncOpenAI | None = None
         self._users = 0
@@ -147,6 +162,7 @@ class EndpointModel:
         temperature: float = 0.0,
         schema: type[BaseModel] | None = None,
         budget: Budget | None = None,
+        sample: int = 0,
     ) -> Completion:
         """Answer the conversation.
 
@@ -156,6 +172,8 @@ class EndpointModel:
             temperature: left out where the endpoint takes none.
             schema: the JSON form of the answer; `parsed` is None when the answer does not fit it.
             budget: what pays for the call; every try is reserved before it is made.
+            sample: which of several answers to the same request this is to be; a server that knows idempotency keys gives the
+                same answer, and charges nothing, when it is asked again for one that it has given.
 
         Raises:
             BudgetExhausted: the budget does not cover the call.
@@ -166,10 +184,10 @@ class EndpointModel:
             self.must_be_priced()
             max_tokens = max_tokens or BUDGETED_MAX_TOKENS
         wire = encodable([message.to_openai() for message in messages])
-        form = response_format(schema) if schema else None
-        bound = self._bound_usd(wire, form, max_tokens) if budget is not None else None
+        call = _Call(wire, response_format(schema) if schema else None, max_tokens, temperature, sample)
+        bound = self._bound_usd(wire, call.form, max_tokens) if budget is not None else None
         async with self:
-            answer, latency_ms = await self._retried(wire, form, max_tokens, temperature, budget, bound)
+            answer, latency_ms = await self._retried(call, budget if bound is not None else None, bound or 0.0)
         return self.completion(answer, schema, latency_ms)
 
     def asked(
@@ -178,24 +196,17 @@ class EndpointModel:
         """The body of the request that `complete` would send, and the most US dollars that it can cost; None without a price."""
         wire = encodable([message.to_openai() for message in messages])
         form = response_format(schema) if schema else None
-        return self._request(self.dialect, wire, form, max_tokens, temperature), self._bound_usd(wire, form, max_tokens)
+        call = _Call(wire, form, max_tokens, temperature)
+        return self._request(self.dialect, call), self._bound_usd(wire, form, max_tokens)
 
-    async def _retried(
-        self,
-        wire: list[dict[str, Any]],
-        form: dict[str, Any] | None,
-        max_tokens: int | None,
-        temperature: float,
-        budget: Budget | None,
-        bound: float | None,
-    ) -> tuple[ChatCompletion, float]:
-        attempt = 1
+    async def _retried(self, call: "_Call", budget: Budget | None, bound: float) -> tuple[ChatCompletion, float]:
+        attempt, turned_away, since = 1, 0, time.monotonic()
         while True:
             dialect = self.dialect
-            request = self._request(dialect, wire, form, max_tokens, temperature)
+            request = self._request(dialect, call)
             started = time.perf_counter()
             try:
-                answer = await self._paid(request, budget, bound)
+                answer = await self._paid(request, idempotency_key(request, call.sample, attempt), budget, bound)
                 return answer, (time.perf_counter() - started) * 1000
             except openai.BadRequestError as error:
                 simpler = dialect.without(error)
@@ -203,22 +214,41 @@ class EndpointModel:
                     raise self._failed(error, attempt) from error
                 if self.dialect == dialect:  # Else a call beside this one has learned something already.
                     self.dialect = simpler
+            except openai.RateLimitError as error:
+                if error.code == OUT_OF_QUOTA:
+                    raise self._refused(error) from error
+                # No try of the call: it was not worked on. What all are asked to wait, it waits with them; who is turned away
+                # again and again waits longer, whatever the server says.
+                if time.monotonic() - since > self._patience_s:
+                    raise self._failed(error, attempt) from error
+                earlier = turned_away - (0 if asked_pause_s(error) is None else FREE_RETURNS)
+                if earlier >= 0:
+                    await asyncio.sleep(self._backoff(earlier))
+                turned_away += 1
             except (openai.APIError, TimeoutError) as error:
                 if isinstance(error, REFUSALS):
                     raise self._refused(error) from error
                 if attempt == ATTEMPTS or not is_passing(error):
                     raise self._failed(error, attempt) from error
-                await asyncio.sleep(pause_s(error, self._backoff_s * 2 ** (attempt - 1)))
+                asked = asked_pause_s(error)
+                await asyncio.sleep(self._backoff(attempt - 1) if asked is None else asked)
                 attempt += 1
+                since = time.monotonic()
 
-    async def _paid(self, request: dict[str, Any], budget: Budget | None, bound: float | None) -> ChatCompletion:
-        if budget is None or bound is None:
-            return await self._send(request)
+    def _backoff(self, times: int) -> float:
+        # Spread out, so that calls that were turned away together do not come back together.
+        return min(self._backoff_s * 2 ** min(times, 16), LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
+
+    async def _paid(self, request: dict[str, Any], key: str, budget: Budget | None, bound: float) -> ChatCompletion:
+        if budget is None:
+            return await self._in_turn(request, key, _Sending())
+        await self.throttle.pause()  # Without money set aside that others may be waiting for.
         async with budget.reserve(bound) as reservation:
+            sending = _Sending()
             try:
-                answer = await self._send(request)
-            except openai.APIError as error:
-                if not may_have_been_charged(error):
+                answer = await self._in_turn(request, key, sending)
+            except BaseException as error:
+                if not sending.begun or (isinstance(error, openai.APIError) and not may_have_been_charged(error)):
                     reservation.release()
                 raise
             usage = usage_of(answer)
@@ -227,12 +257,23 @@ class EndpointModel:
                 reservation.settle(cost)
             return answer
 
-    async def _send(self, request: dict[str, Any]) -> ChatCompletion:
+    async def _in_turn(self, request: dict[str, Any], key: str, sending: "_Sending") -> ChatCompletion:
+        async with self.throttle.slot() as slot:
+            sending.begun = True
+            try:
+                return await self._send(request, key)
+            except openai.RateLimitError as error:
+                slot.refused(asked_pause_s(error))
+                raise
+
+    async def _send(self, request: dict[str, Any], key: str) -> ChatCompletion:
         try:
             async with asyncio.timeout(self.timeout_s):
                 # As the extra body the messages go out as they are; typed arguments are walked through key by key, which
                 # costs more CPU than the whole rest of the call.
-                answer = await self.client.chat.completions.create(model=self.name, messages=[], extra_body=request)
+                answer = await self.client.chat.completions.create(
+                    model=self.name, messages=[], extra_body=request, extra_headers={"Idempotency-Key": key}
+                )
         except ValueError as error:
             raise JudgeError(f"model {self.name!r} at {self.base_url} sent a body that is no JSON") from error
         # The client builds its answer without validation: a body of another shape arrives as an object with holes.
@@ -240,24 +281,17 @@ class EndpointModel:
             raise JudgeError(f"model {self.name!r} at {self.base_url} sent something that is no chat completion")
         return answer
 
-    def _request(
-        self,
-        dialect: Dialect,
-        wire: list[dict[str, Any]],
-        form: dict[str, Any] | None,
-        max_tokens: int | None,
-        temperature: float,
-    ) -> dict[str, Any]:
-        request: dict[str, Any] = {"model": self.name, "messages": wire}
-        if max_tokens is not None:
-            request[dialect.limit] = max_tokens
+    def _request(self, dialect: Dialect, call: "_Call") -> dict[str, Any]:
+        request: dict[str, Any] = {"model": self.name, "messages": call.wire}
+        if call.max_tokens is not None:
+            request[dialect.limit] = call.max_tokens
         if dialect.temperature:
-            request["temperature"] = temperature
-        if form and dialect.structured:
-            request["response_format"] = form
-        elif form:
-            schema = compact(form["json_schema"]["schema"])
-            request["messages"] = [*wire, {"role": "system", "content": SCHEMA_IN_WORDS + schema}]
+            request["temperature"] = call.temperature
+        if call.form and dialect.structured:
+            request["response_format"] = call.form
+        elif call.form:
+            schema = compact(call.form["json_schema"]["schema"])
+            request["messages"] = [*call.wire, {"role": "system", "content": SCHEMA_IN_WORDS + schema}]
         return request
 
     def _bound_usd(self, wire: list[dict[str, Any]], form: dict[str, Any] | None, max_tokens: int | None) -> float | None:
@@ -279,7 +313,9 @@ class EndpointModel:
             response_id=answer.id or None,
             cost_usd=self.cost_usd(usage) if usage else None,
             latency_ms=latency_ms,
-            parsed=parse_as(schema, message.text),
+            # What was cut off or filtered may fit the schema by chance; it is not what the model had to say.
+            parsed=parse_as(schema, message.text) if is_whole(answer) else None,
+            served_by=served_by(answer),
         )
 
     def _refused(self, error: Exception) -> ConfigurationError:
@@ -293,70 +329,7 @@ class EndpointModel:
         return JudgeError(f"model {self.name!r} at {self.base_url} gave no answer {tries}: {described(error)}")
 
 
-def is_passing(error: Exception) -> bool:
-    """Whether the same call may succeed a little later."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code in {408, 409, 425, 429} or error.status_code >= 500
-    return isinstance(error, (openai.APIConnectionError, TimeoutError))
-
-
-def may_have_been_charged(error: openai.APIError) -> bool:
-    """Whether the model may have worked on the call; not when the server turned it away or was never reached."""
-    if isinstance(error, openai.APIStatusError):
-        return error.status_code >= 500 or error.status_code == 408
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, aiohttp.ClientConnectorError):
-        cause = cause.__cause__
-    return cause is None
-
-
-def pause_s(error: Exception, default: float) -> float:
-    """Seconds to wait before the next try: what the server asks for, within reason, or else the default."""
-    headers = error.response.headers if isinstance(error, openai.APIStatusError) else {}
-    for header, per_second in (("retry-after-ms", 1000), ("retry-after", 1)):
-        try:
-            return min(max(float(headers[header]) / per_second, 0.0), LONGEST_PAUSE_S)
-        except (KeyError, ValueError):
-            continue  # Absent, or a date: seconds are what model servers send.
-    return default
-
-
-def described(error: Exception) -> str:
-    """The error in one line that never holds the request, where the key is."""
-    if isinstance(error, openai.APIStatusError):
-        return f"HTTP {error.status_code} {' '.join(error.message.split())[:300]}"
-    return "it took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:300]
-
-
-def usage_of(answer: ChatCompletion) -> Usage | None:
-    """The tokens that the endpoint says it used."""
-    if answer.usage is None or answer.usage.prompt_tokens is None or answer.usage.completion_tokens is None:
-        return None  # The client fills in nothing that a server leaves out, whatever its types say.
-    return Usage(answer.usage.prompt_tokens, answer.usage.completion_tokens)
-
-
-@lru_cache(maxsize=64)
-def response_format(schema: type[BaseModel]) -> dict[str, Any]:
-    """The strict JSON schema of a class, made once."""
-    function = openai.pydantic_function_tool(schema, name=schema.__name__)["function"]
-    return {"type": "json_schema", "json_schema": {"name": schema.__name__, "strict": True, "schema": function.get("parameters")}}
-
-
 @lru_cache(maxsize=1)
 def tls() -> ssl.SSLContext:
     """One TLS context for all endpoints; reading the certificates takes a twentieth of a second."""
     return httpx2.create_ssl_context()
-
-
-def encodable(wire: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The messages with lone surrogates, which no JSON body can carry, replaced."""
-    try:
-        compact(wire).encode()
-    except UnicodeEncodeError:
-        return json.loads(compact(wire).encode(errors="replace"))
-    return wire
-
-
-def compact(value: object) -> str:
-    """JSON without spare space, as the client sends it."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -100,12 +100,11 @@ class Accounts(Rows):
         query = select(*(func.coalesce(func.sum(column), 0) for column in columns)).where(*chosen)
         batched = select(func.coalesce(func.sum(reservations.c.micro_usd), 0)).where(*held)
         with self.engine.connect() as connection:
-            return Balance(*map(int, connection.execute(query).one()), int(connection.execute(batched).scalar_one()))
+            spent, reserved, unknown = map(int, connection.execute(query).one())
+            return Balance(spent, reserved, unknown, int(connection.execute(batched).scalar_one()))
 
 
-def reserve(
-    connection: Connection, key: AccountKey, worker: str, micro_usd: int, limit_micro_usd: int | None
-) -> Balance | None:
+def reserve(connection: Connection, key: AccountKey, worker: str, micro_usd: int, limit_micro_usd: int | None) -> Balance | None:
     """The same inside a transaction of the caller's; where the limit leaves too little, what there is, and nothing is written."""
     taken = update(accounts).where(*is_account(key)).values(reserved_micro_usd=accounts.c.reserved_micro_usd + micro_usd)
     if limit_micro_usd is not None:
@@ -124,7 +123,9 @@ def reserve(
 
 def settle(connection: Connection, key: AccountKey, worker: str, reserved: int, spent: int, unknown: int) -> bool:
     """The same inside a transaction of the caller's."""
-    mine = update(reservations).where(reservations.c.worker == worker, *is_reserved_for(key), reservations.c.micro_usd >= reserved)
+    mine = update(reservations).where(
+        reservations.c.worker == worker, *is_reserved_for(key), reservations.c.micro_usd >= reserved
+    )
     if connection.execute(mine.values(micro_usd=reservations.c.micro_usd - reserved)).rowcount != 1:
         return False
     _book(connection, key, reserved, spent, unknown)

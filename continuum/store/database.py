@@ -22,6 +22,7 @@ from continuum.store.anchors import AnchorRounds
 from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
+from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
@@ -85,6 +86,7 @@ class Store:
         self.verdicts = Verdicts(engine)
         self.deployments = Deployments(engine)
         self.segments = Segments(engine)
+        self.writes = GroupedWrites(engine)
         self.workers = Workers(engine)
         self.accounts = Accounts(engine)
         self.judgements = Judgements(engine)
@@ -147,6 +149,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connections; the store opens new ones if it is used again."""
+        self.workers.rest()
         self.engine.dispose()
 
 

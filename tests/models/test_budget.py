@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from continuum.errors import ConfigurationError
 from continuum.models.budget import Budget, BudgetExhausted, in_micro_usd
 from continuum.policy import TaskPolicy
+from continuum.store.accounts import Balance
 from continuum.store.database import Store
 
 call = st.tuples(st.integers(1, 50_000), st.floats(0, 1), st.sampled_from(["settle", "unknown", "release", "cancel", "fail"]))
@@ -93,21 +94,19 @@ async def test_a_waiter_that_is_cancelled_leaves_no_trace() -> None:
 
 
 async def test_the_task_s_account_never_shows_less_than_was_spent_and_is_right_at_the_end(store: Store) -> None:
-    store.tasks.register(TaskPolicy(task="support"))
-    budget = Budget(None, store=store, task="support")
+    budget = Budget.of_task(store, TaskPolicy(task="support"), "annotation")
 
     async def spend() -> None:
         async with budget.reserve(0.002) as reservation:
             await asyncio.sleep(0)
-            account = store.tasks.get("support")
+            account = store.accounts.balance("support")
             assert account.spent_micro_usd + account.reserved_micro_usd >= budget.spent + budget.reserved
             reservation.settle(0.0005)
 
     for _ in range(3):
         await asyncio.gather(*(spend() for _ in range(30)))
 
-    account = store.tasks.get("support")
-    assert (account.spent_micro_usd, account.reserved_micro_usd) == (90 * 500, 0)
+    assert store.accounts.balance("support") == Balance(spent_micro_usd=90 * 500, reserved_micro_usd=0)
 
 
 def test_money_is_rounded_up_to_whole_micro_dollars() -> None:
