@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Literal, Protocol, Self, TypeVar, runtime_checkable
 
 from pydantic import BaseModel, SecretStr
 
@@ -39,6 +39,10 @@ MORE_ROOM = 4
 """A judge that filled its cap gets this many times as much when it is asked again: the same room would be too small again."""
 REASON_CHARACTERS = 600
 
+Better = Literal["a", "b", "tie"]
+PREFERRED: dict[Better, Literal["first", "second", "tie"]] = {"a": "first", "b": "second", "tie": "tie"}
+EXCHANGED: dict[Better, Better] = {"a": "b", "b": "a", "tie": "tie"}
+
 M = TypeVar("M", bound=ChatModel)
 
 
@@ -68,9 +72,9 @@ class Asked:
     """What came of asking a model, once or twice."""
 
     parsed: BaseModel | None
-    """None where neither answer could be read."""
+    """Its answer; None where it could not be read."""
     cost_usd: float
-    served_by: str | None
+    served_by: str | None = None
 
 
 class ModelJudge(Generic[M]):
@@ -121,14 +125,8 @@ class ModelJudge(Generic[M]):
         if floor is not None:
             return floor
         messages, ordered = judge_messages(conversation, response, criteria)
-        cap = TOKENS_PER_CRITERION * len(ordered) + TOKENS_AROUND
-        asked = await self._asked(messages, answer_form(ordered), REPAIR, cap, budget)
-        if asked.parsed is None:
-            return Judgement("unparseable", cost_usd=asked.cost_usd, served_by=asked.served_by)
-        answers = _by_criterion(asked.parsed, ordered)
-        scores = {name: float(answer.score) for name, answer in answers.items() if answer.score is not None}
-        reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
-        return judgement_of(conversation, response, criteria, scores, reasons, asked.cost_usd, served_by=asked.served_by)
+        asked = await self._asked(messages, answer_form(ordered), REPAIR, most_tokens(ordered), budget)
+        return judgement_read(conversation, response, ordered, asked)
 
     async def compare(
         self,
@@ -144,27 +142,21 @@ class ModelJudge(Generic[M]):
         if settled is not None:
             return settled
         cap = TOKENS_PER_CRITERION + TOKENS_AROUND
-        given = await asyncio.gather(
-            *(
-                self._asked(comparison_messages(conversation, a, b, criteria), Comparison, REPAIR_OF_TWO, cap, budget)
-                for a, b in ((first, second), (second, first))
-            ),
-            return_exceptions=True,
-        )
-        for outcome in given:  # Both have ended by now, and so has the money that was set aside for them.
+        orders = [comparison_messages(conversation, *pair, criteria) for pair in ((first, second), (second, first))]
+        asking = (self._asked(messages, Comparison, REPAIR_OF_TWO, cap, budget) for messages in orders)
+        # Both are waited for even where one fails: what was set aside for the other is settled by what it cost.
+        outcomes = await asyncio.gather(*asking, return_exceptions=True)
+        for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
-        asked = [outcome for outcome in given if isinstance(outcome, Asked)]
+        asked = [outcome for outcome in outcomes if isinstance(outcome, Asked)]
         said = [outcome.parsed for outcome in asked if isinstance(outcome.parsed, Comparison)]
         if len(said) < 2:
             raise JudgeError(f"judge {self.name!r} gave no readable comparison of two answers, even when asked again")
-        forward = {"a": "first", "b": "second", "tie": "tie"}[said[0].better]
-        backward = {"a": "second", "b": "first", "tie": "tie"}[said[1].better]
+        forward, backward = PREFERRED[said[0].better], PREFERRED[EXCHANGED[said[1].better]]
         reasons = tuple(cleaned(comparison.reason)[:REASON_CHARACTERS] for comparison in said)
         cost = sum(outcome.cost_usd for outcome in asked)
-        if forward != backward:
-            return Preference("tie", False, reasons, cost)
-        return Preference("first" if forward == "first" else "second" if forward == "second" else "tie", True, reasons, cost)
+        return Preference(forward if forward == backward else "tie", forward == backward, reasons, cost)
 
     async def _asked(
         self, messages: Sequence[Message], schema: type[BaseModel], repair: str, cap: int, budget: Budget | None
@@ -240,6 +232,24 @@ def settled_unasked(conversation: Sequence[Message], first: Message, second: Mes
     return None
 
 
-def _by_criterion(parsed: BaseModel, criteria: Sequence[Criterion]) -> dict[str, CriterionScore]:
+def most_tokens(criteria: Sequence[Criterion]) -> int:
+    """The cap on a judge's answer by these criteria."""
+    return TOKENS_PER_CRITERION * len(criteria) + TOKENS_AROUND
+
+
+def judgement_read(conversation: Sequence[Message], response: Message, ordered: Sequence[Criterion], asked: Asked) -> Judgement:
+    """The judgement that a model's answer makes.
+
+    Args:
+        conversation: what was answered.
+        response: the answer that was judged.
+        ordered: the criteria in the order in which they were asked for.
+        asked: what the model said.
+    """
+    if asked.parsed is None:
+        return Judgement("unparseable", cost_usd=asked.cost_usd, served_by=asked.served_by)
     # Fields are numbered in the order of the criteria, see answer_form.
-    return {criterion.name: getattr(parsed, f"criterion_{n}") for n, criterion in enumerate(criteria)}
+    answers: dict[str, CriterionScore] = {c.name: getattr(asked.parsed, f"criterion_{n}") for n, c in enumerate(ordered)}
+    scores = {name: float(answer.score) for name, answer in answers.items() if answer.score is not None}
+    reasons = {name: cleaned(answer.reason)[:REASON_CHARACTERS] for name, answer in answers.items()}
+    return judgement_of(conversation, response, ordered, scores, reasons, asked.cost_usd, served_by=asked.served_by)

@@ -1,4 +1,4 @@
-"""The judge's prompt: one call scores all criteria of one answer, and what was said is data, never instruction.
+"""The judge's prompts: one call scores all criteria of one answer, or compares two; what was said is data, never instruction.
 
 The conversation and the answer stand in JSON strings under a key that nobody who wrote them could know. What could pass for
 the frame of a chat, or hide from a reader's eye, is taken out before; what talks to a judge is found and reported.
@@ -65,7 +65,9 @@ NOT_APPLICABLE = frozenset({"null", "none", "n/a", "na", "not applicable"})
 """What models write for null that were only told of the form in words."""
 
 
-def _null_in_words(value: object) -> object:
+def _as_said(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("true and false are no scores")  # Python takes them for 1 and 0.
     return None if isinstance(value, str) and value.strip().lower() in NOT_APPLICABLE else value
 
 
@@ -73,7 +75,7 @@ class CriterionScore(BaseModel):
     """The judge's answer for one criterion; the reason comes first so that the score follows from it."""
 
     reason: str
-    score: Annotated[Literal[1, 2, 3, 4, 5] | None, BeforeValidator(_null_in_words)]
+    score: Annotated[Literal[1, 2, 3, 4, 5] | None, BeforeValidator(_as_said)]
     """None where the criterion does not apply."""
 
 
@@ -108,7 +110,7 @@ def comparison_messages(
     weights = sum(criterion.weight for criterion in ordered)
     lines = (f"{_criterion_line(criterion)} Share: {criterion.weight / weights:.0%}." for criterion in ordered)
     data = _json({"conversation": turns, "answer_a": a, "answer_b": b})
-    form = json.dumps({"reason": "...", "better": "tie"})
+    form = json.dumps({"reason": "...", "better": "..."})
     return _framed(SYSTEM_OF_TWO, data, "the two answers to compare, answer_a and answer_b", lines, form)
 
 

@@ -13,9 +13,13 @@ def test_weights_need_not_sum_to_one() -> None:
     assert overall({"a": 1, "b": 5}, [Criterion("a", 2, "x"), Criterion("b", 6, "y")]) == 4
 
 
-def test_a_missing_score_is_no_score() -> None:
-    with pytest.raises(KeyError):
-        overall({"helpfulness": 5.0}, DEFAULT_CRITERIA)
+def test_a_criterion_without_a_score_leaves_its_weight_to_the_others() -> None:
+    assert overall({"helpfulness": 5.0, "tone": 1.0}, DEFAULT_CRITERIA) == pytest.approx((0.4 * 5 + 0.1) / 0.5)
+
+
+def test_without_any_score_there_is_no_overall_score() -> None:
+    with pytest.raises(KeyError, match="has a score"):
+        overall({"charm": 5.0}, DEFAULT_CRITERIA)
 
 
 def test_any_word_of_a_rubric_changes_its_fingerprint_and_the_order_does_not() -> None:

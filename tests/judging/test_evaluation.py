@@ -11,6 +11,7 @@ from continuum.models.budget import Budget
 from continuum.records import Message
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
+from tests.judging.test_jury import Whole
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,26 @@ class FailingJudge:
         if self.asked <= self.failures:
             raise JudgeError("down")
         return Judgement("ok", {criterion.name: 5.0 for criterion in criteria}, {}, 5.0)
+
+
+async def test_a_criterion_that_does_not_apply_is_missing() -> None:
+    judge = ScriptedJudge("j", lambda conversation, answer, criterion: None if criterion.name == "tone" else 5)
+    table = await score_answers(ITEMS, [assistant("yes")] * 4, ["tone", "accuracy"], judge=judge, criteria=DEFAULT_CRITERIA)
+    assert table == {"tone": [None] * 4, "accuracy": [1.0] * 4}
+    table = await score_answers(ITEMS, [assistant("yes")] * 4, ["tone"], judge=judge, criteria=DEFAULT_CRITERIA)
+    assert table == {"tone": [None] * 4}
+
+
+async def test_the_overall_metric_is_the_weighted_mean_over_the_whole_rubric() -> None:
+    judge = ScriptedJudge("j", lambda conversation, answer, criterion: 5 if criterion.name == "helpfulness" else 1)
+    answers = [assistant("yes"), assistant(":"), None, assistant("Thought process:")]
+    table = await score_answers(ITEMS, answers, ["overall", "tone"], judge=judge, criteria=DEFAULT_CRITERIA)
+    assert table == {"overall": [pytest.approx(0.4), 0.0, 0.0, 0.0], "tone": [0.0] * 4}
+
+
+async def test_a_judge_of_the_whole_scores_the_overall_metric() -> None:
+    table = await score_answers(ITEMS, [assistant("yes")] * 4, ["overall"], judge=Whole(4.0), criteria=DEFAULT_CRITERIA)
+    assert table == {"overall": [0.75] * 4}
 
 
 async def test_a_judgement_that_fails_is_missing_and_the_rest_stands() -> None:

@@ -96,6 +96,7 @@ def test_items_that_belong_together_widen_the_interval() -> None:
     assert many_raters(units, groups=groups, resamples=400).high > many_raters(units, resamples=400).high
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
     # Two raters see the same grade with noise of their own; the truth is their kappa over very many items.
     def drawn(rng: np.random.Generator, n: int) -> list[list[int]]:
@@ -125,7 +126,7 @@ units = st.lists(st.lists(st.none() | st.integers(1, 5), min_size=2, max_size=4)
 )
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=50)
 @given(units, st.sampled_from(["nominal", "ordinal", "interval"]), st.randoms())
 def test_alpha_is_one_at_most_and_no_order_matters(ratings, level, random) -> None:
     alpha = krippendorff_alpha(ratings, level)
@@ -134,7 +135,7 @@ def test_alpha_is_one_at_most_and_no_order_matters(ratings, level, random) -> No
     assert krippendorff_alpha(shuffled, level) == pytest.approx(alpha)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=30)
 @given(units, st.integers(2, 9), st.integers(-3, 3))
 def test_alpha_does_not_change_with_the_scale(ratings, factor: int, shift: int) -> None:
     scaled = [[None if rating is None else factor * rating + shift for rating in unit] for unit in ratings]
