@@ -1,11 +1,12 @@
 """Asking a judge about many answers: so many at a time, each outcome told as it comes, and an end to what has no hope."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TypeVar
 
-from continuum.errors import ConfigurationError, JudgeError
-from continuum.judging.judge import Judge, Judgement, held_open
+from continuum.errors import ContinuumError, JudgeError
+from continuum.judging.cached import UnderWayElsewhere
+from continuum.judging.judge import Judge, Judgement, held_open, must_be_priced
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -21,30 +22,35 @@ async def judge_each(
     criteria: Sequence[Criterion],
     judge: Judge,
     *,
-    on_outcome: Callable[[K, Judgement | JudgeError], None],
+    on_outcome: Callable[[K, Judgement | JudgeError], Awaitable[None] | None],
     concurrency: int = 8,
     budget: Budget | None = None,
 ) -> None:
     """Ask for a judgement of each case, and tell each outcome as soon as it is there.
 
-    A failed judgement is an outcome and the rest goes on. Once the budget turns a call away no further case is taken up.
+    A failed judgement is an outcome and the rest goes on. Once the budget turns a call away no further case is taken up. A case
+    that another process is asking about is neither a failure nor a success.
 
     Args:
         cases: a key, a conversation and the answer to judge; taken up one by one, as there is room.
         criteria: what to judge by.
         judge: whom to ask.
-        on_outcome: gets the key and the judgement, or the error in its place.
+        on_outcome: gets the key and the judgement, or the error in its place; what it returns is awaited.
         concurrency: judgements under way at once.
         budget: what pays for them.
 
     Raises:
-        ConfigurationError: the judge cannot be asked at all; outcomes before it have been told.
+        ConfigurationError: the judge cannot be asked at all, or has no price and the budget a limit; outcomes before it have been
+            told.
+        StoreError: the store failed under a judge that uses it.
         JudgeError: not one judgement succeeded.
     """
+    if budget is not None and budget.limited:
+        must_be_priced(judge)
     waiting = iter(cases)
     succeeded = 0
     failures: list[JudgeError] = []
-    refused: ConfigurationError | None = None
+    refused: ContinuumError | None = None
 
     async def take_up() -> None:
         nonlocal succeeded, refused
@@ -54,12 +60,16 @@ async def judge_each(
                 succeeded += 1
             except JudgeError as error:
                 outcome = error
-                if not isinstance(error, BudgetExhausted):
+                if not isinstance(error, BudgetExhausted | UnderWayElsewhere):
                     failures.append(error)
-            except ConfigurationError as error:
+            except ContinuumError as error:
                 refused = error
                 return
-            on_outcome(key, outcome)
+            try:
+                if (told := on_outcome(key, outcome)) is not None:
+                    await told
+            except ContinuumError as error:
+                refused = error
             hopeless = not succeeded and len(failures) >= HOPELESS_ROUNDS * concurrency
             if refused or hopeless or (budget is not None and budget.exhausted):
                 return

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Self
 
 from continuum.errors import ConfigurationError
-from continuum.judging.judge import Capability, Judge, Judgement, PairwiseJudge, Preference, held_open, version_of
+from continuum.judging.judge import Capability, Judge, Judgement, PairwiseJudge, Preference, held_open, must_be_priced, version_of
 from continuum.judging.jury import can_be_asked
 from continuum.models.budget import Budget
 from continuum.records import Message
@@ -90,6 +90,15 @@ class EscalatingJudge:
 
     async def __aexit__(self, *error: object) -> None:
         await self._open.pop().aclose()
+
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept.
+
+        Raises:
+            ConfigurationError: no price is known for one of the judges.
+        """
+        for judge in (self.cheap, self.dear):
+            must_be_priced(judge)
 
     async def judge(
         self,

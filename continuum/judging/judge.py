@@ -23,6 +23,9 @@ Capability = Literal["criteria", "reasons", "uncertainty", "pairwise", "safety",
 """What a judge can do: score each criterion and not only the whole; say why; say how sure it is; compare two answers; be asked
 about safety; decide over a deployment alone."""
 
+NOT_ASKED = "not asked: "
+"""Begins the reasons of a score that was given without a call."""
+
 
 @dataclass(frozen=True)
 class Judgement:
@@ -166,7 +169,7 @@ def floor_of(conversation: Sequence[Message], response: Message, criteria: Seque
     why = degenerate(response, conversation)
     if why is None:
         return None
-    lowest, reasons = {c.name: 1.0 for c in criteria}, {c.name: f"not asked: {why}" for c in criteria}
+    lowest, reasons = {c.name: 1.0 for c in criteria}, {c.name: f"{NOT_ASKED}{why}" for c in criteria}
     return replace(judgement_of(conversation, response, criteria, lowest, reasons, 0.0), floored=True)
 
 
@@ -180,6 +183,29 @@ def checked(scores: Mapping[str, float]) -> dict[str, float]:
         if not (math.isfinite(score) and 1 <= score <= 5):
             raise JudgeError(f"a judge scored {name!r} {score}; scores run from 1 to 5")
     return dict(scores)
+
+
+@runtime_checkable
+class PaidJudge(Protocol):
+    """A judge some model of which costs money."""
+
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept.
+
+        Raises:
+            ConfigurationError: no price is known for a model that it would ask.
+        """
+        ...
+
+
+def must_be_priced(judge: Judge) -> None:
+    """Refuse a budget for a judge some model of which has no price; before its first request, not after some of them.
+
+    Raises:
+        ConfigurationError: no price is known for a model that it would ask.
+    """
+    if isinstance(judge, PaidJudge):
+        judge.must_be_priced()
 
 
 def held_open(judge: Judge | None) -> AbstractAsyncContextManager[object]:

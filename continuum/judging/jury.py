@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.criteria import OVERALL, SAFETY
 from continuum.judging.families import family_of
-from continuum.judging.judge import Capability, Judge, Judgement, PairwiseJudge, Preference, held_open, version_of
+from continuum.judging.judge import Capability, Judge, Judgement, PairwiseJudge, Preference, held_open, must_be_priced, version_of
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -76,6 +76,15 @@ class Jury:
 
     async def __aexit__(self, *error: object) -> None:
         await self._open.pop().aclose()
+
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept.
+
+        Raises:
+            ConfigurationError: no price is known for one of the judges.
+        """
+        for judge in self.judges:
+            must_be_priced(judge)
 
     async def judge(
         self,

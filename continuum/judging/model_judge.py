@@ -112,6 +112,11 @@ class ModelJudge(Generic[M]):
         if isinstance(self.model, AbstractAsyncContextManager):
             await self.model.__aexit__(None, None, None)
 
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept: no price is known for the model."""
+        if self._paid is not None:
+            self._paid.must_be_priced()
+
     async def judge(
         self,
         conversation: Sequence[Message],
