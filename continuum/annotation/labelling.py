@@ -36,9 +36,9 @@ SPREAD = 20
 MAX_NAME = 64
 
 HOW_TO_FILL: dict[Queue, str] = {
-    "audit": "a random share of what is judged is put into it (judge.audit_rate): continuum annotate {task}",
+    "audit": "a random share (judge.audit_rate) of what is judged is put into it: continuum annotate {task}",
     "useful": "what people's verdicts would teach most about is put into it when the task is judged: continuum annotate {task}",
-    "anchor": "the frozen anchors are drawn when the task is judged (judge.anchors): continuum annotate {task}",
+    "anchor": "anchors are drawn once, when ten times as many answers are judged (judge.anchors): continuum annotate {task}",
 }
 
 

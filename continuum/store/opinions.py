@@ -100,13 +100,13 @@ class Annotations(Rows):
         return self.insert_all(annotations, batch)
 
     def of(self, ids: Iterable[str]) -> dict[str, Annotation]:
-        """The newest annotation of each interaction, by interaction id."""
+        """The newest annotation of each interaction by a judge whose scores select, by interaction id."""
         newest: dict[str, Annotation] = {}
         with self.engine.connect() as connection:
             for batch in in_batches(ids):
                 query = (
                     select(annotations)
-                    .where(annotations.c.interaction_id.in_(batch))
+                    .where(annotations.c.interaction_id.in_(batch), annotations.c.role == "selecting")
                     .order_by(annotations.c.created_at, annotations.c.id)
                 )
                 for row in connection.execute(query):
