@@ -11,7 +11,7 @@ from typing import Self
 from pydantic import TypeAdapter, ValidationError
 
 from continuum.errors import ConfigurationError, JudgeError
-from continuum.judging.judge import Capability, Judge, Judgement, checked, content_key, held_open, version_of
+from continuum.judging.judge import Capability, Judge, Judgement, checked, content_key, held_open, must_be_priced, version_of
 from continuum.models.budget import Budget
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -77,6 +77,15 @@ class RecordedJudge:
 
     async def __aexit__(self, *error: object) -> None:
         await self._open.pop().aclose()
+
+    def must_be_priced(self) -> None:
+        """Refuse a budget that could not be kept.
+
+        Raises:
+            ConfigurationError: no price is known for the judge who is asked for what is not recorded.
+        """
+        if self._judge is not None:
+            must_be_priced(self._judge)
 
     async def judge(
         self,

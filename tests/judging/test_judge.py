@@ -1,10 +1,18 @@
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum.errors import JudgeError
+from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.criteria import overall
-from continuum.judging.judge import content_key, floor_of, judgement_of
+from continuum.judging.escalating import EscalatingJudge
+from continuum.judging.judge import content_key, floor_of, judgement_of, must_be_priced
+from continuum.judging.jury import Jury
+from continuum.judging.model_judge import EndpointJudge, ModelJudge
+from continuum.judging.recorded import RecordedJudge
+from continuum.judging.scripted import ScriptedJudge
+from continuum.models.scripted import ScriptedModel
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from tests.builders import assistant, user
 
@@ -35,6 +43,21 @@ def test_the_floor_of_what_talks_to_the_judge_counts_for_nothing() -> None:
 def test_the_order_of_criteria_does_not_change_what_a_content_is() -> None:
     assert content_key(QUESTION, ANSWER, RUBRIC) == content_key(QUESTION, ANSWER, RUBRIC[::-1])
     assert content_key(QUESTION, ANSWER, RUBRIC) != content_key(QUESTION, assistant("Soon"), RUBRIC)
+
+
+def test_a_budget_needs_a_price_for_every_model_that_a_judge_would_ask(tmp_path: Path) -> None:
+    unpriced = EndpointJudge("mine", "http://127.0.0.1:9/v1")
+    free = ScriptedJudge("rule", lambda *_: 4)
+    for judge in (
+        unpriced,
+        Jury([free, unpriced]),
+        EscalatingJudge(free, unpriced, near=3),
+        RecordedJudge(tmp_path / "judgements.jsonl", Jury([free, unpriced])),
+    ):
+        with pytest.raises(ConfigurationError, match="no price is known for model 'mine'"):
+            must_be_priced(judge)
+    for judge in (free, RecordedJudge(tmp_path / "judgements.jsonl"), ModelJudge(ScriptedModel("script", lambda _: ""))):
+        must_be_priced(judge)
 
 
 some_scores = st.dictionaries(st.sampled_from("abcd"), st.floats(1, 5), min_size=1)
