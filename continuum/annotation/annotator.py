@@ -1,23 +1,25 @@
 """The annotator: a judge's opinion of every interaction of a task, within a budget.
 
 It asks about what this judge has not scored by this rubric, oldest first, and stores as it goes: whatever ends a run, the next
-one goes on where it stopped, and nothing is paid for twice.
+one goes on where it stopped, and nothing is paid for twice. Any number of processes may work on one backlog at once.
 """
 
-from collections import Counter
+import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import SecretStr
 
+from continuum.annotation.backlog import Backlog, Tally
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.asking import judge_each
+from continuum.judging.cached import CachedJudge, UnderWayElsewhere
 from continuum.judging.criteria import rubric_fingerprint
-from continuum.judging.injection import has_content
-from continuum.judging.judge import Judge, Judgement
+from continuum.judging.judge import Judge, Judgement, floor_of
 from continuum.judging.jury import Jury
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
@@ -36,39 +38,37 @@ HISTOGRAM_BINS = ("1", "2", "3", "4", "5")
 
 @dataclass(frozen=True)
 class AnnotationStats:
-    """What one run over a backlog came to."""
+    """How a backlog stands after a run, and what the run did for it.
+
+    What describes the backlog is counted in the store: it is the same after a run that found nothing left to do, and whichever
+    of several processes did the work. What describes the run is `cost_usd`, `judged`, `cached`, `elsewhere` and
+    `budget_exhausted`; the `judged` of all runs sum to the annotations that are stored.
+    """
 
     total: int
-    """Interactions that got a score."""
+    """Interactions of the backlog that have a score by this judge and rubric."""
     cost_usd: float
-    """US dollars spent, calls of unknown outcome counted in full; 0 where no price is known."""
+    """US dollars this run spent, calls of unknown outcome counted in full; 0 where no price is known."""
     score_histogram: dict[str, int]
-    """How many got which overall score, rounded to a whole one: from "1" to "5"."""
+    """How many have which overall score, rounded to a whole one: from "1" to "5"."""
     skipped: int = 0
     """Interactions left as they were: nothing was answered, or the judge could not be asked. A later run tries again."""
     unparseable: int = 0
     """Interactions whose judge gave nothing readable; noted as such, without a score."""
     suspected_injection: int = 0
     """Interactions with content that talks to the judge; their scores are kept and count for nothing."""
+    not_applicable: int = 0
+    """Interactions to whose answer not one criterion applies; noted as such, without a score."""
+    floored: int = 0
+    """Interactions with the lowest scores and without a call, for there is nothing in the answer that could be judged."""
+    judged: int = 0
+    """Annotations that this run wrote."""
     cached: int = 0
-    """Interactions that this judge had scored by this rubric before."""
+    """Annotations that cost nothing this time: they were there before, or their content had been judged before."""
+    elsewhere: int = 0
+    """Annotations that other processes wrote while this run went on."""
     budget_exhausted: bool = False
     """Whether the budget ended the run."""
-
-
-@dataclass
-class Tally:
-    """The annotations of a run so far: those not stored yet, and the counts of all."""
-
-    pending: list[Annotation] = field(default_factory=list)
-    statuses: Counter[str] = field(default_factory=Counter)
-    scores: Counter[str] = field(default_factory=Counter)
-    skipped: int = 0
-
-    @property
-    def done(self) -> int:
-        """Interactions dealt with."""
-        return self.skipped + self.statuses.total()
 
 
 class Annotator:
@@ -84,6 +84,7 @@ class Annotator:
         base_url: the judge's OpenAI-compatible endpoint; None for the one of the environment.
         api_key: its key; None for the one of the environment.
         concurrency: judgements under way at once.
+        admission: whether the judge must have withstood the attack texts; None for what the task's policy says.
 
     Raises:
         ConfigurationError: the criteria make no rubric, or a number is out of range.
@@ -100,6 +101,7 @@ class Annotator:
         base_url: str | None = None,
         api_key: SecretStr | None = None,
         concurrency: int = 8,
+        admission: Literal["require", "warn", "off"] | None = None,
     ) -> None:
         if batch_size < 1 or concurrency < 1:
             raise ConfigurationError(f"batch_size {batch_size} and concurrency {concurrency} must be 1 or more")
@@ -113,6 +115,7 @@ class Annotator:
         self._base_url = base_url
         self._api_key = api_key
         self._concurrency = concurrency
+        self._admission = admission
 
     @classmethod
     def for_task(cls, policy: TaskPolicy, *, store: "Store | None" = None, api_key: SecretStr | None = None) -> Self:
@@ -126,7 +129,7 @@ class Annotator:
                 f"task {policy.task!r} has no judge; set judge.model in its policy, or go by people's verdicts alone"
             )
         return cls(
-            judge_model=policy.judge.model,
+            judge_model=(policy.judge.model, *policy.judge.jury),
             criteria=policy.judge.criteria,
             store=store,
             base_url=policy.judge.base_url,
@@ -145,64 +148,98 @@ class Annotator:
         """Score the task's answered interactions that this judge has not scored by this rubric.
 
         Args:
-            task: whose interactions.
+            task: whose interactions; the share of them that its policy asks for.
             since: only those of the last such span, like "7d"; None for all.
             on_progress: told after each judgement.
             now: the clock.
 
         Returns:
-            What the run came to. A budget that ends it is a result, not an error.
+            How the backlog stands, and what the run did. A budget that ends it is a result, not an error.
 
         Raises:
             ConfigurationError: there is no such task, no judge, no price for a judge with a budget, or the endpoint refuses
                 the key; what was scored before is stored.
             JudgeError: not one judgement succeeded.
+            StoreError: the store failed; what it took before is stored.
         """
         store, judge, rubric = self._store or default_store(), self._judge(), rubric_fingerprint(self.criteria)
-        start = start_of(since, now())
-        answered, cached = store.interactions.count_annotated(task, judge=judge.name, rubric=rubric, since=start)
-        if answered:
+        backlog = Backlog(store, task, judge=judge.name, rubric=rubric, since=start_of(since, now()))
+        if backlog.answered:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
-        else:
-            store.tasks.get(task)
         policy = store.tasks.get(task).policy
+        await asyncio.to_thread(store.workers.settle_dead)
         budget = Budget.of_task(store, policy, "annotation", limit_usd=self.cost_budget_usd, now=now)
-        tally = Tally()
-
-        def take(interaction: Interaction, outcome: Judgement | JudgeError) -> None:
-            if isinstance(outcome, BudgetExhausted):
-                return
-            if isinstance(outcome, JudgeError):
-                tally.skipped += 1
-            else:
-                tally.pending.append(as_annotation(interaction, outcome, judge.name, rubric, now()))
-                tally.statuses[outcome.status] += 1
-                if outcome.overall is not None:
-                    tally.scores[nearest_score(outcome.overall)] += 1
-            if len(tally.pending) >= self.batch_size:
-                self._flush(store, tally)
-            on_progress(tally.done, answered - cached, f"judging {task}")
-
-        backlog = store.interactions.unannotated(task, judge=judge.name, rubric=rubric, since=start)
+        to_do = round((backlog.answered - backlog.scored) * policy.judge.sample_rate)
+        tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
         try:
-            cases = answered_cases(backlog, tally)
-            await judge_each(cases, self.criteria, judge, on_outcome=take, concurrency=self._concurrency, budget=budget)
+            await self._judge_live(backlog, judge, policy.judge.sample_rate, budget, tally, now)
         finally:
-            self._flush(store, tally)
+            await tally.store()
+        standing = backlog.standing()
         return AnnotationStats(
-            total=tally.statuses["ok"],
+            total=sum(standing.scores.values()),
             cost_usd=budget.spent_usd,
-            score_histogram={score: tally.scores[score] for score in HISTOGRAM_BINS},
+            score_histogram={score: standing.scores.get(score, 0) for score in HISTOGRAM_BINS},
             skipped=tally.skipped,
-            unparseable=tally.statuses["unparseable"],
-            suspected_injection=tally.statuses["suspected_injection"],
-            cached=cached,
+            unparseable=standing.statuses.get("unparseable", 0),
+            suspected_injection=standing.statuses.get("suspected_injection", 0),
+            not_applicable=standing.statuses.get("not_applicable", 0),
+            floored=standing.unasked,
+            judged=tally.written,
+            cached=backlog.scored + tally.hits,
+            elsewhere=max(sum(standing.statuses.values()) - backlog.scored - tally.written, 0),
             budget_exhausted=budget.exhausted,
         )
 
-    def _flush(self, store: "Store", tally: Tally) -> None:
-        store.annotations.add(tally.pending)
-        tally.pending.clear()
+    async def _judge_live(
+        self, backlog: Backlog, judge: Judge, rate: float, budget: Budget, tally: Tally, now: Callable[[], datetime]
+    ) -> None:
+        """Ask about each interaction now; first those that nobody is asking about, then those that others have left."""
+        first = self._to_ask(backlog.sampled(rate), backlog, tally, now)
+        await self._ask(first, CachedJudge(judge, backlog.store, wait=False, now=now), backlog, budget, tally, now)
+        left, tally.elsewhere = tally.elsewhere, set()
+        if not left or budget.exhausted:
+            return
+        second = self._to_ask((one for one in backlog.sampled(rate) if one.id in left), backlog, tally, now)
+        with suppress(*[JudgeError] if tally.judged else []):  # What came before shows that the judge can be asked.
+            await self._ask(second, CachedJudge(judge, backlog.store, now=now), backlog, budget, tally, now)
+
+    async def _ask(
+        self,
+        cases: "Iterator[Case]",
+        judge: CachedJudge,
+        backlog: Backlog,
+        budget: Budget,
+        tally: Tally,
+        now: Callable[[], datetime],
+    ) -> None:
+        async def take(interaction: Interaction, outcome: Judgement | JudgeError) -> None:
+            if isinstance(outcome, BudgetExhausted):
+                return
+            if isinstance(outcome, UnderWayElsewhere):
+                tally.elsewhere.add(interaction.id)
+            elif isinstance(outcome, JudgeError):
+                tally.skip()
+            else:
+                tally.add(as_annotation(interaction, outcome, backlog.judge, backlog.rubric, now()), hit=outcome.cached)
+            if len(tally.pending) >= self.batch_size:
+                await tally.store()
+
+        await judge_each(cases, self.criteria, judge, on_outcome=take, concurrency=self._concurrency, budget=budget)
+
+    def _to_ask(
+        self, interactions: Iterable[Interaction], backlog: Backlog, tally: Tally, now: Callable[[], datetime]
+    ) -> "Iterator[Case]":
+        """The interactions that a judge must be asked about; the others are dealt with."""
+        for interaction in interactions:
+            if interaction.response is None:
+                tally.skip()
+                continue
+            floor = floor_of(interaction.messages, interaction.response, self.criteria)
+            if floor is None:
+                yield interaction, interaction.messages, interaction.response
+            else:
+                tally.add(as_annotation(interaction, floor, backlog.judge, backlog.rubric, now()))
 
     def _judge(self) -> Judge:
         named = self.judge_model if self.judge_model is not None else load_settings().judge_model
@@ -217,19 +254,11 @@ class Annotator:
         if not isinstance(judge, str):
             return judge
         settings = load_settings()
-        chosen = EndpointJudge(judge, self._base_url or settings.judge_base_url, self._api_key or settings.judge_api_key)
-        if self.cost_budget_usd is not None:
-            chosen.model.must_be_priced()
-        return chosen
+        return EndpointJudge(judge, self._base_url or settings.judge_base_url, self._api_key or settings.judge_api_key)
 
 
-def answered_cases(backlog: Iterable[Interaction], tally: Tally) -> Iterator[tuple[Interaction, tuple[Message, ...], Message]]:
-    """The interactions that have an answer to judge; the others are counted as skipped."""
-    for interaction in backlog:
-        if interaction.response is not None and has_content(interaction.response):
-            yield interaction, interaction.messages, interaction.response
-        else:
-            tally.skipped += 1
+Case = tuple[Interaction, tuple[Message, ...], Message]
+"""An interaction, the conversation that it answers, and its answer."""
 
 
 def as_annotation(interaction: Interaction, judgement: Judgement, judge: str, rubric: str, at: datetime) -> Annotation:
@@ -243,6 +272,7 @@ def as_annotation(interaction: Interaction, judgement: Judgement, judge: str, ru
         scores=judgement.scores,
         reasons=judgement.reasons,
         overall=judgement.overall,
+        served_by=judgement.served_by,
         cost_usd=judgement.cost_usd,
         created_at=at,
     )

@@ -43,24 +43,27 @@ async def judge_each(
         ConfigurationError: the judge cannot be asked at all, or has no price and the budget a limit; outcomes before it have been
             told.
         StoreError: the store failed under a judge that uses it.
-        JudgeError: not one judgement succeeded.
+        JudgeError: not one judgement succeeded, and nobody else is asking about any.
     """
     if budget is not None and budget.limited:
         must_be_priced(judge)
     waiting = iter(cases)
     succeeded = 0
+    elsewhere = 0
     failures: list[JudgeError] = []
     refused: ContinuumError | None = None
 
     async def take_up() -> None:
-        nonlocal succeeded, refused
+        nonlocal succeeded, elsewhere, refused
         for key, conversation, response in waiting:
             try:
                 outcome = await judge.judge(conversation, response, criteria, budget=budget)
                 succeeded += 1
             except JudgeError as error:
                 outcome = error
-                if not isinstance(error, BudgetExhausted | UnderWayElsewhere):
+                if isinstance(error, UnderWayElsewhere):
+                    elsewhere += 1
+                elif not isinstance(error, BudgetExhausted):
                     failures.append(error)
             except ContinuumError as error:
                 refused = error
@@ -79,5 +82,5 @@ async def judge_each(
             group.create_task(take_up())
     if refused:
         raise refused
-    if failures and not succeeded:
+    if failures and not succeeded and not elsewhere:
         raise failures[0]

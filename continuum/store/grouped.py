@@ -20,10 +20,10 @@ from continuum.store.writing import in_one_transaction
 T = TypeVar("T")
 Work = Callable[[Connection], T]
 Order = tuple[int, str]
-"""Where in a group a piece of work is done. Claims come first and by key, then accounts and by name: with one order for all
-processes, none holds a row that another waits for while it waits for one of the other's."""
+"""Where in a group a piece of work is done. Claims come first and by key, then accounts by name, then annotations: with one order
+for all processes, none holds a row that another waits for while it waits for one of the other's."""
 
-CLAIM, BOOKING = 0, 1
+CLAIM, BOOKING, ANNOTATION = 0, 1, 2
 
 _all: "WeakSet[GroupedWrites]" = WeakSet()
 

@@ -1,12 +1,16 @@
 """What people and judges said of what was captured."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from operator import itemgetter
 
-from sqlalchemy import Column, Connection, case, func, or_, select
+from sqlalchemy import Column, Connection, Text, and_, case, cast, func, or_, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from continuum.records import Annotation, Feedback, Interaction
-from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches
+from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, to_row
 from continuum.store.tables import annotations, feedback, interactions
 
 
@@ -92,12 +96,56 @@ class FeedbackRows(Rows):
         return found[0], found[1], found[2]
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What a judge has said of a task's answered interactions by a rubric, counted."""
+
+    statuses: dict[str, int]
+    scores: dict[str, int]
+    """Overall scores by the whole one they are nearest to, halves up: from "1" to "5"."""
+    unasked: int
+    """Scores that were given without a call."""
+
+
 class Annotations(Rows):
     """What judges said: one row for an interaction, a judge and a rubric."""
 
     def add(self, batch: Iterable[Annotation]) -> int:
         """Store annotations; one that this judge already gave by this rubric is left as it is. Returns how many were new."""
         return self.insert_all(annotations, batch)
+
+    def standing(
+        self, task: str, *, judge: str, rubric: str, since: datetime | None = None, unasked: str = "not asked: "
+    ) -> Standing:
+        """Count what a judge has said.
+
+        Args:
+            task: of whose interactions.
+            judge: the judge's name.
+            rubric: fingerprint of the criteria.
+            since: of interactions that began then or later; None for all.
+            unasked: what the reasons of a score begin with that nobody was asked for.
+        """
+        nearest = case(*((annotations.c.overall < whole + 0.5, whole) for whole in (1, 2, 3, 4)), else_=5)
+        begins = cast(annotations.c.reasons, Text).contains(f': "{unasked}', autoescape=True)
+        # Who was asked says so, in models that name themselves; a reason that only reads like ours does not count then.
+        free = case((and_(annotations.c.served_by.is_(None), begins), 1), else_=0)
+        bare = annotations.c.overall.is_(None).label("bare")
+        kinds = (annotations.c.status.label("said"), nearest.label("nearest"), bare, free.label("free"))
+        query = select(*kinds, func.count().label("rows")).group_by(*(kind.name for kind in kinds))
+        query = query.join(interactions, interactions.c.id == annotations.c.interaction_id)
+        query = query.where(annotations.c.judge == judge, annotations.c.rubric == rubric)
+        query = query.where(interactions.c.task == task, interactions.c.status == "ok")
+        if since is not None:
+            query = query.where(interactions.c.started_at >= since)
+        statuses, scores, free_of_calls = Counter[str](), Counter[str](), 0
+        with self.engine.connect() as connection:
+            for row in connection.execute(query):
+                statuses[row.said] += row.rows
+                free_of_calls += row.free * row.rows
+                if not row.bare:
+                    scores[str(row.nearest)] += row.rows
+        return Standing(dict(statuses), dict(scores), free_of_calls)
 
     def of(self, ids: Iterable[str]) -> dict[str, Annotation]:
         """The newest annotation of each interaction by a judge whose scores select, by interaction id."""
@@ -117,3 +165,12 @@ class Annotations(Rows):
         """How many annotations a task has."""
         with self.engine.connect() as connection:
             return connection.execute(select(func.count()).where(annotations.c.task == task)).scalar_one()
+
+
+def insert_annotations(connection: Connection, batch: Iterable[Annotation]) -> set[str]:
+    """Insert annotations in a transaction of the caller's; returns the ids of those that were new."""
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(annotations).on_conflict_do_nothing().returning(annotations.c.id)
+    # In one order for all processes, so that two that insert the same do not wait for each other.
+    rows = sorted((to_row(annotation) for annotation in batch), key=itemgetter("interaction_id"))
+    return {row.id for some in in_batches(rows, BATCH_ROWS // 4) for row in connection.execute(statement, some)}

@@ -9,6 +9,7 @@ from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import JudgePolicy, TaskPolicy
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
+from continuum.store.accounts import Balance
 from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions
 from tests.stub_endpoint import completion, error, scores, stub_endpoint
@@ -44,8 +45,7 @@ async def test_a_budget_stops_the_backlog_and_keeps_what_was_scored(store: Store
     assert stats.cost_usd == pytest.approx(0.30)
     assert stats.budget_exhausted
     assert len(stored(store)) == 3
-    account = store.tasks.get("support")
-    assert (account.spent_micro_usd, account.reserved_micro_usd) == (300_000, 0)
+    assert store.accounts.balance("support") == Balance(spent_micro_usd=300_000, reserved_micro_usd=0)
 
 
 async def test_a_second_run_goes_on_where_the_first_one_stopped_and_pays_for_nothing_twice(store: Store) -> None:
@@ -58,7 +58,7 @@ async def test_a_second_run_goes_on_where_the_first_one_stopped_and_pays_for_not
     second = await annotator.annotate_backlog(task="support")
     third = await annotator.annotate_backlog(task="support")
 
-    assert [(stats.total, stats.cached) for stats in (first, second, third)] == [(6, 0), (4, 6), (0, 10)]
+    assert [(stats.total, stats.judged, stats.cached) for stats in (first, second, third)] == [(6, 6, 0), (10, 4, 6), (10, 0, 10)]
     assert third.cost_usd == 0
     assert len(asked) == 10 * len(DEFAULT_CRITERIA)
 
@@ -96,14 +96,12 @@ async def test_an_interrupted_run_has_stored_what_it_had(store: Store) -> None:
 
 
 async def test_what_cannot_be_judged_is_left_for_later_and_counted(store: Store) -> None:
-    store.interactions.add(
-        [*interactions(3), an_interaction(response=None), an_interaction(answer="..."), an_interaction(status="error")]
-    )
+    store.interactions.add([*interactions(3), an_interaction(response=None), an_interaction(status="error")])
 
     async with stub_endpoint(lambda n, body: error(400, "too long") if n == 2 else FOURS) as stub:
         stats = await Annotator("stub", store=store, base_url=stub.base_url, concurrency=1).annotate_backlog(task="support")
 
-    assert (stats.total, stats.skipped) == (2, 3)
+    assert (stats.total, stats.skipped) == (2, 2)
     assert len(stored(store)) == 2
 
 
@@ -212,15 +210,15 @@ async def test_the_readme_s_annotator_runs_against_the_endpoint_of_the_environme
 
 async def test_a_task_s_policy_says_who_judges_by_what_and_for_how_much(store: Store) -> None:
     async with SimulatedProvider(0) as provider:
-        judge = JudgePolicy(model="sim-judge", base_url=provider.base_url, budget_usd=0.05)
+        judge = JudgePolicy(model="sim-judge", base_url=provider.base_url, budget_usd=0.2)
         policy = TaskPolicy(task="support", judge=judge)
         store.tasks.register(policy)
-        store.interactions.add(interactions(50))
+        store.interactions.add(interactions(100))
         stats = await Annotator.for_task(policy, store=store).annotate_backlog(task="support")
     assert stats.budget_exhausted
-    assert 0 < stats.total < 50
-    assert 0.025 < stats.cost_usd <= 0.05
-    assert store.tasks.get("support").spent_micro_usd == round(stats.cost_usd * 1e6)
+    assert 0 < stats.total < 100
+    assert 0.075 < stats.cost_usd <= 0.1  # Half of the task's budget is for annotation.
+    assert store.accounts.balance("support", purpose="annotation").spent_micro_usd == round(stats.cost_usd * 1e6)
 
 
 @pytest.mark.parametrize("task", ["support", "nobody"])
@@ -248,7 +246,7 @@ async def test_on_postgres_a_run_resumes_and_what_a_judge_writes_is_fit_to_store
         runs = [await annotator.annotate_backlog(task="on_postgres") for _ in range(2)]
     reasons = {annotation.reasons["tone"] for annotation in stored(store, "on_postgres").values()}
     store.close()
-    assert [(run.total, run.cached) for run in runs] == [(6, 0), (0, 6)]
+    assert [(run.total, run.judged, run.cached) for run in runs] == [(6, 6, 0), (6, 0, 6)]
     assert reasons == {"a nul  and a mark "}
 
 

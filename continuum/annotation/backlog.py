@@ -1,0 +1,137 @@
+"""A task's backlog: what a judge has yet to score, and what has become of it in a run."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING
+
+from continuum.judging.judge import NOT_ASKED
+from continuum.progress import Progress
+from continuum.records import Annotation, Interaction
+from continuum.splits.sides import unit_hash
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+    from continuum.store.opinions import Standing
+
+SALT = "continuum judging"
+"""Of the draw that says what is judged; another than that of capture, which would leave only what captures drew first."""
+
+
+class Backlog:
+    """The answered interactions of a task, as one judge with one rubric has scored them.
+
+    Args:
+        store: where they are.
+        task: whose.
+        judge: the judge's name.
+        rubric: fingerprint of the criteria.
+        since: the first moment that counts; None for all.
+    """
+
+    def __init__(self, store: "Store", task: str, *, judge: str, rubric: str, since: datetime | None) -> None:
+        self.store = store
+        self.task = task
+        self.judge = judge
+        self.rubric = rubric
+        self.since = since
+        self.answered, self.scored = store.interactions.count_annotated(task, judge=judge, rubric=rubric, since=since)
+
+    def sampled(self, rate: float) -> Iterator[Interaction]:
+        """What is yet to score, oldest first: a share of it, drawn by a salted hash of the ids, so that every run draws alike."""
+        found = self.store.interactions.unannotated(self.task, judge=self.judge, rubric=self.rubric, since=self.since)
+        return (interaction for interaction in found if is_judged(interaction.id, rate))
+
+    def standing(self) -> "Standing":
+        """What the judge has said of it by now, in every run and process."""
+        annotations = self.store.annotations
+        return annotations.standing(self.task, judge=self.judge, rubric=self.rubric, since=self.since, unasked=NOT_ASKED)
+
+
+def is_judged(interaction_id: str, rate: float) -> bool:
+    """Whether an interaction is among the share that is judged; what is judged at one rate is judged at every higher one."""
+    return rate >= 1 or unit_hash(SALT, interaction_id) < rate
+
+
+class Tally:
+    """What became of the interactions of one run: the annotations that are not stored yet, and counts.
+
+    Args:
+        store: where annotations go.
+        total: interactions to deal with, as far as is known.
+        on_progress: told of each that is dealt with.
+        note: what is going on, in words, without how far it is.
+        spent_usd: says what the run has spent so far.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: "Store",
+        total: int,
+        on_progress: Progress,
+        note: str,
+        spent_usd: Callable[[], float],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.pending: list[Annotation] = []
+        self.written = 0
+        """Annotations that this run has stored; those that another process stored first are not among them."""
+        self.hits = 0
+        """Of them, those whose content had been judged before."""
+        self.skipped = 0
+        self.judged = 0
+        """Judgements that came, from the judge or from before."""
+        self.elsewhere: set[str] = set()
+        """Interactions that another process was asking about when their turn came."""
+        self._store = store
+        self._total = total
+        self._on_progress = on_progress
+        self._note = note
+        self._spent_usd = spent_usd
+        self._clock = clock
+        self._begun = clock()
+        self._done = 0
+        self._hits: set[str] = set()
+
+    def add(self, annotation: Annotation, *, hit: bool = False) -> None:
+        """An interaction got an annotation."""
+        self.pending.append(annotation)
+        self.judged += 1
+        if hit:
+            self._hits.add(annotation.id)
+        self._tell()
+
+    def skip(self) -> None:
+        """An interaction is left as it is."""
+        self.skipped += 1
+        self._tell()
+
+    async def store(self) -> None:
+        """Store what is pending; done even if the caller is cancelled."""
+        from continuum.store.grouped import ANNOTATION
+        from continuum.store.opinions import insert_annotations
+
+        batch, self.pending = self.pending, []
+        if batch:
+            new = await self._store.writes.write(partial(insert_annotations, batch=batch), order=(ANNOTATION, ""))
+            self.written += len(new)
+            self.hits += len(new & self._hits)
+            self._hits -= {annotation.id for annotation in batch}
+
+    def _tell(self) -> None:
+        self._done += 1
+        left = max(self._total - self._done, 0)
+        told = f"{self._note}, ${self._spent_usd():.2f} spent"
+        if left:
+            told += f", {in_words((self._clock() - self._begun) / self._done * left)} left"
+        self._on_progress(self._done, max(self._total, self._done), told)
+
+
+def in_words(seconds: float) -> str:
+    """About how long, in the unit that suits it."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min" if seconds < 90 * 60 else f"{round(seconds / 3600)} h"
