@@ -15,6 +15,7 @@ from continuum.errors import ConfigurationError
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
+from continuum.judging.standing import judge_notes
 from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
@@ -93,7 +94,7 @@ class LearningCurve:
         if golden is None or not len(golden):
             raise ConfigurationError(f"task {task!r} has no golden items to measure on; curate it first, which sets some aside")
         asked = [metric for metric in metrics or () if metric != COST]
-        measures = measures_of(policy, asked or policy.guard.metrics, judge=judge, criteria=criteria)
+        measures = measures_of(policy, asked or policy.guard.metrics, judge=judge, criteria=criteria).kept_in(opened)
         items = whole_groups(golden.items, limit, salt=golden.fingerprint)
         chosen = contenders(opened, policy, items, models)
         base_model = next((c.checkpoint.base_model for c in reversed(chosen) if c.checkpoint), None) or policy.base_model
@@ -113,6 +114,8 @@ class LearningCurve:
 
         from continuum.analytics.comparison import compared  # scipy starts here
 
+        names = [c.checkpoint.base_model if c.checkpoint else c.name for c in chosen]
+        standing = await asyncio.to_thread(judge_notes, opened, policy, measures, names)
         costs = {c.name: production_cost_usd(opened, items) if c.name == PRODUCTION else 0.0 for c in chosen}
         reference = BASE if BASE in scores else chosen[0].name
         points, standings, projections = compared(items, chosen, scores, costs, measures.metrics, reference)
@@ -126,7 +129,7 @@ class LearningCurve:
             points=points,
             frontier=standings,
             projections=projections,
-            notes=_notes(chosen, costs, measures),
+            notes=(*_notes(chosen, costs, measures), *standing),
         )
 
     def summary(self) -> str:
@@ -233,6 +236,4 @@ def _notes(chosen: Sequence[Contender], costs: Mapping[str, float | None], measu
         notes.append("where a reference is production's own answer that a person approved, production matches by construction")
     if any(contender.name == NEAREST for contender in chosen):
         notes.append("nearest is no model: it gives the answer of the most similar training example")
-    if measures.judge_name:
-        notes.append(f"scores are the judge's ({measures.judge_name}); they are not calibrated on people's verdicts")
     return tuple(notes)

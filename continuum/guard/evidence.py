@@ -120,8 +120,6 @@ def reading_notes(
             "there production matches by construction, and the candidate can tie but never win; "
             "this is a comparison with production at its best, not at its average"
         )
-    if measures.judge_name:
-        notes.append(f"scores are the judge's ({measures.judge_name}); they are not calibrated on people's verdicts")
     if not config.require_significance:
         notes.append("blocking was on the bare difference, without a test: an equal model is blocked more often than not")
     missed = max((c.false_approval_rate for c in checks if c.false_approval_rate is not None), default=None)

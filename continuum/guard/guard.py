@@ -4,6 +4,7 @@ A candidate answers the golden items that its baseline answered, both are scored
 paired differences decide: blocked, approved, or inconclusive with the number of examples that would decide.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,6 +18,7 @@ from continuum.guard.retention import KNOWN, known_before, retention_pairs
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
+from continuum.judging.standing import judge_notes
 from continuum.models.answering import Answerer, LocalAnswerer, LossMeasurer
 from continuum.models.budget import Budget
 from continuum.policy import GuardPolicy, TaskPolicy
@@ -144,10 +146,12 @@ class RegressionGuard:
         store = self.store or default_store()
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
-        measures = measures_of(policy, self.metrics, judge=self.judge, criteria=self.criteria)
+        measures = measures_of(policy, self.metrics, judge=self.judge, criteria=self.criteria, approving=True).kept_in(store)
         answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
         champion = champion_of(store, candidate_model.task)
         items, notes = usable_items(golden, champion, trained_ids(store, candidate_model), self.limit)
+        judged = [candidate_model.base_model, *(answered_by(store, policy.task) if champion is None else [champion.base_model])]
+        notes += await asyncio.to_thread(judge_notes, store, policy, measures, judged)
 
         known_task = candidate_model.task in store.tasks.names()
         budget = Budget.of_task(store, policy, "guard") if known_task else Budget()
@@ -296,6 +300,11 @@ class _Run:
 def policy_of(store: "Store", task: str) -> TaskPolicy:
     """The task's policy; the default one for a task that nobody has registered."""
     return store.tasks.get(task).policy if task in store.tasks.names() else TaskPolicy(task=task)
+
+
+def answered_by(store: "Store", task: str) -> list[str]:
+    """The models that have answered the task's traffic."""
+    return [model for model in store.interactions.counts_by(task, "model") if model]
 
 
 def check_thresholds(thresholds: Mapping[str, Mapping[str, float]], metrics: Sequence[str] | None) -> None:

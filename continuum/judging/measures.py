@@ -1,16 +1,22 @@
 """What a task's answers are measured by: which metrics, which judge, which criteria; one reading for guard and analytics."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
+from continuum.judging.cached import CachedJudge
 from continuum.judging.criteria import BUILT_IN, OVERALL, SAFETY, rubric_fingerprint
 from continuum.judging.evaluation import ACTION_MATCH
 from continuum.judging.judge import Judge
 from continuum.judging.model_judge import judge_for_task
+from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import TaskPolicy
 from continuum.rubric import Criterion
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 JUDGED = ("helpfulness", "accuracy")
 """What is measured where nobody says what and there is a judge who scores by criteria."""
@@ -34,6 +40,12 @@ class Measures:
     def rubric(self) -> str | None:
         """Fingerprint of the criteria; None without criteria."""
         return rubric_fingerprint(self.criteria) if self.criteria else None
+
+    def kept_in(self, store: "Store") -> "Measures":
+        """The same with a judge that is never asked the same twice; what a function scores is not worth keeping."""
+        if self.judge is None or isinstance(self.judge, CachedJudge | ScriptedJudge):
+            return self
+        return replace(self, judge=CachedJudge(self.judge, store))
 
 
 def measures_of(

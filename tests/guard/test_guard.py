@@ -5,7 +5,7 @@ import pytest
 from continuum.errors import ConfigurationError
 from continuum.guard.guard import RegressionGuard
 from continuum.judging.scripted import ScriptedJudge
-from continuum.policy import GuardPolicy, JudgePolicy, TaskPolicy
+from continuum.policy import BudgetShares, GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
@@ -411,15 +411,35 @@ async def test_the_judge_of_the_policy_is_used_when_none_is_given(store: Store) 
         await guarded(store, None, candidate=lambda n: scored(4))
 
 
-async def test_a_guard_spends_no_more_than_the_tasks_budget_and_approves_nothing_it_could_not_pay_for(store: Store) -> None:
-    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="stars", budget_usd=1.0)))
+async def test_a_guard_spends_its_share_and_no_more_and_approves_nothing_it_could_not_pay_for(
+    store: Store,
+) -> None:
+    store.tasks.register(
+        TaskPolicy(
+            task="support", judge=JudgePolicy(model="stars", budget_usd=2.0, shares=BudgetShares(annotation=0.3, guard=0.5))
+        )
+    )
     dear = ScriptedJudge("stars", read_stars, cost_usd=0.1)
     golden = golden_set(200, lambda n: scored(4))
     answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
 
     verdict = await RegressionGuard(golden, ["helpfulness"], judge=dear, answerer=answerer, store=store).evaluate(a_checkpoint(1))
 
-    account = store.tasks.get("support")
+    account = store.accounts.balance("support", purpose="guard")
     assert (account.spent_micro_usd, account.reserved_micro_usd) == (1_000_000, 0)
     assert verdict.status == VerdictStatus.INCONCLUSIVE
     assert not verdict.approved
+
+
+async def test_a_judge_of_ones_own_kin_and_without_labels_is_named_in_the_verdict(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support"))
+    judge = ScriptedJudge("gpt-4o-mini", read_stars)
+    golden = golden_set(30, lambda n: scored(4))
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
+    candidate = a_checkpoint(1).model_copy(update={"base_model": "ft:gpt-4o-mini:shop"})
+
+    verdict = await RegressionGuard(golden, ["helpfulness"], judge=judge, answerer=answerer, store=store).evaluate(candidate)
+
+    notes = verdict.evidence["notes"]
+    assert any("uncalibrated: 0 of 30 audit labels" in note for note in notes)
+    assert any("gpt" in note and "family" in note for note in notes)
