@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import SecretStr
@@ -78,7 +79,7 @@ class Annotator:
         judge_model: a model name at the judge's endpoint, a judge, or a list of these for a jury; None for the judge that
             CONTINUUM_JUDGE_MODEL names.
         criteria: the rubric; None for helpfulness, accuracy, conciseness and tone.
-        batch_size: annotations stored at once.
+        batch_size: annotations stored at once that cost nothing; one that was paid for is stored with its price, at once.
         cost_budget_usd: the most one run may spend; None for no limit.
         store: where the interactions are; None for this process's store.
         base_url: the judge's OpenAI-compatible endpoint; None for the one of the environment.
@@ -185,9 +186,9 @@ class Annotator:
             suspected_injection=standing.statuses.get("suspected_injection", 0),
             not_applicable=standing.statuses.get("not_applicable", 0),
             floored=standing.unasked,
-            judged=tally.written,
-            cached=backlog.scored + tally.hits,
-            elsewhere=max(sum(standing.statuses.values()) - backlog.scored - tally.written, 0),
+            judged=len(tally.written),
+            cached=backlog.scored + len(tally.written & tally.hits),
+            elsewhere=max(sum(standing.statuses.values()) - backlog.scored - len(tally.written), 0),
             budget_exhausted=budget.exhausted,
         )
 
@@ -213,6 +214,14 @@ class Annotator:
         tally: Tally,
         now: Callable[[], datetime],
     ) -> None:
+        def annotation(interaction: Interaction, judgement: Judgement) -> Annotation:
+            return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, now())
+
+        async def ask(interaction: Interaction, conversation: Sequence[Message], response: Message) -> Judgement:
+            # What is paid for is stored in the transaction that books the money.
+            also = partial(tally.writing, partial(annotation, interaction))
+            return await judge.judge(conversation, response, self.criteria, budget=budget, also=also)
+
         async def take(interaction: Interaction, outcome: Judgement | JudgeError) -> None:
             if isinstance(outcome, BudgetExhausted):
                 return
@@ -220,12 +229,14 @@ class Annotator:
                 tally.elsewhere.add(interaction.id)
             elif isinstance(outcome, JudgeError):
                 tally.skip()
+            elif outcome.cached:
+                tally.add(annotation(interaction, outcome), hit=True)
             else:
-                tally.add(as_annotation(interaction, outcome, backlog.judge, backlog.rubric, now()), hit=outcome.cached)
+                tally.judged_now()
             if len(tally.pending) >= self.batch_size:
                 await tally.store()
 
-        await judge_each(cases, self.criteria, judge, on_outcome=take, concurrency=self._concurrency, budget=budget)
+        await judge_each(cases, self.criteria, judge, on_outcome=take, concurrency=self._concurrency, budget=budget, ask=ask)
 
     def _to_ask(
         self, interactions: Iterable[Interaction], backlog: Backlog, tally: Tally, now: Callable[[], datetime]

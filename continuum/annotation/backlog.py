@@ -6,12 +6,14 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from continuum.judging.judge import NOT_ASKED
+from continuum.judging.judge import NOT_ASKED, Judgement
 from continuum.progress import Progress
 from continuum.records import Annotation, Interaction
 from continuum.splits.sides import unit_hash
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from continuum.store.database import Store
     from continuum.store.opinions import Standing
 
@@ -77,10 +79,10 @@ class Tally:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pending: list[Annotation] = []
-        self.written = 0
-        """Annotations that this run has stored; those that another process stored first are not among them."""
-        self.hits = 0
-        """Of them, those whose content had been judged before."""
+        self.written: set[str] = set()
+        """Ids of the annotations that this run has stored; those that another process stored first are not among them."""
+        self.hits: set[str] = set()
+        """Ids of annotations whose content had been judged before."""
         self.skipped = 0
         self.judged = 0
         """Judgements that came, from the judge or from before."""
@@ -94,14 +96,17 @@ class Tally:
         self._clock = clock
         self._begun = clock()
         self._done = 0
-        self._hits: set[str] = set()
 
     def add(self, annotation: Annotation, *, hit: bool = False) -> None:
-        """An interaction got an annotation."""
+        """An interaction got an annotation that cost nothing; it is stored with others."""
         self.pending.append(annotation)
-        self.judged += 1
         if hit:
-            self._hits.add(annotation.id)
+            self.hits.add(annotation.id)
+        self.judged_now()
+
+    def judged_now(self) -> None:
+        """An interaction has its annotation."""
+        self.judged += 1
         self._tell()
 
     def skip(self) -> None:
@@ -109,17 +114,22 @@ class Tally:
         self.skipped += 1
         self._tell()
 
+    def writing(self, annotation: Callable[[Judgement], Annotation], judgement: Judgement) -> "Callable[[Connection], None]":
+        """What writes the annotation that a new judgement makes, in the transaction that books what it cost."""
+        return partial(self._write, [annotation(judgement)])
+
     async def store(self) -> None:
         """Store what is pending; done even if the caller is cancelled."""
         from continuum.store.grouped import ANNOTATION
-        from continuum.store.opinions import insert_annotations
 
         batch, self.pending = self.pending, []
         if batch:
-            new = await self._store.writes.write(partial(insert_annotations, batch=batch), order=(ANNOTATION, ""))
-            self.written += len(new)
-            self.hits += len(new & self._hits)
-            self._hits -= {annotation.id for annotation in batch}
+            await self._store.writes.write(partial(self._write, batch), order=(ANNOTATION, ""))
+
+    def _write(self, batch: list[Annotation], connection: "Connection") -> None:
+        from continuum.store.opinions import insert_annotations
+
+        self.written |= insert_annotations(connection, batch)
 
     def _tell(self) -> None:
         self._done += 1

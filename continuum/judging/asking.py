@@ -25,6 +25,7 @@ async def judge_each(
     on_outcome: Callable[[K, Judgement | JudgeError], Awaitable[None] | None],
     concurrency: int = 8,
     budget: Budget | None = None,
+    ask: Callable[[K, Sequence[Message], Message], Awaitable[Judgement]] | None = None,
 ) -> None:
     """Ask for a judgement of each case, and tell each outcome as soon as it is there.
 
@@ -38,6 +39,7 @@ async def judge_each(
         on_outcome: gets the key and the judgement, or the error in its place; what it returns is awaited.
         concurrency: judgements under way at once.
         budget: what pays for them.
+        ask: how the judge is asked about a case, where that takes more than the plain question.
 
     Raises:
         ConfigurationError: the judge cannot be asked at all, or has no price and the budget a limit; outcomes before it have been
@@ -57,7 +59,10 @@ async def judge_each(
         nonlocal succeeded, elsewhere, refused
         for key, conversation, response in waiting:
             try:
-                outcome = await judge.judge(conversation, response, criteria, budget=budget)
+                if ask is not None:
+                    outcome = await ask(key, conversation, response)
+                else:
+                    outcome = await judge.judge(conversation, response, criteria, budget=budget)
                 succeeded += 1
             except JudgeError as error:
                 outcome = error

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
 from dataclasses import asdict, fields, replace
@@ -93,8 +93,16 @@ class CachedJudge:
         criteria: Sequence[Criterion],
         *,
         budget: Budget | None = None,
+        also: "Callable[[Judgement], Callable[[Connection], object]] | None" = None,
     ) -> Judgement:
         """What was said of this before, at no cost, or else what the judge says now.
+
+        Args:
+            conversation: what was answered.
+            response: the answer.
+            criteria: what to judge by.
+            budget: what pays for it.
+            also: from a judgement that is new to what is written with it, in the transaction that stores and settles it.
 
         Raises:
             UnderWayElsewhere: another process is asking the same, and this judge does not wait or has waited long.
@@ -113,7 +121,7 @@ class CachedJudge:
             found = await self._claimed(content)
             if found is not None:
                 return replace(found, cost_usd=0.0, cached=True)
-            return await self._ask(content, partial(self.asked.judge, conversation, response, criteria), budget)
+            return await self._ask(content, partial(self.asked.judge, conversation, response, criteria), budget, also)
         finally:
             del asking[getpid(), key]
             mine.set_result(None)
@@ -155,18 +163,24 @@ class CachedJudge:
             undo=lambda got: partial(release, key=content.key, worker=workers.known or "") if got.mine else None,
         )
 
-    async def _ask(self, content: "Content", ask: Callable[..., Any], budget: Budget | None) -> Judgement:
-        from continuum.store.judgements import keep, release
+    async def _ask(
+        self,
+        content: "Content",
+        ask: Callable[..., Awaitable[Judgement]],
+        budget: Budget | None,
+        also: "Callable[[Judgement], Callable[[Connection], object]] | None",
+    ) -> Judgement:
+        from continuum.store.judgements import release
 
         worker = self._store.workers.known or ""
         try:
             if budget is None or budget.account is None:
                 judgement = await ask(budget=budget)
-                await self._store.writes.write(self._keeping(keep, content, judgement, worker))
+                await self._store.writes.write(self._keeping(content, judgement, worker, also))
             else:
                 async with budget.together() as purse:
                     judgement = await ask(budget=purse)
-                    await purse.book(self._keeping(keep, content, judgement, worker))
+                    await purse.book(self._keeping(content, judgement, worker, also))
         except BaseException:
             # Nothing happens where it is stored already, and the cancellation came while that was being done.
             await self._store.writes.write(partial(release, key=content.key, worker=worker))
@@ -174,10 +188,24 @@ class CachedJudge:
         return judgement
 
     def _keeping(
-        self, keep: Callable[..., None], content: "Content", judgement: Judgement, worker: str
+        self,
+        content: "Content",
+        judgement: Judgement,
+        worker: str,
+        also: "Callable[[Judgement], Callable[[Connection], object]] | None",
     ) -> "Callable[[Connection], None]":
+        from continuum.store.judgements import keep
+
         said = {name: value for name, value in asdict(judgement).items() if name != "cached"}
-        return partial(keep, content=content, judgement=said, at=self._now(), worker=worker)
+        kept = partial(keep, content=content, judgement=said, at=self._now(), worker=worker)
+        more = also(judgement) if also else None
+
+        def write(connection: "Connection") -> None:
+            kept(connection)
+            if more is not None:
+                more(connection)
+
+        return write
 
     def _sweep(self) -> None:
         self._store.workers.here()
