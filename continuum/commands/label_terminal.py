@@ -178,7 +178,9 @@ class LabelTerminal:
             said.comment = self.answers.comment().strip() or None
         elif key == "f":
             self._show(question, whole=True)
-        elif not self.answers.forgiving and key:
+        elif self.answers.forgiving:
+            self._say(KEYS, "dim")
+        elif key:
             raise ConfigurationError(f"{key!r:.40} is no answer; a line is one of: {KEYS}")
         return None
 
