@@ -72,6 +72,8 @@ class StubBatch:
     """The custom ids of the requests that were worked on, each as often as it was; what the provider charges for."""
     spoken: list[Body] = field(default_factory=list)
     """The bodies of those requests."""
+    live: list[Body] = field(default_factory=list)
+    """The bodies of live calls, which get the same answers."""
 
     def add_file(self, name: str, purpose: str, content: bytes) -> StoredFile:
         file = StoredFile(f"file-{len(self.asked)}-{len(self.files)}", name, purpose, content)
@@ -185,6 +187,7 @@ async def stub_batch(answer: Callable[[Body], Body | str | tuple[int, Body]], **
     stub = StubBatch(answer, **behaviour)
     app = web.Application(middlewares=[guarded(stub)], client_max_size=stub.most_bytes + 2**20)
     for method, route, work in (
+        ("POST", "/v1/chat/completions", chat),
         ("POST", "/v1/files", upload),
         ("GET", "/v1/files", list_files),
         ("GET", "/v1/files/{id}", show_file),
@@ -227,6 +230,12 @@ def guarded(stub: StubBatch) -> Any:
         return (stub.after and await stub.after(route)) or response
 
     return guard
+
+
+async def chat(stub: StubBatch, request: web.Request) -> web.Response:
+    stub.live.append(await request.json())
+    status, body = stub.reply(stub.live[-1])
+    return web.json_response(body, status=status)
 
 
 async def upload(stub: StubBatch, request: web.Request) -> web.Response:

@@ -12,7 +12,8 @@ from openai.types.chat import ChatCompletion
 
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.models.chat import Usage
-from continuum.models.endpoint import EndpointModel, compact, described, is_passing, usage_of
+from continuum.models.endpoint import EndpointModel
+from continuum.models.wire import compact, described, is_passing, usage_of
 
 T = TypeVar("T")
 
@@ -150,8 +151,8 @@ class BatchEndpoint:
         asked = self._patient().batches.cancel(provider_id)
         return described_batch(await self._asked(asked, f"batch {provider_id}", gone=True))
 
-    async def lines(self, file_id: str) -> AsyncIterator[ResultLine | None]:
-        """What stands in a result file, line by line; None for a line that cannot be read.
+    async def lines(self, file_id: str) -> AsyncIterator[bytes]:
+        """What stands in a result file, line by line; a line that is longer than an answer can be comes empty.
 
         Raises:
             BatchGone: the provider has no such file.
@@ -160,7 +161,7 @@ class BatchEndpoint:
         try:
             async with self._patient(UPLOAD_TIMEOUT_S).files.with_streaming_response.content(file_id) as response:
                 async for line in lines_of(response.iter_bytes()):
-                    yield result_in(line)
+                    yield line
         except openai.NotFoundError as error:
             raise BatchGone(f"{self.model.base_url} has no file {file_id}") from error
         except (openai.APIError, httpx2.HTTPError) as error:
@@ -226,12 +227,12 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         first, *others = chunk.split(b"\n")
         kept += first
         for begun in others:
-            if kept or too_long:
+            if too_long or kept.strip():
                 yield b"" if too_long else bytes(kept)
             kept, too_long = bytearray(begun), False
         if len(kept) > LONGEST_LINE:
             kept, too_long = bytearray(), True
-    if kept or too_long:
+    if too_long or kept.strip():
         yield b"" if too_long else bytes(kept)
 
 
