@@ -54,8 +54,8 @@ def _in_terminal(labelling: "Labelling") -> None:
     counts = labelling.progress()
     mine = counts.verdicts.get(labelling.labeller, 0)
     say(
-        f"{labelling.labeller}: {mine} verdicts in the {labelling.queue} queue, {counts.left} left; "
-        f"{counts.with_verdict} of {counts.total} items have a verdict"
+        f"{labelling.labeller}: {mine} {'verdict' if mine == 1 else 'verdicts'} in the {labelling.queue} queue, "
+        f"{counts.left} left; {counts.with_verdict} of {counts.total} items have a verdict"
     )
 
 

@@ -1,5 +1,6 @@
 """The label page's server: who may ask it, and what it answers."""
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -57,6 +58,11 @@ async def test_nothing_is_answered_without_the_secret(store: Store) -> None:
             assert (status, list(said)) == (403, ["error"]), path
             assert token not in str(said)
             assert "default-src 'none'" in headers["Content-Security-Policy"]
+        reader, writer = await asyncio.open_connection("127.0.0.1", page.port)
+        writer.write(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 403")
+        writer.close()
+        await writer.wait_closed()
         vote = {"review": review.id, "score": 5}
         status, _, _ = await answer(f"{root}/{wrong}/api/vote", "POST", json=vote)
         assert status == 403

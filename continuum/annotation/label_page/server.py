@@ -122,7 +122,7 @@ class LabelPage:
         name = host_in(request.headers.get("Host", ""))
         if name is None or not (name in self._names or (is_wildcard(self.host) and is_address(name))):
             return refused(f"this page is not served as {name!r:.80}; open the address that `continuum label` printed", 403)
-        token = request.path.split("/")[1].encode("utf-8", "surrogatepass")
+        token = request.path.removeprefix("/").partition("/")[0].encode("utf-8", "surrogatepass")
         if not hmac.compare_digest(token, self._token.encode()):
             return refused(
                 "this address is not, or no longer, the page's: each start of `continuum label --page` prints a new one; "
