@@ -10,12 +10,33 @@ from continuum_pipelines.partitions import tasks
 with warnings.catch_warnings():
     # Partitions of a check are a preview in Dagster 1.13; without them one task's pass would hide another task's failure.
     warnings.simplefilter("ignore", dg.PreviewWarning)
+    judge_calibrated = dg.AssetCheckSpec(
+        "judge_calibrated",
+        asset="judged_annotations",
+        partitions_def=tasks,
+        description="Enough answers that were drawn at random are labelled by people to say what the judge's scores mean.",
+    )
+    judge_drift = dg.AssetCheckSpec(
+        "judge_drift",
+        asset="judged_annotations",
+        partitions_def=tasks,
+        description="The judge scores the frozen anchors as it did when it was first asked.",
+    )
+    judge_gamed = dg.AssetCheckSpec(
+        "judge_gamed",
+        asset="judged_annotations",
+        partitions_def=tasks,
+        description="People and a second judge bear out a rise of the judge that selects what is learned from.",
+    )
     no_regression = dg.AssetCheckSpec(
         "no_regression",
         asset="guard_verdict",
         partitions_def=tasks,
         description="The candidate is not worse than what serves now. The check stops nothing: the deployment reads the verdict.",
     )
+
+
+JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed)
 
 
 def regression_result(verdict: Verdict | None, status: str) -> dg.AssetCheckResult:

@@ -9,10 +9,10 @@ from continuum_pipelines.assets.judged_annotations import judged_annotations
 from continuum_pipelines.assets.learning_curve import learning_curve
 from continuum_pipelines.assets.lora_checkpoint import lora_checkpoint
 from continuum_pipelines.assets.raw_interactions import raw_interactions
-from continuum_pipelines.jobs import annotation, flywheel
+from continuum_pipelines.jobs import anchors, annotation, flywheel
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
-from continuum_pipelines.schedules import nightly_annotation
+from continuum_pipelines.schedules import anchors_when_due, nightly_annotation
 from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
 
 defs = dg.Definitions(
@@ -25,8 +25,8 @@ defs = dg.Definitions(
         deployment,
         learning_curve,
     ],
-    jobs=[flywheel, annotation],
-    schedules=[nightly_annotation],
+    jobs=[flywheel, annotation, anchors],
+    schedules=[nightly_annotation, anchors_when_due],
     sensors=[new_tasks, bootstrap_new_tasks, enough_new_data],
     resources={"store": StoreResource(), "tracker": TrackerResource()},
     # A turn is one process: starting another for each asset costs more than most assets do.

@@ -2,6 +2,9 @@
 
 import dagster as dg
 
+from continuum_pipelines.anchors import rejudged_anchors
+from continuum_pipelines.partitions import tasks
+
 flywheel = dg.define_asset_job(
     "flywheel",
     selection=dg.AssetSelection.all(),
@@ -15,3 +18,9 @@ annotation = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Judge what a task has captured since the last time.",
 )
+
+
+@dg.job(partitions_def=tasks, executor_def=dg.in_process_executor)
+def anchors() -> None:
+    """Judge a task's frozen anchors again, where they are due, to see whether the judge has changed."""
+    rejudged_anchors()

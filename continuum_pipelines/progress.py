@@ -24,7 +24,9 @@ def listening(progress: Progress) -> Iterator[None]:
         _listeners.remove(progress)
 
 
-def log_progress(context: dg.AssetExecutionContext, *, clock: Callable[[], float] = time.monotonic) -> Progress:
+def log_progress(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext, *, clock: Callable[[], float] = time.monotonic
+) -> Progress:
     """The progress to hand to a stage: logs at most once a second, and the last step always."""
     last_line = float("-inf")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.errors import ConfigurationError, JudgeError, NotEnoughData
 from continuum.judging.asking import judge_each
+from continuum.judging.cached import CachedJudge
 from continuum.judging.criteria import rubric_fingerprint
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
@@ -91,7 +92,7 @@ async def rejudge_anchors(
     Args:
         store: where the anchors are.
         task: whose.
-        judge: the judge as it is now, without a cache around it.
+        judge: the judge as it is now; a cache around it is passed by.
         criteria: the rubric.
         budget: what pays; that of the task's `probes`.
         concurrency: judgements under way at once.
@@ -103,11 +104,13 @@ async def rejudge_anchors(
 
     Raises:
         NotEnoughData: the task has no anchors.
-        ConfigurationError: the judge answered from a cache, or cannot be asked at all.
+        ConfigurationError: the judge answered from a cache within it, or cannot be asked at all.
         JudgeError: not one judgement succeeded.
     """
     from continuum.store.anchors import AnchorRound
 
+    while isinstance(judge, CachedJudge):
+        judge = judge.asked
     found = store.interactions.get_many(store.reviews.ids(task, "anchor"))
     anchors = [found[one] for one in sorted(found) if has_content(found[one].response)]
     if not anchors:

@@ -3,28 +3,42 @@
 import dagster as dg
 
 from continuum.annotation.annotator import Annotator
+from continuum.annotation.audit import draw_for_people
+from continuum_pipelines.checks import JUDGE_CHECKS
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.tables import counts_table, markdown
+from continuum_pipelines.trust import Trust
 
 
-@dg.asset(partitions_def=tasks, deps=["raw_interactions"], automation_condition=bootstrap, kinds={"openai"})
+@dg.asset(
+    partitions_def=tasks,
+    deps=["raw_interactions"],
+    automation_condition=bootstrap,
+    check_specs=JUDGE_CHECKS,
+    kinds={"openai"},
+)
 async def judged_annotations(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """The judge's opinion of each interaction, by the task's rubric and within its budget.
 
     What people said stays beside it and is never averaged in; a task without a judge learns from people's verdicts alone.
+    Three checks say how far the judge can be believed: calibrated by labels of a random sample, unchanged, and not gamed.
     """
     opened, task = store.build(), context.partition_key
     policy, verdicts = opened.tasks.get(task).policy, opened.feedback.count(task)
-    if not policy.judge.model:
-        return materialized(f"human verdicts only ({verdicts})", {"human_verdicts": verdicts})
-    if not policy.auto_annotate:
-        status = f"auto_annotate is off: {verdicts} human verdicts; annotate with: continuum annotate {task}"
-        return materialized(status, {"human_verdicts": verdicts, "annotations": opened.annotations.count(task)})
+    if not policy.judge.model or not policy.auto_annotate:
+        trust, annotations = Trust.of(opened, task), opened.annotations.count(task)
+        status = f"human verdicts only ({verdicts})"
+        if policy.judge.model:
+            status = f"auto_annotate is off: {verdicts} human verdicts; annotate with: continuum annotate {task}"
+        known = {"human_verdicts": verdicts, "annotations": annotations, **trust.metadata(opened, policy)}
+        return materialized(status, known, checks=trust.checks())
     stats = await Annotator.for_task(policy, store=opened).annotate_backlog(task=task, on_progress=log_progress(context))
+    draw_for_people(opened, policy)
+    trust = Trust.of(opened, task)
     return materialized(
         f"{stats.total} judged for ${stats.cost_usd:.2f}" + (", the budget is spent" if stats.budget_exhausted else ""),
         {
@@ -35,7 +49,9 @@ async def judged_annotations(context: dg.AssetExecutionContext, store: StoreReso
             "judge": policy.judge.model,
             "unparseable": stats.unparseable,
             "suspected_injection": stats.suspected_injection,
+            **trust.metadata(opened, policy),
             "score_histogram": counts_table("score", stats.score_histogram),
             "scores": markdown(bar_plot(stats.score_histogram, "how many interactions got which score")),
         },
+        checks=trust.checks(),
     )

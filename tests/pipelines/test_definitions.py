@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from continuum_pipelines.checks import no_regression
+from continuum_pipelines.checks import JUDGE_CHECKS, no_regression
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.instance import open_instance
 from continuum_pipelines.partitions import tasks
@@ -51,15 +51,27 @@ def test_the_guard_is_a_check_by_task_that_blocks_nothing() -> None:
     assert no_regression.asset_key == dg.AssetKey("guard_verdict")
 
 
+def test_the_judge_has_three_checks_by_task_that_block_nothing() -> None:
+    assert [check.name for check in JUDGE_CHECKS] == ["judge_calibrated", "judge_drift", "judge_gamed"]
+    for check in JUDGE_CHECKS:
+        assert check.partitions_def == tasks
+        assert not check.blocking
+        assert check.asset_key == dg.AssetKey("judged_annotations")
+
+
 def test_each_asset_file_is_named_as_its_asset() -> None:
     files = {path.stem for path in (ROOT / "continuum_pipelines" / "assets").glob("*.py")} - {"__init__"}
     assert files == set(LINE)
 
 
-def test_the_sensors_and_the_schedule_run_by_themselves() -> None:
+def test_the_sensors_and_the_schedules_run_by_themselves() -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or []}
     assert sensors == dict.fromkeys(["new_tasks", "bootstrap_new_tasks", "enough_new_data"], dg.DefaultSensorStatus.RUNNING)
-    assert defs.resolve_schedule_def("nightly_annotation").cron_schedule == "0 3 * * *"
+    schedules = {schedule.name: (schedule.cron_schedule, schedule.default_status) for schedule in defs.schedules or []}
+    assert schedules == {
+        "nightly_annotation": ("0 3 * * *", dg.DefaultScheduleStatus.RUNNING),
+        "anchors_when_due": ("0 4 * * *", dg.DefaultScheduleStatus.RUNNING),
+    }
 
 
 def test_the_code_location_stays_light() -> None:
