@@ -7,7 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from functools import partial
 from os import getpid
@@ -31,6 +31,8 @@ LONGEST_PAUSE_S = 1.0
 SWEEP_S = 5.0
 """How often who waits looks whether the other is dead."""
 PATIENCE_S = 900.0
+KEPT = tuple(field.name for field in fields(Judgement) if field.name != "cached")
+"""What is kept of a judgement."""
 
 
 class UnderWayElsewhere(JudgeError):
@@ -196,7 +198,7 @@ class CachedJudge:
     ) -> "Callable[[Connection], None]":
         from continuum.store.judgements import keep
 
-        said = {name: value for name, value in asdict(judgement).items() if name != "cached"}
+        said = {name: getattr(judgement, name) for name in KEPT}
         kept = partial(keep, content=content, judgement=said, at=self._now(), worker=worker)
         more = also(judgement) if also else None
 
@@ -219,5 +221,4 @@ def judgement_key(version: str, conversation: Sequence[Message], response: Messa
 
 def judgement_kept(said: dict[str, Any]) -> Judgement:
     """A judgement as it was kept; what a newer package may have written besides is left out."""
-    known = {field.name for field in fields(Judgement)} - {"cached"}
-    return Judgement(**{name: value for name, value in said.items() if name in known})
+    return Judgement(**{name: value for name, value in said.items() if name in KEPT})

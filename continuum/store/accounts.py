@@ -7,11 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import BigInteger, Connection, bindparam, delete, func, select, update
 
 from continuum.store.judging_tables import accounts, reservations
-from continuum.store.rows import Rows, insert_new
+from continuum.store.rows import Rows, insert_new, inserting
 from continuum.store.writing import in_one_transaction
 
 EARLIER = "earlier"
@@ -106,27 +105,19 @@ class Accounts(Rows):
 
 def reserve(connection: Connection, key: AccountKey, worker: str, micro_usd: int, limit_micro_usd: int | None) -> Balance | None:
     """The same inside a transaction of the caller's; where the limit leaves too little, what there is, and nothing is written."""
-    taken = update(accounts).where(*is_account(key)).values(reserved_micro_usd=accounts.c.reserved_micro_usd + micro_usd)
-    if limit_micro_usd is not None:
-        taken = taken.where(accounts.c.spent_micro_usd + accounts.c.reserved_micro_usd + micro_usd <= limit_micro_usd)
     row = {"task": key.task, "purpose": key.purpose, "period": key.period}
-    if connection.execute(taken).rowcount != 1:
+    values = _of(key) | {"amount": micro_usd, "most": NO_LIMIT if limit_micro_usd is None else limit_micro_usd}
+    if connection.execute(TAKEN, values).rowcount != 1:
         empty = {"spent_micro_usd": 0, "reserved_micro_usd": 0, "unknown_micro_usd": 0}
-        if not insert_new(connection, accounts, [row | empty]) or connection.execute(taken).rowcount != 1:
+        if not insert_new(connection, accounts, [row | empty]) or connection.execute(TAKEN, values).rowcount != 1:
             return standing(connection, key)
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    mine = dialect.insert(reservations).values(row | {"worker": worker, "micro_usd": micro_usd})
-    more = reservations.c.micro_usd + mine.excluded.micro_usd
-    connection.execute(mine.on_conflict_do_update(index_elements=list(reservations.primary_key), set_={"micro_usd": more}))
+    connection.execute(HELD[connection.dialect.name], row | {"worker": worker, "micro_usd": micro_usd})
     return None
 
 
 def settle(connection: Connection, key: AccountKey, worker: str, reserved: int, spent: int, unknown: int) -> bool:
     """The same inside a transaction of the caller's."""
-    mine = update(reservations).where(
-        reservations.c.worker == worker, *is_reserved_for(key), reservations.c.micro_usd >= reserved
-    )
-    if connection.execute(mine.values(micro_usd=reservations.c.micro_usd - reserved)).rowcount != 1:
+    if connection.execute(GIVEN_BACK, _of(key) | {"of_worker": worker, "amount": reserved}).rowcount != 1:
         return False
     _book(connection, key, reserved, spent, unknown)
     return True
@@ -141,29 +132,55 @@ def settle_all_of(connection: Connection, worker: str) -> None:
 
 def standing(connection: Connection, key: AccountKey) -> Balance:
     """What one account holds."""
-    batched = select(func.coalesce(func.sum(reservations.c.micro_usd), 0))
-    batched = batched.where(*is_reserved_for(key), reservations.c.worker.startswith(BATCH))
-    columns = (accounts.c.spent_micro_usd, accounts.c.reserved_micro_usd, accounts.c.unknown_micro_usd, batched.scalar_subquery())
-    row = connection.execute(select(*columns).where(*is_account(key))).first()
+    row = connection.execute(STANDING, _of(key)).first()
     return Balance(*map(int, row)) if row else Balance(0, 0)
 
 
 def _book(connection: Connection, key: AccountKey, reserved: int, spent: int, unknown: int) -> None:
-    settled = update(accounts).where(*is_account(key))
-    connection.execute(
-        settled.values(
-            reserved_micro_usd=accounts.c.reserved_micro_usd - reserved,
-            spent_micro_usd=accounts.c.spent_micro_usd + spent,
-            unknown_micro_usd=accounts.c.unknown_micro_usd + unknown,
-        )
+    connection.execute(BOOKED, _of(key) | {"amount": reserved, "cost": spent, "blind": unknown})
+
+
+def _of(key: AccountKey) -> dict[str, str]:
+    return {"of_task": key.task, "of_purpose": key.purpose, "of_period": key.period}
+
+
+# Statements that every call needs are made once.
+NO_LIMIT = 2**62
+IS_ACCOUNT = tuple(accounts.c[name] == bindparam(f"of_{name}") for name in ("task", "purpose", "period"))
+IS_RESERVED_FOR = tuple(reservations.c[name] == bindparam(f"of_{name}") for name in ("task", "purpose", "period"))
+AMOUNT = bindparam("amount", type_=BigInteger)
+COMMITTED = accounts.c.spent_micro_usd + accounts.c.reserved_micro_usd
+TAKEN = (
+    update(accounts)
+    .where(*IS_ACCOUNT, bindparam("most", type_=BigInteger) >= COMMITTED + AMOUNT)
+    .values(reserved_micro_usd=accounts.c.reserved_micro_usd + AMOUNT)
+)
+HELD = {
+    name: insert.on_conflict_do_update(
+        index_elements=list(reservations.primary_key),
+        set_={"micro_usd": reservations.c.micro_usd + insert.excluded.micro_usd},
     )
-
-
-def is_account(key: AccountKey) -> tuple:
-    """Names one row of accounts."""
-    return accounts.c.task == key.task, accounts.c.purpose == key.purpose, accounts.c.period == key.period
-
-
-def is_reserved_for(key: AccountKey) -> tuple:
-    """Names the reservations of an account."""
-    return reservations.c.task == key.task, reservations.c.purpose == key.purpose, reservations.c.period == key.period
+    for name, insert in inserting(reservations).items()
+}
+GIVEN_BACK = (
+    update(reservations)
+    .where(*IS_RESERVED_FOR, reservations.c.worker == bindparam("of_worker"), reservations.c.micro_usd >= AMOUNT)
+    .values(micro_usd=reservations.c.micro_usd - AMOUNT)
+)
+BOOKED = (
+    update(accounts)
+    .where(*IS_ACCOUNT)
+    .values(
+        reserved_micro_usd=accounts.c.reserved_micro_usd - AMOUNT,
+        spent_micro_usd=accounts.c.spent_micro_usd + bindparam("cost", type_=BigInteger),
+        unknown_micro_usd=accounts.c.unknown_micro_usd + bindparam("blind", type_=BigInteger),
+    )
+)
+STANDING = select(
+    accounts.c.spent_micro_usd,
+    accounts.c.reserved_micro_usd,
+    accounts.c.unknown_micro_usd,
+    select(func.coalesce(func.sum(reservations.c.micro_usd), 0))
+    .where(*IS_RESERVED_FOR, reservations.c.worker.startswith(BATCH))
+    .scalar_subquery(),
+).where(*IS_ACCOUNT)

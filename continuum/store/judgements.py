@@ -11,13 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, bindparam, delete, func, select
 
 from continuum.records import Message
 from continuum.store.bodies import canonical_json, json_text, plain_message, written_message
 from continuum.store.judging_tables import judgements
-from continuum.store.rows import Rows, in_batches, insert_new
+from continuum.store.rows import Rows, in_batches, inserting
 
 
 @dataclass(frozen=True)
@@ -65,9 +64,9 @@ class Judgements(Rows):
 def claim(connection: Connection, content: Content, worker: str, at: datetime) -> Claim:
     """Claim a content for a worker, unless it is judged or claimed."""
     row = {"key": content.key, "conversation": content.conversation, "judge": content.judge, "worker": worker, "created_at": at}
-    if insert_new(connection, judgements, [row]):
+    if connection.execute(CLAIMED[connection.dialect.name], row).rowcount == 1:
         return Claim(mine=True)
-    found = connection.execute(select(judgements).where(judgements.c.key == content.key)).first()
+    found = connection.execute(FOUND, {"of_key": content.key}).first()
     if found is None:
         return Claim(mine=False)  # Deleted at this moment; the caller asks again.
     # One of our own that nobody of this process is at any more was left by an asking that could not give it back.
@@ -84,17 +83,9 @@ def keep(connection: Connection, content: Content, judgement: dict[str, Any], at
         at: when.
         worker: who asked.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     said = {"status": judgement["status"], "judgement": judgement, "created_at": at, "worker": worker}
     row = {"key": content.key, "conversation": content.conversation, "judge": content.judge, **said}
-    statement = dialect.insert(judgements).values(row)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=[judgements.c.key],
-            set_={name: statement.excluded[name] for name in said},
-            where=judgements.c.status.is_(None),
-        )
-    )
+    connection.execute(KEPT[connection.dialect.name], row)
 
 
 def release(connection: Connection, key: str, worker: str) -> None:
@@ -116,3 +107,16 @@ def conversation_hash(messages: Sequence[Message]) -> str:
     except TypeError:
         said = json_text([written_message(message) for message in messages])
     return hashlib.sha256(said).hexdigest()
+
+
+# Statements that every judgement needs are made once.
+CLAIMED = {name: insert.on_conflict_do_nothing() for name, insert in inserting(judgements).items()}
+FOUND = select(judgements).where(judgements.c.key == bindparam("of_key"))
+KEPT = {
+    name: insert.on_conflict_do_update(
+        index_elements=[judgements.c.key],
+        set_={column: insert.excluded[column] for column in ("status", "judgement", "created_at", "worker")},
+        where=judgements.c.status.is_(None),
+    )
+    for name, insert in inserting(judgements).items()
+}

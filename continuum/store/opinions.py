@@ -7,10 +7,9 @@ from datetime import datetime
 from operator import itemgetter
 
 from sqlalchemy import Column, Connection, Text, and_, case, cast, func, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from continuum.records import Annotation, Feedback, Interaction
-from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, to_row
+from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, inserting, to_row
 from continuum.store.tables import annotations, feedback, interactions
 
 
@@ -169,8 +168,10 @@ class Annotations(Rows):
 
 def insert_annotations(connection: Connection, batch: Iterable[Annotation]) -> set[str]:
     """Insert annotations in a transaction of the caller's; returns the ids of those that were new."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(annotations).on_conflict_do_nothing().returning(annotations.c.id)
+    statement = NEW_ONES[connection.dialect.name]
     # In one order for all processes, so that two that insert the same do not wait for each other.
     rows = sorted((to_row(annotation) for annotation in batch), key=itemgetter("interaction_id"))
     return {row.id for some in in_batches(rows, BATCH_ROWS // 4) for row in connection.execute(statement, some)}
+
+
+NEW_ONES = {name: insert.on_conflict_do_nothing().returning(annotations.c.id) for name, insert in inserting(annotations).items()}

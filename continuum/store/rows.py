@@ -38,6 +38,11 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[dict[str, An
     return len(connection.execute(statement, rows).all())
 
 
+def inserting(table: Table) -> dict[str, Any]:
+    """An INSERT for each kind of database, to make statements of that are made once: making one costs more than running it."""
+    return {"postgresql": postgresql.insert(table), "sqlite": sqlite.insert(table)}
+
+
 def in_batches(items: Iterable[T], size: int = BATCH_ROWS) -> Iterator[list[T]]:
     """The items in lists of at most `size`."""
     iterator = iter(items)

@@ -7,12 +7,12 @@ it held reserved as spent, for nobody knows what became of its calls, and gives 
 import os
 import threading
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from weakref import WeakSet, ref
 
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from continuum.ids import new_id
@@ -24,8 +24,13 @@ from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
 BEAT_S = 20.0
+FRESH = timedelta(seconds=30)
+"""Whoever was seen so lately needs not be noted again: nobody takes it for dead before it is."""
 DEAD_AFTER = timedelta(seconds=120)
 """A process that cannot be looked at, because it runs elsewhere, is dead when it was not seen for so long."""
+
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
+SEEN = update(workers).where(workers.c.id == bindparam("of_id")).values(seen_at=bindparam("at"))
 
 _all: "WeakSet[Workers]" = WeakSet()
 
@@ -40,6 +45,7 @@ class Workers(Rows):
 
     def _begin_anew(self) -> None:
         self._row: dict[str, Any] | None = None
+        self._seen_at = LONG_AGO
         self._lock = threading.Lock()
         self._resting = threading.Event()
         self._thread: threading.Thread | None = None
@@ -72,9 +78,10 @@ class Workers(Rows):
         """
         if self._row is None:
             raise RuntimeError("this process is no worker yet; call here() before the transaction")
-        seen = update(workers).where(workers.c.id == self._row["id"]).values(seen_at=at)
-        if connection.execute(seen).rowcount == 0:
-            _write_down(connection, row=self._row, at=at)  # It was taken for dead, after a long sleep perhaps.
+        if not timedelta(0) <= at - self._seen_at < FRESH:
+            if connection.execute(SEEN, {"of_id": self._row["id"], "at": at}).rowcount == 0:
+                _write_down(connection, row=self._row, at=at)  # It was taken for dead, after a long sleep perhaps.
+            self._seen_at = at
         return self._row["id"]
 
     def rest(self) -> None:
