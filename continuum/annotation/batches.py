@@ -10,7 +10,9 @@ charged, and its interaction is left to a live call, which can ask the judge to 
 or that three batches brought no answer for. Such interactions are in no later batch; `store.batches.left_to_live` names them.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -152,29 +154,50 @@ async def collect_batches(
     return [await look_at(store, row, chosen, on_progress, now) for row in rows]
 
 
-async def due_batches(store: "Store", *, settings: Settings | None = None, now: Clock = utc_now) -> dict[str, str]:
-    """The open batches with something to do, and in a word what: `prepared` and the like, or how the provider ended it.
+@dataclass(frozen=True)
+class Look:
+    """How an open batch is, at a glance."""
 
-    Nothing is written. A batch whose provider does not answer is not among them.
+    batch: str
+    state: str
+    """Ours where it is not handed over, or only its files are left to delete; else the provider's word for it."""
+    due: bool
+    """Whether `collect_batches` has something to do for it."""
+    trouble: str | None = None
+    """Why the provider could not be asked."""
+
+
+async def glance_at_batches(
+    store: "Store", *, settings: Settings | None = None, patience_s: float = 10.0, now: Clock = utc_now
+) -> list[Look]:
+    """How the open batches are, the oldest first; nothing about them is written. Their providers are asked at the same time.
+
+    Args:
+        store: where the batches are written down.
+        settings: for the judge's key; None for those of the environment.
+        patience_s: how long one provider has to answer.
+        now: the clock.
     """
+    await asyncio.to_thread(store.workers.settle_dead, now=now)
+    chosen = settings or load_settings()
+    return list(await asyncio.gather(*(_glance(store, row, chosen, patience_s, now) for row in store.batches.open())))
+
+
+async def _glance(store: "Store", row: BatchRow, settings: Settings, patience_s: float, now: Clock) -> Look:
     from continuum.models.batch_endpoint import BatchEndpoint, BatchGone
 
-    chosen, due = settings or load_settings(), {}
-    for row in store.batches.open():
-        if row.state != "submitted":
-            due[row.id] = row.state
-            continue
-        try:
-            async with BatchEndpoint(judge_of(row, chosen).model) as endpoint:
-                provider = await endpoint.look(row.provider_id or "")
-                if provider.ended:
-                    due[row.id] = provider.status
-        except BatchGone:
-            if now() - row.created_at > GIVEN_UP_AFTER:
-                due[row.id] = "gone"
-        except (JudgeError, ConfigurationError):
-            continue
-    return due
+    if row.state != "submitted":
+        return Look(row.id, row.state, due=row.state == "ended" or not store.batches.is_held(row.id))
+    try:
+        async with asyncio.timeout(patience_s), BatchEndpoint(judge_of(row, settings).model) as endpoint:
+            provider = await endpoint.look(row.provider_id or "")
+            return Look(row.id, provider.status, provider.ended)
+    except BatchGone as error:
+        return Look(row.id, "gone", now() - row.created_at > GIVEN_UP_AFTER, str(error))
+    except (JudgeError, ConfigurationError) as error:
+        return Look(row.id, "unknown", due=False, trouble=str(error))
+    except TimeoutError:
+        return Look(row.id, "unknown", due=False, trouble=f"{row.base_url} did not answer within {patience_s:g} s")
 
 
 async def cancel_batch(

@@ -140,6 +140,12 @@ class Batches(Rows):
             self.engine, lambda connection: connection.execute(mine.values(worker=worker, updated_at=at)).rowcount == 1
         )
 
+    def is_held(self, batch_id: str) -> bool:
+        """Whether a process that lives is filling or sending a batch."""
+        living = select(workers.c.id).where(workers.c.id == batches.c.worker).exists()
+        with self.engine.connect() as connection:
+            return connection.execute(select(batches.c.id).where(batches.c.id == batch_id, living)).first() is not None
+
     def let_go(self, batch_id: str, worker: str) -> None:
         """Give the right to send a batch back."""
         mine = update(batches).where(batches.c.id == batch_id, batches.c.worker == worker)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from continuum.annotation.batches import BatchStats, cancel_batch, collect_batches, due_batches, submit_backlog
+from continuum.annotation.batches import BatchStats, cancel_batch, collect_batches, glance_at_batches, submit_backlog
 from continuum.config import Settings, load_settings
 from continuum.errors import ConfigurationError
 from continuum.judging.cached import CachedJudge, UnderWayElsewhere
@@ -422,18 +422,23 @@ async def test_a_batch_that_the_provider_forgot_is_given_up_after_a_week(store: 
     assert (stats.state, stats.returned, books(store)) == ("closed", 2, (bound, 0, bound))
 
 
-async def test_batches_with_something_to_do_are_named_without_changing_anything(store: Store, settings: Settings) -> None:
+async def test_a_glance_says_which_batches_have_something_to_do_and_changes_nothing(store: Store, settings: Settings) -> None:
     store.interactions.add(interactions(2))
-    assert await due_batches(store, settings=settings) == {}
-    async with stub_batch(lambda _: FOURS, patient=True) as stub:
+    assert await glance_at_batches(store, settings=settings) == []
+    async with stub_batch(lambda _: FOURS) as stub:
         left = await submit_backlog(store, support(), the_judge(stub))
-        assert await due_batches(store, settings=settings) == {}
-        stub.patient = False
-        for _ in range(3):
-            due = await due_batches(store, settings=settings)
+        looks = [(await glance_at_batches(store, settings=settings))[0] for _ in range(3)]
+        assert [(one.state, one.due) for one in looks] == [("in_progress", False), ("finalizing", False), ("completed", True)]
+        assert (looks[0].batch, looks[0].trouble) == (left.batches[0], None)
+        assert books(store)[0] == 0
 
-    assert due == {left.batches[0]: "completed"}
-    assert books(store)[0] == 0
+        async def asleep(route: str) -> None:
+            await asyncio.sleep(1)
+
+        stub.before = asleep
+        (look,) = await glance_at_batches(store, settings=settings, patience_s=0.2)
+    assert (look.state, look.due) == ("unknown", False)
+    assert "did not answer within 0.2 s" in str(look.trouble)
 
 
 async def test_several_who_collect_at_once_settle_each_row_once(store: Store, settings: Settings) -> None:

@@ -66,7 +66,8 @@ def test_each_asset_file_is_named_as_its_asset() -> None:
 
 def test_the_sensors_and_the_schedules_run_by_themselves() -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or []}
-    assert sensors == dict.fromkeys(["new_tasks", "bootstrap_new_tasks", "enough_new_data"], dg.DefaultSensorStatus.RUNNING)
+    names = ["new_tasks", "bootstrap_new_tasks", "enough_new_data", "poll_batches"]
+    assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: (schedule.cron_schedule, schedule.default_status) for schedule in defs.schedules or []}
     assert schedules == {
         "nightly_annotation": ("0 3 * * *", dg.DefaultScheduleStatus.RUNNING),

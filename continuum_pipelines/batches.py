@@ -1,0 +1,74 @@
+"""Backlogs at a provider's batch endpoint: a glance each minute, and a run for each batch that has ended.
+
+The glance only asks. What there is to settle may be fifty thousand rows, more than a tick of a sensor has time for.
+"""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster import DagsterRunStatus as Run
+
+from continuum.annotation.batches import Look, collect_batches, glance_at_batches
+from continuum_pipelines.progress import log_progress
+from continuum_pipelines.resources.store import StoreResource
+
+BATCH_TAG = "continuum/batch"
+STATE_TAG = "continuum/batch_state"
+LONGEST_PAUSE = timedelta(hours=1)
+ENDED = (Run.SUCCESS, Run.FAILURE, Run.CANCELED)
+
+
+class ChosenBatch(dg.Config):
+    """Which batch a run is for."""
+
+    batch: str
+
+
+@dg.op
+async def settle_batch(context: dg.OpExecutionContext, config: ChosenBatch, store: StoreResource) -> None:
+    """Settle one batch that its provider has ended, or hand over one that was interrupted on the way."""
+    for stats in await collect_batches(store.build(), only=[config.batch], on_progress=log_progress(context)):
+        told = f"{stats.total} judged for ${stats.cost_usd:.2f}, {stats.returned} back in the backlog"
+        context.log.info(
+            f"batch {config.batch} of {stats.task} is {stats.state}: {told}, {stats.left_to_live} left to live calls"
+        )
+        if stats.error and stats.state not in ("closed", "ended"):
+            raise dg.Failure(stats.error)
+
+
+@dg.job(executor_def=dg.in_process_executor, description="Settle a batch that a provider has judged.")
+def batch_collection() -> None:
+    """One batch a run."""
+    settle_batch()
+
+
+# By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
+@dg.sensor(job_name="batch_collection", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def poll_batches(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
+    """Asks the providers how far the open batches are, and starts a run for each that has ended or was interrupted."""
+    opened = store.build()
+    if not opened.batches.open():
+        return dg.SkipReason("no backlog is at a batch endpoint")
+    looks = asyncio.run(glance_at_batches(opened))
+    requests = [request for look in looks if look.due and (request := run_for(context.instance, look, datetime.now(UTC)))]
+    told = "; ".join(f"{look.batch}: {look.trouble or look.state}" for look in looks)
+    return dg.SensorResult(run_requests=requests, skip_reason=None if requests else dg.SkipReason(told))
+
+
+def run_for(instance: dg.DagsterInstance, look: Look, now: datetime) -> dg.RunRequest | None:
+    """A run for a batch; None while one is under way, and for a while after one that changed nothing.
+
+    The run key names the batch, its state and how many runs there were for it in that state: the same tick again starts nothing.
+    """
+    records = instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: look.batch}), limit=100)
+    if any(record.dagster_run.status not in ENDED for record in records):
+        return None
+    before = [record for record in records if record.dagster_run.tags.get(STATE_TAG) == look.state]
+    if before and now < before[0].create_timestamp + min(timedelta(minutes=2 ** min(len(before), 10)), LONGEST_PAUSE):
+        return None
+    return dg.RunRequest(
+        run_key=f"batch:{look.batch}:{look.state}:{len(before)}",
+        run_config=dg.RunConfig(ops={"settle_batch": ChosenBatch(batch=look.batch)}),
+        tags={BATCH_TAG: look.batch, STATE_TAG: look.state},
+    )
