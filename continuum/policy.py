@@ -144,6 +144,12 @@ class JudgePolicy(Policy):
     """Interactions that are frozen and judged again each week and with each change, to see a judge drift."""
     second: SecondJudge = SecondJudge()
 
+    @model_validator(mode="after")
+    def _is_watched_by_another(self) -> Self:
+        if self.second.model is not None and self.second.model in (self.model, *self.jury):
+            raise ConfigurationError(f"the second judge is {self.second.model!r}, who also selects; name one of another family")
+        return self
+
     @field_validator("base_url")
     @classmethod
     def _holds_no_secret(cls, value: str | None) -> str | None:

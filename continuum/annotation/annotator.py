@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import SecretStr
 
-from continuum.annotation.backlog import Backlog, Tally
+from continuum.annotation.backlog import Backlog, Tally, is_judged, is_watched
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.asking import judge_each
@@ -24,7 +24,7 @@ from continuum.judging.judge import Judge, Judgement, floor_of
 from continuum.judging.jury import Jury
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
-from continuum.policy import TaskPolicy
+from continuum.policy import Purpose, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.records import Annotation, Interaction, Message
 from continuum.rubric import DEFAULT_CRITERIA, Criterion, normalised
@@ -86,6 +86,8 @@ class Annotator:
         api_key: its key; None for the one of the environment.
         concurrency: judgements under way at once.
         admission: whether the judge must have withstood the attack texts; None for what the task's policy says.
+        role: `second` for a judge who watches the one that selects: it scores the sample that the policy draws for it, from
+            its own share of the task's budget, and its scores select nothing.
 
     Raises:
         ConfigurationError: the criteria make no rubric, or a number is out of range.
@@ -103,6 +105,7 @@ class Annotator:
         api_key: SecretStr | None = None,
         concurrency: int = 8,
         admission: Literal["require", "warn", "off"] | None = None,
+        role: Literal["selecting", "second"] = "selecting",
     ) -> None:
         if batch_size < 1 or concurrency < 1:
             raise ConfigurationError(f"batch_size {batch_size} and concurrency {concurrency} must be 1 or more")
@@ -117,6 +120,7 @@ class Annotator:
         self._api_key = api_key
         self._concurrency = concurrency
         self._admission = admission
+        self._role: Literal["selecting", "second"] = role
 
     @classmethod
     def for_task(cls, policy: TaskPolicy, *, store: "Store | None" = None, api_key: SecretStr | None = None) -> Self:
@@ -169,11 +173,12 @@ class Annotator:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
         policy = store.tasks.get(task).policy
         await asyncio.to_thread(store.workers.settle_dead)
-        budget = Budget.of_task(store, policy, "annotation", limit_usd=self.cost_budget_usd, now=now)
-        to_do = round((backlog.answered - backlog.scored) * policy.judge.sample_rate)
+        draw = self._draw(policy)
+        budget = Budget.of_task(store, policy, draw.purpose, limit_usd=self.cost_budget_usd, now=now)
+        to_do = round((backlog.answered - backlog.scored) * draw.share)
         tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
         try:
-            await self._judge_live(backlog, judge, policy.judge.sample_rate, budget, tally, now)
+            await self._judge_live(backlog, judge, draw.drawn, budget, tally, now)
         finally:
             await tally.store()
         standing = backlog.standing()
@@ -193,15 +198,21 @@ class Annotator:
         )
 
     async def _judge_live(
-        self, backlog: Backlog, judge: Judge, rate: float, budget: Budget, tally: Tally, now: Callable[[], datetime]
+        self,
+        backlog: Backlog,
+        judge: Judge,
+        drawn: Callable[[str], bool],
+        budget: Budget,
+        tally: Tally,
+        now: Callable[[], datetime],
     ) -> None:
         """Ask about each interaction now; first those that nobody is asking about, then those that others have left."""
-        first = self._to_ask(backlog.sampled(rate), backlog, tally, now)
+        first = self._to_ask(backlog.sampled(drawn), backlog, tally, now)
         await self._ask(first, CachedJudge(judge, backlog.store, wait=False, now=now), backlog, budget, tally, now)
         left, tally.elsewhere = tally.elsewhere, set()
         if not left or budget.exhausted:
             return
-        second = self._to_ask((one for one in backlog.sampled(rate) if one.id in left), backlog, tally, now)
+        second = self._to_ask((one for one in backlog.sampled(drawn) if one.id in left), backlog, tally, now)
         with suppress(*[JudgeError] if tally.judged else []):  # What came before shows that the judge can be asked.
             await self._ask(second, CachedJudge(judge, backlog.store, now=now), backlog, budget, tally, now)
 
@@ -215,7 +226,7 @@ class Annotator:
         now: Callable[[], datetime],
     ) -> None:
         def annotation(interaction: Interaction, judgement: Judgement) -> Annotation:
-            return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, now())
+            return self._annotation(interaction, judgement, backlog, now())
 
         async def ask(interaction: Interaction, conversation: Sequence[Message], response: Message) -> Judgement:
             # What is paid for is stored in the transaction that books the money.
@@ -250,7 +261,16 @@ class Annotator:
             if floor is None:
                 yield interaction, interaction.messages, interaction.response
             else:
-                tally.add(as_annotation(interaction, floor, backlog.judge, backlog.rubric, now()))
+                tally.add(self._annotation(interaction, floor, backlog, now()))
+
+    def _annotation(self, interaction: Interaction, judgement: Judgement, backlog: Backlog, at: datetime) -> Annotation:
+        return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, at, role=self._role)
+
+    def _draw(self, policy: TaskPolicy) -> "Draw":
+        rates = policy.judge
+        if self._role == "second":
+            return Draw("second", rates.sample_rate * rates.second.sample_rate, partial(is_watched, policy))
+        return Draw("annotation", rates.sample_rate, lambda interaction_id: is_judged(interaction_id, rates.sample_rate))
 
     def _judge(self) -> Judge:
         named = self.judge_model if self.judge_model is not None else load_settings().judge_model
@@ -272,13 +292,32 @@ Case = tuple[Interaction, tuple[Message, ...], Message]
 """An interaction, the conversation that it answers, and its answer."""
 
 
-def as_annotation(interaction: Interaction, judgement: Judgement, judge: str, rubric: str, at: datetime) -> Annotation:
+@dataclass(frozen=True)
+class Draw:
+    """Which interactions a judge is to score, and who pays."""
+
+    purpose: Purpose
+    share: float
+    drawn: Callable[[str], bool]
+    """Says of an interaction's id whether it is among them."""
+
+
+def as_annotation(
+    interaction: Interaction,
+    judgement: Judgement,
+    judge: str,
+    rubric: str,
+    at: datetime,
+    *,
+    role: Literal["selecting", "second"] = "selecting",
+) -> Annotation:
     """A judgement as the record that is stored."""
     return Annotation(
         interaction_id=interaction.id,
         task=interaction.task,
         judge=judge,
         rubric=rubric,
+        role=role,
         status=judgement.status,
         scores=judgement.scores,
         reasons=judgement.reasons,

@@ -6,7 +6,9 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from continuum.annotation.audit import second_sample
 from continuum.judging.judge import NOT_ASKED, Judgement
+from continuum.policy import TaskPolicy
 from continuum.progress import Progress
 from continuum.records import Annotation, Interaction
 from continuum.splits.sides import unit_hash
@@ -40,10 +42,10 @@ class Backlog:
         self.since = since
         self.answered, self.scored = store.interactions.count_annotated(task, judge=judge, rubric=rubric, since=since)
 
-    def sampled(self, rate: float) -> Iterator[Interaction]:
-        """What is yet to score, oldest first: a share of it, drawn by a salted hash of the ids, so that every run draws alike."""
+    def sampled(self, drawn: Callable[[str], bool]) -> Iterator[Interaction]:
+        """What is yet to score, oldest first: those that are drawn by their ids, in every run alike."""
         found = self.store.interactions.unannotated(self.task, judge=self.judge, rubric=self.rubric, since=self.since)
-        return (interaction for interaction in found if is_judged(interaction.id, rate))
+        return (interaction for interaction in found if drawn(interaction.id))
 
     def standing(self) -> "Standing":
         """What the judge has said of it by now, in every run and process."""
@@ -54,6 +56,12 @@ class Backlog:
 def is_judged(interaction_id: str, rate: float) -> bool:
     """Whether an interaction is among the share that is judged; what is judged at one rate is judged at every higher one."""
     return rate >= 1 or unit_hash(SALT, interaction_id) < rate
+
+
+def is_watched(policy: TaskPolicy, interaction_id: str) -> bool:
+    """Whether an interaction is among those that the second judge scores too, whatever the first says of it."""
+    drawn = second_sample([interaction_id], policy.judge.second.sample_rate, policy.splits.salt)
+    return bool(drawn) and is_judged(interaction_id, policy.judge.sample_rate)
 
 
 class Tally:

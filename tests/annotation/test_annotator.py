@@ -7,7 +7,7 @@ from continuum.annotation.annotator import Annotator, nearest_score
 from continuum.demo.provider import SimulatedProvider
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.scripted import ScriptedJudge
-from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
 from continuum.store.accounts import Balance
 from continuum.store.database import Store, open_store
@@ -252,3 +252,20 @@ async def test_on_postgres_a_run_resumes_and_what_a_judge_writes_is_fit_to_store
 
 def test_an_overall_score_counts_for_the_whole_score_it_is_nearest_to() -> None:
     assert [nearest_score(x) for x in (1.0, 1.49, 2.5, 4.49, 5.0)] == ["1", "1", "3", "4", "5"]
+
+
+async def test_a_second_judge_scores_its_sample_from_its_own_money_and_selects_nothing(store: Store) -> None:
+    first, second = ScriptedJudge("first", lambda *_: 5), ScriptedJudge("second", lambda *_: 2, cost_usd=0.001)
+    policy = JudgePolicy(budget_usd=1.0, second=SecondJudge(sample_rate=0.3))
+    store.tasks.register(TaskPolicy(task="support", judge=policy))
+    store.interactions.add(interactions(200))
+    await Annotator(first, store=store).annotate_backlog("support")
+
+    stats = await Annotator(second, store=store, role="second").annotate_backlog("support")
+    again = await Annotator(second, store=store, role="second").annotate_backlog("support")
+
+    assert 30 < stats.judged < 90
+    assert again.judged == 0
+    assert {annotation.judge for annotation in stored(store).values()} == {"first"}
+    assert store.accounts.balance("support", purpose="second").spent_micro_usd == 1000 * stats.judged
+    assert store.accounts.balance("support", purpose="annotation").spent_micro_usd == 0
