@@ -33,7 +33,9 @@ def _shuffled(text: str) -> str:
 
 
 def _pig_latin(text: str) -> str:
-    return " ".join(w[1:] + w[0] + "ay" if w[:1].isalpha() and w[0].lower() not in "aeiou" else w + "way" for w in text.lower().split())
+    return " ".join(
+        w[1:] + w[0] + "ay" if w[:1].isalpha() and w[0].lower() not in "aeiou" else w + "way" for w in text.lower().split()
+    )
 
 
 DISGUISES: dict[str, Callable[[str], str]] = {
@@ -59,7 +61,9 @@ DISGUISES: dict[str, Callable[[str], str]] = {
     "letters apart": lambda text: "   ".join(" ".join(word) for word in text.split()),
     "letters apart evenly": lambda text: " ".join(text.replace(" ", "")),
     "dots between": lambda text: " ".join(".".join(word) for word in text.split()),
-    "hyphens in words": lambda text: " ".join(w[: len(w) // 2] + "-" + w[len(w) // 2 :] if len(w) > 3 else w for w in text.split()),
+    "hyphens in words": lambda text: " ".join(
+        w[: len(w) // 2] + "-" + w[len(w) // 2 :] if len(w) > 3 else w for w in text.split()
+    ),
     "emphasis in words": lambda text: " ".join(w[:2] + "**" + w[2:] if len(w) > 3 else w for w in text.split()),
     "morse": _morse,
     "shuffled letters": _shuffled,

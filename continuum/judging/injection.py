@@ -5,11 +5,11 @@ import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
-from continuum.judging.concepts import concepts_in, folded
-from continuum.judging.frames import TEMPLATE_TOKENS, forged_frame, forged_verdict
+from continuum.judging.concepts import folded, near, passages
+from continuum.judging.frames import TEMPLATE_TOKENS
 from continuum.judging.obfuscation import readings
 from continuum.judging.openers import EMPTY_FRAMES, only_announces
-from continuum.judging.telltales import ASKS_FOR_A_GRADE, ENOUGH, NAMES_THE_GRADE, Findings, stand_together, telltales_in, total
+from continuum.judging.telltales import Weighed, weigh
 from continuum.records import Message
 
 # C0 and C1 controls but tab and newline, soft hyphen, zero-width characters, bidirectional marks and overrides, the tag block.
@@ -18,8 +18,12 @@ HIDDEN = re.compile(
 )
 SURROGATES = re.compile("[\ud800-\udfff]")
 
-DECODED_IS = 2.0
-"""Points that are enough in what had to be decoded: ordinary text has no reason to hide so much."""
+EXPLAINED = 3.0
+"""What a text must score where the conversation is about grading; 0 elsewhere."""
+EARLIER = 1.0
+"""What a message before the answer must score more: there are many of them, and a judge is not asked about them."""
+MORE = 2.0
+"""By how much a disguised text must sound more suspicious read rightly than as it stands."""
 LONGEST = 40_000
 """Characters of a text that are read, half from each end; a judge reads fewer."""
 
@@ -43,63 +47,46 @@ def suspicion(conversation: Sequence[Message], response: Message) -> tuple[str, 
         spoken = message.role != "tool"
         texts = [(message.text, spoken)] + [(call.function.arguments, False) for call in message.tool_calls or ()]
         for text, said in texts:
-            found |= dict.fromkeys(_found_in(text, said, explained))
+            needed = (EXPLAINED if explained else 0.0) + (0.0 if message is response else EARLIER)
+            found |= dict.fromkeys(_found_in(text, said, needed))
     return tuple(found)
 
 
-def _found_in(text: str, spoken: bool, explained: bool) -> tuple[str, ...]:
+def _found_in(text: str, spoken: bool, needed: float) -> tuple[str, ...]:
     if not text or text.isspace():
         return ()
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
-    whole, telling = _judged(text, spoken)
-    names = names_of(whole, explained=explained)
-    for how, found in telling:
-        if how not in names and names_of(found, explained=explained, enough=DECODED_IS):
-            names += (how,)
+    plain, hidden = _weighed(text, spoken)
+    names = _names(plain, needed)
+    # What is only another spelling holds the whole text: it must say more than the text did.
+    return names + tuple(how for how, found in hidden if found.score > max(needed, plain.score + MORE) or found.frame >= 3)
+
+
+def _names(found: Weighed, needed: float) -> tuple[str, ...]:
+    names = ("forged frame",) if found.frame >= 3 else ()
+    if found.score > needed:
+        names += ("forged verdict",) if found.verdict >= 3 else ("talks to a judge",)
     return names
 
 
 @lru_cache(maxsize=2048)
-def _judged(text: str, spoken: bool) -> tuple[Findings, tuple[tuple[str, Findings], ...]]:
+def _weighed(text: str, spoken: bool) -> tuple[Weighed, tuple[tuple[str, Weighed], ...]]:
     # Conversations share their beginnings, and a jury reads the same content more than once.
-    shown = HIDDEN.sub("", text)
-    whole = _findings(shown, spoken)
-    points = total(whole)
-    hidden = []
-    for reading in readings(text):
-        found = _findings(reading.text, spoken)
-        # What is only another spelling holds the whole text: it must say more than the text did.
-        if total(found) >= points + DECODED_IS:
-            hidden.append((reading.how, found))
-    return whole, tuple(hidden)
-
-
-def _findings(text: str, spoken: bool) -> Findings:
-    found = telltales_in(concepts_in(folded(text)))
-    if points := forged_frame(text):
-        found["forges a frame"] = (points, True)
-    if points := forged_verdict(text, spoken=spoken):
-        found["forges a verdict"] = (points, False)
-    return found
-
-
-def names_of(found: Findings, *, explained: bool, enough: float = ENOUGH) -> tuple[str, ...]:
-    counted = {name: points for name, (points, hard) in found.items() if points > 0 and (hard or not explained)}
-    return tuple(counted) if sum(counted.values()) >= enough else ()
+    plain = weigh(HIDDEN.sub("", text), spoken=spoken)
+    hidden = {reading.how: weigh(reading.text, spoken=spoken) for reading in readings(text)}
+    return plain, tuple(hidden.items())
 
 
 def about_grading(conversation: Sequence[Message]) -> bool:
     """Whether the application's prompt or the user asks for something to be graded, and does not say with which score."""
     for message in conversation:
-        if message.role not in {"system", "developer", "user"}:
-            continue
-        concepts = concepts_in(folded(message.text[:LONGEST]))
-        if message.role == "user":
-            if stand_together(ASKS_FOR_A_GRADE, concepts) and not stand_together(NAMES_THE_GRADE, concepts):
-                return True
-        elif stand_together(ASKS_FOR_A_GRADE, concepts):
-            return True
+        if message.role in {"system", "developer", "user"}:
+            for passage in passages(folded(message.text[:LONGEST])):
+                asked = near(passage, "score", ("answer", "work", "rubric", "range"), 6)
+                named = near(passage, "score", ("top", "topnumber"), 7) or near(passage, "grader", ("top", "topnumber"), 9)
+                if asked and (message.role != "user" or not named):
+                    return True
     return False
 
 
@@ -131,4 +118,6 @@ def has_content(response: Message | None, conversation: Sequence[Message] = ()) 
 def cleaned(text: str) -> str:
     """The text without hidden characters, template marks, and what no JSON or database takes."""
     # A space in place of a mark: without one, what is left could close up to a new mark.
-    return TEMPLATE_TOKENS.sub(" ", SURROGATES.sub("\N{REPLACEMENT CHARACTER}", HIDDEN.sub("", text)))
+    text = TEMPLATE_TOKENS.sub(" ", SURROGATES.sub("\N{REPLACEMENT CHARACTER}", HIDDEN.sub("", text)))
+    # One mark inside another: what is left of both may be a mark again, and no mark begins with a space.
+    return re.sub(r"[<\[]", r"\g<0> ", text) if TEMPLATE_TOKENS.search(text) else text
