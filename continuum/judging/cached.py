@@ -107,7 +107,8 @@ class CachedJudge:
             also: from a judgement that is new to what is written with it, in the transaction that stores and settles it.
 
         Raises:
-            UnderWayElsewhere: another process is asking the same, and this judge does not wait or has waited long.
+            UnderWayElsewhere: another process is asking the same, and this judge does not wait or has waited long; or it is
+                left to a batch endpoint, for which nobody waits.
             BudgetExhausted: the budget does not cover the judgement.
             JudgeError: the judge could not be asked.
         """
@@ -141,7 +142,7 @@ class CachedJudge:
             if claim.judgement is not None:
                 return judgement_kept(claim.judgement)
             now = time.monotonic()
-            if not self._wait or now - since > PATIENCE_S:
+            if not self._wait or claim.batched or now - since > PATIENCE_S:
                 raise UnderWayElsewhere(f"another process is asking judge {self.name!r} the same; what it says will be stored")
             if now - swept > SWEEP_S:
                 await asyncio.to_thread(self._sweep)

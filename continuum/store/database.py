@@ -22,6 +22,7 @@ from continuum.store.anchors import AnchorRounds
 from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
+from continuum.store.forgetting import forget_task
 from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
@@ -139,6 +140,7 @@ class Store:
         said_by_others = select(interactions.c.body).where(interactions.c.task != task, interactions.c.body == bodies.c.hash)
         with self.engine.execution_options(write_first=True).begin() as connection:
             keep_bodies_still(connection)
+            forget_task(connection, task)
             connection.execute(delete(bodies).where(bodies.c.hash.in_(said), ~said_by_others.exists()))
             connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(of_deployments)))
             connection.execute(delete(dataset_items).where(dataset_items.c.dataset_id.in_(of_datasets)))

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, bindparam, delete, func, select
+from sqlalchemy import JSON, Connection, Engine, bindparam, delete, func, select, update
 
 from continuum.records import Message
+from continuum.store.accounts import BATCH
 from continuum.store.bodies import canonical_json, json_text, plain_message, written_message
 from continuum.store.judging_tables import judgements
 from continuum.store.rows import Rows, in_batches, inserting
@@ -39,6 +40,8 @@ class Claim:
     """Nobody has judged it and nobody else is at it: the caller is the one to ask."""
     judgement: dict[str, Any] | None = None
     """What was said of it before; None too while another worker is asking."""
+    batched: bool = False
+    """It is left to a provider's batch endpoint, whose answer may take a day."""
 
 
 class Judgements(Rows):
@@ -69,12 +72,16 @@ def claim(connection: Connection, content: Content, worker: str, at: datetime) -
     found = connection.execute(FOUND, {"of_key": content.key}).first()
     if found is None:
         return Claim(mine=False)  # Deleted at this moment; the caller asks again.
+    if found.status is not None:
+        return Claim(mine=False, judgement=found.judgement)
     # One of our own that nobody of this process is at any more was left by an asking that could not give it back.
-    return Claim(found.status is None and found.worker == worker, found.judgement if found.status is not None else None)
+    return Claim(mine=found.worker == worker, batched=(found.worker or "").startswith(BATCH))
 
 
 def keep(connection: Connection, content: Content, judgement: dict[str, Any], at: datetime, *, worker: str | None = None) -> None:
-    """Store what was said of a content, claimed or not; what is there already stays as it is.
+    """Store what was said of a claimed content; what is there already stays as it is.
+
+    Nothing is stored where nobody claims it: the conversation was erased while the judge was asked.
 
     Args:
         connection: of the transaction in which the money is settled.
@@ -83,9 +90,8 @@ def keep(connection: Connection, content: Content, judgement: dict[str, Any], at
         at: when.
         worker: who asked.
     """
-    said = {"status": judgement["status"], "judgement": judgement, "created_at": at, "worker": worker}
-    row = {"key": content.key, "conversation": content.conversation, "judge": content.judge, **said}
-    connection.execute(KEPT[connection.dialect.name], row)
+    said = {"new_status": judgement["status"], "new_judgement": judgement, "at": at, "by": worker}
+    connection.execute(KEPT, said | {"of_key": content.key})
 
 
 def release(connection: Connection, key: str, worker: str) -> None:
@@ -112,11 +118,13 @@ def conversation_hash(messages: Sequence[Message]) -> str:
 # Statements that every judgement needs are made once.
 CLAIMED = {name: insert.on_conflict_do_nothing() for name, insert in inserting(judgements).items()}
 FOUND = select(judgements).where(judgements.c.key == bindparam("of_key"))
-KEPT = {
-    name: insert.on_conflict_do_update(
-        index_elements=[judgements.c.key],
-        set_={column: insert.excluded[column] for column in ("status", "judgement", "created_at", "worker")},
-        where=judgements.c.status.is_(None),
+KEPT = (
+    update(judgements)
+    .where(judgements.c.key == bindparam("of_key"), judgements.c.status.is_(None))
+    .values(
+        status=bindparam("new_status"),
+        judgement=bindparam("new_judgement", type_=JSON),
+        created_at=bindparam("at"),
+        worker=bindparam("by"),
     )
-    for name, insert in inserting(judgements).items()
-}
+)

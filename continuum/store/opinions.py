@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 
-from sqlalchemy import Column, Connection, Text, and_, case, cast, func, or_, select
+from sqlalchemy import Column, Connection, Text, and_, bindparam, case, cast, func, or_, select
 
 from continuum.records import Annotation, Feedback, Interaction
 from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, inserting, to_row
@@ -167,11 +167,18 @@ class Annotations(Rows):
 
 
 def insert_annotations(connection: Connection, batch: Iterable[Annotation]) -> set[str]:
-    """Insert annotations in a transaction of the caller's; returns the ids of those that were new."""
-    statement = NEW_ONES[connection.dialect.name]
+    """Insert annotations in a transaction of the caller's; returns the ids of those that were new.
+
+    What is said of an interaction that was erased meanwhile is not stored.
+    """
+    new, statement = set[str](), NEW_ONES[connection.dialect.name]
     # In one order for all processes, so that two that insert the same do not wait for each other.
-    rows = sorted((to_row(annotation) for annotation in batch), key=itemgetter("interaction_id"))
-    return {row.id for some in in_batches(rows, BATCH_ROWS // 4) for row in connection.execute(statement, some)}
+    for some in in_batches(sorted(map(to_row, batch), key=itemgetter("interaction_id")), BATCH_ROWS // 4):
+        there = set(connection.execute(THERE, {"ids": [row["interaction_id"] for row in some]}).scalars())
+        if rows := [row for row in some if row["interaction_id"] in there]:
+            new.update(connection.execute(statement, rows).scalars())
+    return new
 
 
+THERE = select(interactions.c.id).where(interactions.c.id.in_(bindparam("ids", expanding=True)))
 NEW_ONES = {name: insert.on_conflict_do_nothing().returning(annotations.c.id) for name, insert in inserting(annotations).items()}

@@ -1,7 +1,7 @@
 """Deleting interactions: those older than a task keeps them, and those that somebody asks to be deleted.
 
-With an interaction go its annotations, its feedback, what was said in it where nobody else said the same, and its place in the
-snapshots. Each batch is a transaction of its own, so that a run that was stopped goes on where it was.
+With an interaction go its annotations, its feedback, what was said in it where nobody else said the same, what judging keeps of
+it, and its place in the snapshots. Each batch is a transaction of its own, so that a run that was stopped goes on where it was.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, select
 
 from continuum.store.bodies import delete_unused, keep_bodies_still
+from continuum.store.forgetting import forget_interactions
 from continuum.store.merging import mark_places
 from continuum.store.rows import BATCH_ROWS, in_batches
 from continuum.store.snapshots import rewrite_stale
@@ -98,5 +99,6 @@ def _erase(connection: Connection, rows: Sequence[Any]) -> None:
     connection.execute(delete(annotations).where(annotations.c.interaction_id.in_(ids)))
     said_of = or_(feedback.c.interaction_id.in_(ids), feedback.c.interaction_id.in_(provided))
     connection.execute(delete(feedback).where(said_of))
+    forget_interactions(connection, set(ids), {row.task for row in rows}, {row.body for row in rows})
     delete_unused(connection, {row.body for row in rows})
     mark_places(connection, [(row.task, row.started_at, row.sequence) for row in rows])
