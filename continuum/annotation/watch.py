@@ -170,7 +170,7 @@ class _Comparison:
         witnesses = self._witnesses(selecting)
         counted = sum(found is not None for _, _, _, found in witnesses)
         judged = [
-            Witness(name, before, after, found, bool(found and risen and _is_missing(risen, found, ALPHA / counted)))
+            Witness(name, before, after, found, bool(found and risen and is_missing(risen, found, ALPHA / counted)))
             for name, before, after, found in witnesses
         ]
         status: Status = "quiet" if counted and risen else "not enough"
@@ -234,7 +234,7 @@ class _Comparison:
         return before, after, shortfall_of(means[0], means[1], alpha=ALPHA)
 
 
-def _is_missing(risen: "Rise", found: "Shortfall", alpha: float) -> bool:
+def is_missing(risen: "Rise", found: "Shortfall", alpha: float) -> bool:
     """Whether the judge rose and the witness did not."""
     judge_rose = risen.p < ALPHA and risen.rise > LEAST_RISE
     return judge_rose and found.p < alpha and found.witness.rise < RISEN * found.expected

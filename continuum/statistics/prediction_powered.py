@@ -132,10 +132,10 @@ class _Labelled:
         return len(np.unique(self.cluster))
 
     @property
-    def freedom(self) -> float:
-        """Groups, fewer where some weigh more than others (Kish 1965), less the one of the mean."""
-        weights = _group_sums(self.weight, self.cluster)
-        return max(1.0, 1 / float((weights**2).sum()) - 1)
+    def effective(self) -> float:
+        """How many groups of equal weight would estimate a variance as surely (Satterthwaite): all, where all weigh alike."""
+        squares = _group_sums(self.weight, self.cluster) ** 2
+        return float(squares.sum() ** 2 / (squares @ squares))
 
     def judge_use(self, centre: float) -> Values:
         """For each label the slope of people's scores on the judge's over the other groups, held between 0 and 1.
@@ -160,13 +160,13 @@ class _Labelled:
             level: of the interval.
             beside: for every group of the population, what it adds to the mean besides the values.
         """
-        mean, n = float(self.weight @ values), self.count
+        mean, n = float(self.weight @ values), max(2.0, self.effective)
         sums = np.bincount(self.cluster, self.weight * (values - mean), minlength=0 if beside is None else len(beside))
         # Only the labelled groups are few; what they add to the variance is enlarged as for any sample of their number.
         variance = float(sums @ sums) * n / (n - 1)
         if beside is not None:
             variance += float(beside @ (2 * sums + beside))
-        half = float(special.stdtrit(self.freedom, (1 + level) / 2)) * math.sqrt(max(0.0, variance))
+        half = float(special.stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(max(0.0, variance))
         if half < NOISE:
             # Labels that agree to the last digit have not seen what is rare: no more than this share of the answers may be
             # as bad, or as good, as can be (the rule of three).
