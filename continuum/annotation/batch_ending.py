@@ -78,7 +78,7 @@ def ending_of(store: "Store", row: BatchRow, provider: "ProviderBatch", tally: T
     outcomes, takes = store.batches.outcomes(row.id), row.detail.get("takes")
     if any(TOO_MUCH_AT_ONCE in code for code, _ in provider.faults):
         takes = max(1, sum(outcomes.values()) // 2)
-    elif takes is not None:
+    elif takes is not None and provider.status in ("completed", "expired"):
         takes *= 2
     faults = "; ".join(f"{code}: {message}" for code, message in provider.faults)
     files = (row.detail.get("input_file"), provider.output_file, provider.error_file)

@@ -10,6 +10,7 @@ from continuum.annotation.batch_sending import (
     AT_ONCE,
     Clock,
     Request,
+    Role,
     annotation_of,
     detail_of,
     request_of,
@@ -59,7 +60,7 @@ class Filling:
     """Which pays."""
     room_micro_usd: int | None
     """The most that may be reserved besides; None for no limit."""
-    role: str
+    role: Role
     takes: int | None
     """How many requests the provider takes at once, where that is known to be few."""
     chosen: Callable[[Interaction], bool]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from tempfile import TemporaryFile
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 from pydantic import TypeAdapter
 
@@ -37,6 +37,7 @@ AT_ONCE = 100
 """Requests that are claimed, reserved or settled in one transaction."""
 CRITERIA = TypeAdapter(tuple[Criterion, ...])
 Clock = Callable[[], datetime]
+Role = Literal["selecting", "second"]
 
 
 @dataclass(frozen=True)
@@ -67,12 +68,14 @@ def content_of(
     return Content(key, conversation_hash(conversation), judge.name)
 
 
-def annotation_of(judge: str, rubric: str, role: str, interaction: Interaction, judgement: Judgement, at: datetime) -> Annotation:
+def annotation_of(
+    judge: str, rubric: str, role: Role, interaction: Interaction, judgement: Judgement, at: datetime
+) -> Annotation:
     """A judgement as the record that is stored."""
     return as_annotation(interaction, judgement, judge, rubric, at).model_copy(update={"role": role})
 
 
-def detail_of(judge: EndpointJudge, criteria: Sequence[Criterion], *, role: str, takes: int | None) -> dict[str, Any]:
+def detail_of(judge: EndpointJudge, criteria: Sequence[Criterion], *, role: Role, takes: int | None) -> dict[str, Any]:
     """What a later process needs to go on with a batch: the rubric, how the endpoint is spoken to, and its price."""
     return {
         "role": role,
@@ -168,6 +171,9 @@ async def _begun(
         store.batches.note(row.id, now(), state="sending")
         uploaded = await endpoint.upload(lines, file_name(row))
     try:
+        # An upload takes its time: a machine that slept over it may have been taken for dead, and its batch taken over.
+        if not store.batches.hold(row.id, store.workers.here(), now()):
+            raise JudgeError(f"batch {row.id} was taken over by another process while it was being uploaded")
         return await endpoint.create(uploaded, row.id)
     except ConfigurationError:
         await endpoint.delete_file(uploaded)

@@ -90,24 +90,21 @@ async def submit_backlog(
     filling = Filling(store, judge, rubric, budget.account, budget.limit, role, learned, sampled, now)
     answered, scored = store.interactions.count_annotated(policy.task, judge=judge.name, rubric=filling.rubric)
     requests, batches, trouble = filling.requests(start_of(since, now())), [], None
+    most = min(most or MOST_REQUESTS, learned or MOST_REQUESTS)
+
+    def tell(done: int) -> None:
+        on_progress(done, max(done, answered - scored), f"leaving {policy.task} to a batch")
+
     try:
         async with BatchEndpoint(judge.model) as endpoint:
-            for interrupted in store.batches.open():
-                if (
-                    interrupted.task == policy.task
-                    and interrupted.judge == judge.name
-                    and interrupted.base_url == judge.model.base_url
-                ):
-                    batches += await sent(store, endpoint, interrupted, judge, now)
-            while row := await filling.batch(
-                requests,
-                min(most or MOST_REQUESTS, learned or MOST_REQUESTS),
-                MOST_BYTES,
-                lambda done: on_progress(done, max(done, answered - scored), f"leaving {policy.task} to a batch"),
-            ):
+            before = open_of(store, policy.task, judge)
+            for interrupted in before:
+                batches += await sent(store, endpoint, interrupted, judge, now)
+            # Beside an open batch a provider that takes so little at once would refuse another.
+            free = learned is None or not any(row.state == "submitted" for row in before)
+            while free and (row := await filling.batch(requests, most, MOST_BYTES, tell)):
                 batches += await sent(store, endpoint, row, judge, now)
-                if learned:
-                    break  # Beside this one a provider that takes so little at once would refuse another.
+                free = learned is None
     except JudgeError as error:
         trouble = str(error)
     tally = Tally()
@@ -230,6 +227,12 @@ async def cancel_batch(
         if row.state == "submitted" and not (await endpoint.look(row.provider_id or "")).ended:
             await endpoint.cancel(row.provider_id or "")
     return await look_at(store, row, chosen, on_progress, now)
+
+
+def open_of(store: "Store", task: str, judge: EndpointJudge) -> list[BatchRow]:
+    """The open batches of a task that this judge is asked in."""
+    whose = (task, judge.name, judge.model.base_url)
+    return [row for row in store.batches.open() if (row.task, row.judge, row.base_url) == whose]
 
 
 def learned_from(newest: BatchRow | None, judge: EndpointJudge) -> int | None:

@@ -240,8 +240,8 @@ class Batches(Rows):
 def _note(
     connection: Connection, *, batch_id: str, at: datetime, state: str | None, provider: str | None, detail: dict[str, Any]
 ) -> None:
-    known = connection.execute(select(batches.c.detail).where(batches.c.id == batch_id).with_for_update()).scalar_one()
-    values: dict[str, Any] = {"updated_at": at, "detail": known | detail}
+    known = connection.execute(select(batches.c.detail).where(batches.c.id == batch_id).with_for_update()).scalar()
+    values: dict[str, Any] = {"updated_at": at, "detail": (known or {}) | detail}
     if state is not None:
         values["state"] = state
     if provider is not None:
@@ -259,17 +259,21 @@ def _take(
     limit: int | None,
     room: int | None,
 ) -> Taken:
-    taken, new, shared = Taken(), [], []
+    taken, new, shared, asked = Taken(), [], [], set()
+    # Claimed in one order by all, so that two who take the same never wait for each other.
+    contents = {candidate.content.key: candidate.content for candidate in candidates}
+    claims = {key: claim(connection, content, batch.holder, at) for key, content in sorted(contents.items())}
     for candidate in candidates:
-        claimed = claim(connection, candidate.content, batch.holder, at)
+        claimed = claims[candidate.content.key]
         if claimed.judgement is not None:
             taken.known.append((candidate.interaction_id, claimed.judgement))
         elif not claimed.mine:
             taken.elsewhere += 1
-        elif candidate.content.key in {one.content.key for one in new} or _holds(connection, batch.id, candidate.content.key):
+        elif candidate.content.key in asked or _holds(connection, batch.id, candidate.content.key):
             shared.append(candidate)
         else:
             new.append(candidate)
+            asked.add(candidate.content.key)
     affordable = _reserved(connection, batch, new, key, limit, room)
     turned_away = {candidate.content.key for candidate in new[affordable:]}
     for custom_id in turned_away:

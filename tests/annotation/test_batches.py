@@ -169,8 +169,9 @@ async def test_what_is_in_a_batch_is_judged_by_nobody_else(store: Store) -> None
         await submit_backlog(store, support(), judge)
         store.workers.settle_dead()  # A batch is no process, and no sweep takes its claims or its money.
 
-        with pytest.raises(UnderWayElsewhere):
-            await CachedJudge(judge, store, wait=False).judge(one.messages, one.response, support().judge.criteria)
+        for wait in (True, False):  # Nobody waits a day.
+            with pytest.raises(UnderWayElsewhere):
+                await CachedJudge(judge, store, wait=wait).judge(one.messages, one.response, support().judge.criteria)
         again = await submit_backlog(store, support(), judge)
 
     assert (again.requests, again.under_way, again.batches) == (0, 2, ())
@@ -476,6 +477,18 @@ async def test_an_interaction_that_was_erased_meanwhile_gets_no_opinion(store: S
         erase(store, [gone.id])
         stats = await collected(store, settings)
 
-    assert stats.total == 2
-    assert books(store) == (3 * 180, 0, 0)
+    spent, reserved, unknown = books(store)
+    assert (stats.total, reserved, spent) == (2, 0, 2 * 180 + unknown)
     assert store.judgements.count() == 2
+
+
+async def test_a_task_that_is_dropped_under_its_batch_leaves_nothing_to_collect(store: Store, settings: Settings) -> None:
+    store.interactions.add(interactions(3))
+    async with stub_batch(lambda _: FOURS) as stub:
+        await submit_backlog(store, support(), the_judge(stub))
+        rows = store.batches.open()
+        store.drop_task("support")
+        store.batches.note(rows[0].id, utc_now(), state="ended")  # Somebody was at it at that moment.
+
+        assert await collect_batches(store, settings=settings) == []
+    assert store.judgements.count(claims=True) == 0
