@@ -224,14 +224,14 @@ async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     """The lines of a stream, without holding more than one; of one that is too long, nothing."""
     kept, too_long = bytearray(), False
     async for chunk in chunks:
-        first, *others = chunk.split(b"\n")
-        kept += first
-        for begun in others:
-            if too_long or kept.strip():
-                yield b"" if too_long else bytes(kept)
-            kept, too_long = bytearray(begun), False
-        if len(kept) > LONGEST_LINE:
-            kept, too_long = bytearray(), True
+        for n, piece in enumerate(chunk.split(b"\n")):
+            if n:  # Before each piece but the first a line has ended.
+                if too_long or kept.strip():
+                    yield b"" if too_long else bytes(kept)
+                kept, too_long = bytearray(), False
+            kept += piece
+            if len(kept) > LONGEST_LINE:
+                kept, too_long = bytearray(), True
     if too_long or kept.strip():
         yield b"" if too_long else bytes(kept)
 
