@@ -17,7 +17,7 @@ from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judgement
 from continuum.judging.proxy import ProxyJudge, fit_proxy, train_proxy
 from continuum.judging.proxy_features import measured
-from continuum.judging.proxy_labels import labelled_answers
+from continuum.judging.proxy_labels import Labelled, labelled_answers
 from continuum.judging.ridge import Inputs, fit, out_of_fold
 from continuum.records import Feedback, FunctionCall, Message, Review, ToolCall
 from continuum.rubric import DEFAULT_CRITERIA
@@ -135,12 +135,28 @@ def test_labels_of_few_dialogues_and_labels_that_are_all_the_same_are_refused() 
         train_proxy([replace(one, conversation=ASKED, response=GOOD, score=1.0 + 4 * (n % 2)) for n, one in enumerate(some)], "s")
 
 
+def shuffled(some: list[Labelled], seed: int) -> list[Labelled]:
+    scores = [one.score for one in some]
+    random.Random(seed).shuffle(scores)
+    return [replace(one, score=score) for one, score in zip(some, scores, strict=True)]
+
+
 def test_labels_that_nothing_predicts_are_refused_with_the_figures() -> None:
-    some = labels(40)
-    shuffled = [one.score for one in some]
-    random.Random(5).shuffle(shuffled)
     with pytest.raises(NotEnoughData, match=r"cannot be predicted: Spearman .* AUROC .* out of fold, from 120 labels"):
-        train_proxy([replace(one, score=score) for one, score in zip(some, shuffled, strict=True)], "support")
+        train_proxy(shuffled(labels(40), seed=0), "support")
+
+
+@pytest.mark.slow
+def test_shuffled_labels_pass_about_as_seldom_as_the_interval_says() -> None:
+    some, accepted = labels(20), 0
+    for seed in range(40):
+        try:
+            train_proxy(shuffled(some, seed), "support")
+            accepted += 1
+        except NotEnoughData:
+            continue
+    # At a rate of 5% more than five of forty would come about once in fifty times.
+    assert accepted <= 5
 
 
 def test_it_learns_from_what_people_volunteered_and_never_from_audit_anchors_or_the_golden_side(store: Store) -> None:
