@@ -174,6 +174,20 @@ class Annotation(Record):
     created_at: AwareDatetime = Field(default_factory=utc_now)
 
 
+class Admission(Record):
+    """Whether a judge withstood the attack texts, for one version of it and one rubric; written and read by judging."""
+
+    id: str = Field(default_factory=new_id)
+    judge: str
+    version: str
+    """The judge's; another model, endpoint or prompt is another version."""
+    rubric: str
+    admitted: bool
+    evidence: dict[str, Any]
+    """What was measured; see `judging/admission.py`."""
+    created_at: AwareDatetime = Field(default_factory=utc_now)
+
+
 class Review(Record):
     """An interaction that people are asked about; written by annotation, answered in `continuum label`."""
 

@@ -60,6 +60,11 @@ class RecordedJudge:
         self._recorded = {line.key: line.judgement for line in own}
 
     @property
+    def asked(self) -> Judge | None:
+        """Who is asked for what is not recorded."""
+        return self._judge
+
+    @property
     def version(self) -> str:
         """That of the judge who is recorded."""
         return self._version or version_of("recorded", self.name)
