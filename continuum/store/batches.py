@@ -17,7 +17,7 @@ from continuum.records import Annotation
 from continuum.store.accounts import BATCH, AccountKey, Balance, reserve, settle
 from continuum.store.judgements import Content, claim, keep, release
 from continuum.store.judging_tables import batch_items, batches, workers
-from continuum.store.rows import Rows, insert_new, to_row
+from continuum.store.rows import Rows, in_batches, insert_new, to_row
 from continuum.store.tables import annotations
 from continuum.store.writing import in_one_transaction
 
@@ -259,17 +259,18 @@ def _take(
     limit: int | None,
     room: int | None,
 ) -> Taken:
-    taken, new, shared, asked = Taken(), [], [], set()
+    taken, new, shared = Taken(), [], []
     # Claimed in one order by all, so that two who take the same never wait for each other.
     contents = {candidate.content.key: candidate.content for candidate in candidates}
     claims = {key: claim(connection, content, batch.holder, at) for key, content in sorted(contents.items())}
+    asked = _asked(connection, batch.id, [name for name, claimed in claims.items() if claimed.mine])
     for candidate in candidates:
         claimed = claims[candidate.content.key]
         if claimed.judgement is not None:
             taken.known.append((candidate.interaction_id, claimed.judgement))
         elif not claimed.mine:
             taken.elsewhere += 1
-        elif candidate.content.key in asked or _holds(connection, batch.id, candidate.content.key):
+        elif candidate.content.key in asked:
             shared.append(candidate)
         else:
             new.append(candidate)
@@ -289,9 +290,13 @@ def _take(
     return taken
 
 
-def _holds(connection: Connection, batch_id: str, custom_id: str) -> bool:
-    held = select(batch_items.c.interaction_id).where(batch_items.c.batch_id == batch_id, batch_items.c.custom_id == custom_id)
-    return connection.execute(held.limit(1)).first() is not None
+def _asked(connection: Connection, batch_id: str, custom_ids: Iterable[str]) -> set[str]:
+    """Those of the ids under which the batch has a request already."""
+    found: set[str] = set()
+    for some in in_batches(custom_ids):
+        query = select(batch_items.c.custom_id).where(batch_items.c.batch_id == batch_id, batch_items.c.custom_id.in_(some))
+        found.update(connection.execute(query).scalars())
+    return found
 
 
 def _reserved(
