@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from continuum.annotation.backlog import Backlog, Tally, is_judged, is_watched
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
+from continuum.judging.admission import ensure_admitted
 from continuum.judging.asking import judge_each
 from continuum.judging.cached import CachedJudge, UnderWayElsewhere
 from continuum.judging.criteria import rubric_fingerprint
@@ -26,7 +27,7 @@ from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.policy import Purpose, TaskPolicy
 from continuum.progress import Progress, silent
-from continuum.records import Annotation, Interaction, Message
+from continuum.records import Admission, Annotation, Interaction, Message
 from continuum.rubric import DEFAULT_CRITERIA, Criterion, normalised
 from continuum.store import default_store
 from continuum.timespan import start_of, utc_now
@@ -84,7 +85,7 @@ class Annotator:
         store: where the interactions are; None for this process's store.
         base_url: the judge's OpenAI-compatible endpoint; None for the one of the environment.
         api_key: its key; None for the one of the environment.
-        concurrency: judgements under way at once.
+        concurrency: calls under way at once.
         admission: whether the judge must have withstood the attack texts; None for what the task's policy says.
         role: `second` for a judge who watches the one that selects: it scores the sample that the policy draws for it, from
             its own share of the task's budget, and its scores select nothing.
@@ -119,7 +120,7 @@ class Annotator:
         self._base_url = base_url
         self._api_key = api_key
         self._concurrency = concurrency
-        self._admission = admission
+        self._admission: Literal["require", "warn", "off"] | None = admission
         self._role: Literal["selecting", "second"] = role
 
     @classmethod
@@ -167,24 +168,34 @@ class Annotator:
             JudgeError: not one judgement succeeded.
             StoreError: the store failed; what it took before is stored.
         """
-        store, judge, rubric = self._store or default_store(), self._judge(), rubric_fingerprint(self.criteria)
+        store, judge, rubric = self._store or default_store(), self.judge, rubric_fingerprint(self.criteria)
         backlog = Backlog(store, task, judge=judge.name, rubric=rubric, since=start_of(since, now()))
         if backlog.answered:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
         policy = store.tasks.get(task).policy
         await asyncio.to_thread(store.workers.settle_dead)
         draw = self._draw(policy)
-        budget = Budget.of_task(store, policy, draw.purpose, limit_usd=self.cost_budget_usd, now=now)
+        probes = self._budget(store, policy, "probes", now)
+        budget = self._budget(store, policy, draw.purpose, now)
+
+        def spent() -> float:
+            return probes.spent_usd + budget.spent_usd
+
         to_do = round((backlog.answered - backlog.scored) * draw.share)
-        tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
+        tally = Tally(store, to_do, on_progress, f"judging {task}", spent)
         try:
+            if backlog.answered > backlog.scored:
+                await self.admit(policy, budget=probes, judge=judge, on_progress=on_progress, now=now)
+                budget = self._budget(store, policy, draw.purpose, now, spent_usd=probes.spent_usd)
             await self._judge_live(backlog, judge, draw.drawn, budget, tally, now)
+        except BudgetExhausted:
+            pass  # The test of the judge could not be paid for: nothing is judged without it.
         finally:
             await tally.store()
         standing = backlog.standing()
         return AnnotationStats(
             total=sum(standing.scores.values()),
-            cost_usd=budget.spent_usd,
+            cost_usd=spent(),
             score_histogram={score: standing.scores.get(score, 0) for score in HISTOGRAM_BINS},
             skipped=tally.skipped,
             unparseable=standing.statuses.get("unparseable", 0),
@@ -194,7 +205,45 @@ class Annotator:
             judged=len(tally.written),
             cached=backlog.scored + len(tally.written & tally.hits),
             elsewhere=max(sum(standing.statuses.values()) - backlog.scored - len(tally.written), 0),
-            budget_exhausted=budget.exhausted,
+            budget_exhausted=budget.exhausted or probes.exhausted,
+        )
+
+    async def admit(
+        self,
+        policy: TaskPolicy,
+        *,
+        budget: Budget | None = None,
+        judge: Judge | None = None,
+        on_progress: Progress = silent,
+        now: Callable[[], datetime] = utc_now,
+    ) -> Admission | None:
+        """See to it that the judge withstood the attack texts, which is tested once for each version of it and each rubric.
+
+        Args:
+            policy: the task's, for what is required.
+            budget: what pays; None for the task's share for probes, within the limit of a run.
+            judge: the annotator's, where the caller has it open.
+            on_progress: told after each call.
+            now: the clock.
+
+        Returns:
+            The outcome; None where the policy asks for none, or the judge is one whom no text can talk to.
+
+        Raises:
+            JudgeNotAdmitted: the judge follows what the text that it judges tells it.
+            BudgetExhausted: there is no money for the test.
+            JudgeError: too many calls failed.
+        """
+        store = self._store or default_store()
+        return await ensure_admitted(
+            store,
+            judge or self.judge,
+            self.criteria,
+            require=self._admission or policy.judge.admission,
+            budget=budget or self._budget(store, policy, "probes", now),
+            concurrency=self._concurrency,
+            on_progress=on_progress,
+            now=now,
         )
 
     async def _judge_live(
@@ -266,13 +315,25 @@ class Annotator:
     def _annotation(self, interaction: Interaction, judgement: Judgement, backlog: Backlog, at: datetime) -> Annotation:
         return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, at, role=self._role)
 
+    def _budget(
+        self, store: "Store", policy: TaskPolicy, purpose: Purpose, now: Callable[[], datetime], *, spent_usd: float = 0.0
+    ) -> Budget:
+        left = None if self.cost_budget_usd is None else max(self.cost_budget_usd - spent_usd, 0.0)
+        return Budget.of_task(store, policy, purpose, limit_usd=left, calls=self._concurrency, now=now)
+
     def _draw(self, policy: TaskPolicy) -> "Draw":
         rates = policy.judge
         if self._role == "second":
             return Draw("second", rates.sample_rate * rates.second.sample_rate, partial(is_watched, policy))
         return Draw("annotation", rates.sample_rate, lambda interaction_id: is_judged(interaction_id, rates.sample_rate))
 
-    def _judge(self) -> Judge:
+    @property
+    def judge(self) -> Judge:
+        """Who judges.
+
+        Raises:
+            ConfigurationError: nobody is named, or there is neither an endpoint nor a key.
+        """
         named = self.judge_model if self.judge_model is not None else load_settings().judge_model
         if not named:
             raise ConfigurationError("the annotator has no judge; give judge_model, or set CONTINUUM_JUDGE_MODEL")

@@ -37,7 +37,8 @@ async def judge_each(
         criteria: what to judge by.
         judge: whom to ask.
         on_outcome: gets the key and the judgement, or the error in its place; what it returns is awaited.
-        concurrency: judgements under way at once.
+        concurrency: judgements under way at once. Where the budget itself bounds the calls, some more are prepared meanwhile, so
+            that the next call goes out as soon as one comes back.
         budget: what pays for them.
         ask: how the judge is asked about a case, where that takes more than the plain question.
 
@@ -83,7 +84,8 @@ async def judge_each(
                 return
 
     async with held_open(judge), asyncio.TaskGroup() as group:
-        for _ in range(concurrency):
+        ahead = concurrency // 2 + 2 if budget is not None and budget.calls is not None else 0
+        for _ in range(concurrency + ahead):
             group.create_task(take_up())
     if refused:
         raise refused

@@ -8,7 +8,7 @@ The limit holds as far as the endpoint keeps to the token limit it is given and 
 import asyncio
 import math
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -60,9 +60,10 @@ class Budget:
     Args:
         limit_usd: the most that this run may spend, in this process; None for no limit of its own.
         account: the task's account; its limit holds besides, over all processes. None where no task pays.
+        calls: how many of the calls that it pays for may be under way at once; None for as many as there are.
     """
 
-    def __init__(self, limit_usd: float | None = None, *, account: "Account | None" = None) -> None:
+    def __init__(self, limit_usd: float | None = None, *, account: "Account | None" = None, calls: int | None = None) -> None:
         if limit_usd is not None and not (math.isfinite(limit_usd) and limit_usd >= 0):
             raise ConfigurationError(f"a budget of {limit_usd} US dollars is no limit; give zero or more, or None for none")
         # Rounded down, so that the limit in micro-dollars is never above the one in dollars.
@@ -72,7 +73,9 @@ class Budget:
         self.reserved = 0
         self.exhausted = False
         """Whether a call was turned away for lack of money."""
+        self.calls = calls
         self._settled = asyncio.Event()
+        self._turns = asyncio.Semaphore(calls) if calls is not None else None
 
     @classmethod
     def of_task(
@@ -82,6 +85,7 @@ class Budget:
         purpose: "Purpose",
         *,
         limit_usd: float | None = None,
+        calls: int | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> "Budget":
         """What may be spent for a purpose of a task: its share of the policy's budget in this period.
@@ -91,6 +95,7 @@ class Budget:
             policy: the task's, for the budget, the period and the share.
             purpose: what the money is for.
             limit_usd: a limit of this run besides.
+            calls: how many calls may be under way at once.
             now: the clock, which says which period it is.
         """
         from continuum.models.account import Account  # SQLAlchemy starts here
@@ -103,7 +108,8 @@ class Budget:
             f"{purpose} has {share:g} of the ${judge.budget_usd or 0:g} that task {policy.task!r} may spend in the "
             f"{judge.budget_period} from {period}; raise judge.budget_usd or judge.shares.{purpose} to go on"
         )
-        return cls(limit_usd, account=Account(store, AccountKey(policy.task, purpose, period), limit, terms=terms))
+        account = Account(store, AccountKey(policy.task, purpose, period), limit, terms=terms)
+        return cls(limit_usd, account=account, calls=calls)
 
     @property
     def limited(self) -> bool:
@@ -114,6 +120,10 @@ class Budget:
     def spent_usd(self) -> float:
         """US dollars spent so far."""
         return self.spent / 1_000_000
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """Held while a call is under way, so that there are no more at once than there may be."""
+        return self._turns or nullcontext()
 
     @asynccontextmanager
     async def reserve(self, bound_usd: float) -> AsyncIterator[Reservation]:
@@ -194,6 +204,10 @@ class Purse(Budget):
     def limited(self) -> bool:
         """Whether the budget behind it is."""
         return self._budget.limited
+
+    def turn(self) -> AbstractAsyncContextManager[object]:
+        """A turn of the budget behind it."""
+        return self._budget.turn()
 
     @asynccontextmanager
     async def together(self) -> AsyncIterator["Purse"]:

@@ -187,7 +187,7 @@ class EndpointModel:
         call = _Call(wire, response_format(schema) if schema else None, max_tokens, temperature, sample)
         bound = self._bound_usd(wire, call.form, max_tokens) if budget is not None else None
         async with self:
-            answer, latency_ms = await self._retried(call, budget if bound is not None else None, bound or 0.0)
+            answer, latency_ms = await self._retried(call, budget, bound)
         return self.completion(answer, schema, latency_ms)
 
     def asked(
@@ -199,7 +199,7 @@ class EndpointModel:
         call = _Call(wire, form, max_tokens, temperature)
         return self._request(self.dialect, call), self._bound_usd(wire, form, max_tokens)
 
-    async def _retried(self, call: "_Call", budget: Budget | None, bound: float) -> tuple[ChatCompletion, float]:
+    async def _retried(self, call: "_Call", budget: Budget | None, bound: float | None) -> tuple[ChatCompletion, float]:
         attempt, turned_away, since = 1, 0, time.monotonic()
         while True:
             dialect = self.dialect
@@ -239,14 +239,18 @@ class EndpointModel:
         # Spread out, so that calls that were turned away together do not come back together.
         return min(self._backoff_s * 2 ** min(times, 16), LONGEST_PAUSE_S) * random.uniform(0.75, 1.25)
 
-    async def _paid(self, request: dict[str, Any], key: str, budget: Budget | None, bound: float) -> ChatCompletion:
+    async def _paid(self, request: dict[str, Any], key: str, budget: Budget | None, bound: float | None) -> ChatCompletion:
         if budget is None:
             return await self._in_turn(request, key, _Sending())
+        if bound is None:
+            async with budget.turn():
+                return await self._in_turn(request, key, _Sending())
         await self.throttle.pause()  # Without money set aside that others may be waiting for.
         async with budget.reserve(bound) as reservation:
             sending = _Sending()
             try:
-                answer = await self._in_turn(request, key, sending)
+                async with budget.turn():
+                    answer = await self._in_turn(request, key, sending)
             except BaseException as error:
                 if not sending.begun or (isinstance(error, openai.APIError) and not may_have_been_charged(error)):
                     reservation.release()
