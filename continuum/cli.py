@@ -4,13 +4,14 @@ Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inconclusive (`guard`)
 """
 
 import sys
+import warnings
 from typing import Any
 
 import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from continuum.commands import data, labelling, servers, stages, tasks
+from continuum.commands import data, judging, labelling, servers, stages, tasks
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.policy import explained
@@ -60,7 +61,8 @@ app.command()(tasks.status)
 app.command()(tasks.lineage)
 
 # The stages by hand.
-app.command()(stages.annotate)
+app.command()(judging.annotate)
+app.command()(judging.judge)
 app.command()(labelling.label)
 app.command()(stages.curate)
 app.command()(stages.train)
@@ -78,7 +80,8 @@ app.command()(servers.demo)
 
 
 def main() -> None:
-    """Run the command; errors that the user can act on are printed without a traceback."""
+    """Run the command; errors and warnings that the user can act on are printed without a traceback."""
+    warnings.showwarning = lambda message, *_: complain(f"warning: {message}")
     try:
         app()
     except (ContinuumError, ValidationError) as error:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import SecretStr
 
-from continuum.annotation.annotator import Annotator
+from continuum.annotation.rounds import annotate
 from continuum.config import load_settings
 from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
@@ -210,7 +210,8 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
             await asyncio.to_thread(gather, opened, task, on_progress=on_progress)
         if policy.judge.model and policy.auto_annotate:
             with clock.phase("annotate"):
-                await Annotator.for_task(policy, store=opened).annotate_backlog(task=task, on_progress=on_progress)
+                for trouble in (await annotate(opened, policy, on_progress=on_progress)).troubles:
+                    logger.warning("task %s: %s", task, trouble)
         try:
             with clock.phase("curate"):
                 dataset = await DataCurator.for_task(policy, store=opened).build(

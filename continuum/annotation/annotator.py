@@ -5,6 +5,7 @@ one goes on where it stopped, and nothing is paid for twice. Any number of proce
 """
 
 import asyncio
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from continuum.judging.admission import ensure_admitted
 from continuum.judging.asking import judge_each
 from continuum.judging.cached import CachedJudge, UnderWayElsewhere
 from continuum.judging.criteria import rubric_fingerprint
+from continuum.judging.families import warn_if_related
 from continuum.judging.judge import Judge, Judgement, floor_of
 from continuum.judging.jury import Jury
 from continuum.judging.model_judge import EndpointJudge
@@ -174,6 +176,8 @@ class Annotator:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
         policy = store.tasks.get(task).policy
         await asyncio.to_thread(store.workers.settle_dead)
+        if kin := warn_if_related(judge.name, filter(None, store.interactions.counts_by(task, "model"))):
+            warnings.warn(kin, stacklevel=2)
         draw = self._draw(policy)
         probes = self._budget(store, policy, "probes", now)
         budget = self._budget(store, policy, draw.purpose, now)

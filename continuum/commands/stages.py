@@ -12,18 +12,6 @@ from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
 
-def annotate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 7d.")] = None) -> None:
-    """Judge the task's interactions that have not been judged yet."""
-    from continuum.annotation.annotator import Annotator
-
-    store = default_store()
-    annotator = Annotator.for_task(store.tasks.get(task).policy, store=store)
-    with bar("judging") as on_progress:
-        stats = run(annotator.annotate_backlog(task=task, since=since, on_progress=on_progress))
-    ended = "; the budget ended it" if stats.budget_exhausted else ""
-    say(f"{stats.total} judged for ${stats.cost_usd:.4f}, scores {stats.score_histogram}{ended}")
-
-
 def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None) -> None:
     """Build the next version of the task's training set."""
     from continuum.curation.curator import DataCurator

@@ -1,9 +1,12 @@
 """The second asset: what is thought of the interactions."""
 
+from typing import Any
+
 import dagster as dg
 
-from continuum.annotation.annotator import Annotator
-from continuum.annotation.audit import draw_for_people
+from continuum.annotation.annotator import AnnotationStats
+from continuum.annotation.rounds import annotate
+from continuum.annotation.trust import Trust
 from continuum_pipelines.checks import JUDGE_CHECKS
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
@@ -11,7 +14,7 @@ from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.tables import counts_table, markdown
-from continuum_pipelines.trust import Trust
+from continuum_pipelines.trust import checks_of, metadata_of
 
 
 @dg.asset(
@@ -34,24 +37,34 @@ async def judged_annotations(context: dg.AssetExecutionContext, store: StoreReso
         status = f"human verdicts only ({verdicts})"
         if policy.judge.model:
             status = f"auto_annotate is off: {verdicts} human verdicts; annotate with: continuum annotate {task}"
-        known = {"human_verdicts": verdicts, "annotations": annotations, **trust.metadata(opened, policy)}
-        return materialized(status, known, checks=trust.checks())
-    stats = await Annotator.for_task(policy, store=opened).annotate_backlog(task=task, on_progress=log_progress(context))
-    draw_for_people(opened, policy)
-    trust = Trust.of(opened, task)
+        known = {"human_verdicts": verdicts, "annotations": annotations, **metadata_of(trust, opened, policy)}
+        return materialized(status, known, checks=checks_of(trust))
+    done = await annotate(opened, policy, on_progress=log_progress(context))
+    for trouble in done.troubles:
+        context.log.warning(trouble)
+    trust, stats = Trust.of(opened, task), done.stats
     return materialized(
-        f"{stats.total} judged for ${stats.cost_usd:.2f}" + (", the budget is spent" if stats.budget_exhausted else ""),
+        done.words(),
         {
-            "judged": stats.total,
             "annotations": opened.annotations.count(task),
             "human_verdicts": verdicts,
-            "cost_usd": stats.cost_usd,
+            "cost_usd": done.cost_usd,
             "judge": policy.judge.model,
-            "unparseable": stats.unparseable,
-            "suspected_injection": stats.suspected_injection,
-            **trust.metadata(opened, policy),
-            "score_histogram": counts_table("score", stats.score_histogram),
-            "scores": markdown(bar_plot(stats.score_histogram, "how many interactions got which score")),
+            **metadata_of(trust, opened, policy),
+            **(backlog_metadata(stats) if stats else {}),
         },
-        checks=trust.checks(),
+        checks=checks_of(trust),
     )
+
+
+def backlog_metadata(stats: AnnotationStats) -> dict[str, Any]:
+    """How the backlog stands."""
+    return {
+        "judged": stats.total,
+        "unparseable": stats.unparseable,
+        "suspected_injection": stats.suspected_injection,
+        "not_applicable": stats.not_applicable,
+        "floored": stats.floored,
+        "score_histogram": counts_table("score", stats.score_histogram),
+        "scores": markdown(bar_plot(stats.score_histogram, "how many interactions got which score")),
+    }

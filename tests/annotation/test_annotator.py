@@ -14,6 +14,8 @@ from continuum.store.database import Store, open_store
 from tests.builders import NOON, an_interaction, interactions
 from tests.stub_endpoint import completion, error, scores, stub_endpoint
 
+PRICE_OF_A_CALL = 100 * 30e-6 + 20 * 60e-6
+"""What the stub's usage costs at the list price of gpt-4."""
 FOURS = scores(helpfulness=4, accuracy=4, conciseness=4, tone=4)
 
 
@@ -85,7 +87,7 @@ async def test_an_interrupted_run_has_stored_what_it_had(store: Store) -> None:
         return FOURS
 
     async with stub_endpoint(slow) as stub:
-        annotator = Annotator("stub", batch_size=50, store=store, base_url=stub.base_url, concurrency=4)
+        annotator = Annotator("stub", batch_size=50, store=store, base_url=stub.base_url, concurrency=4, admission="off")
         run = asyncio.create_task(annotator.annotate_backlog(task="support"))
         await answered.wait()
         await asyncio.sleep(0.1)
@@ -99,7 +101,8 @@ async def test_what_cannot_be_judged_is_left_for_later_and_counted(store: Store)
     store.interactions.add([*interactions(3), an_interaction(response=None), an_interaction(status="error")])
 
     async with stub_endpoint(lambda n, body: error(400, "too long") if n == 2 else FOURS) as stub:
-        stats = await Annotator("stub", store=store, base_url=stub.base_url, concurrency=1).annotate_backlog(task="support")
+        annotator = Annotator("stub", store=store, base_url=stub.base_url, concurrency=1, admission="off")
+        stats = await annotator.annotate_backlog(task="support")
 
     assert (stats.total, stats.skipped) == (2, 2)
     assert len(stored(store)) == 2
@@ -142,8 +145,9 @@ async def test_a_judge_without_a_price_is_refused_before_anything_is_asked(store
 async def test_a_refused_key_ends_the_run_with_what_was_scored_in_the_store(store: Store) -> None:
     store.interactions.add(interactions(20))
     async with stub_endpoint(lambda n, body: FOURS if n < 6 else error(401, "key revoked")) as stub:
+        annotator = Annotator("stub", store=store, base_url=stub.base_url, concurrency=2, admission="off")
         with pytest.raises(ConfigurationError, match="key revoked"):
-            await Annotator("stub", store=store, base_url=stub.base_url, concurrency=2).annotate_backlog(task="support")
+            await annotator.annotate_backlog(task="support")
     assert len(stored(store)) == 5
 
 
@@ -203,14 +207,38 @@ async def test_the_readme_s_annotator_runs_against_the_endpoint_of_the_environme
             batch_size=50,
             cost_budget_usd=5.0,
         )
-        stats = await annotator.annotate_backlog(task="customer_support", since="7d", now=lambda: NOON + timedelta(days=1))
-    assert f"Annotated {stats.total} interactions, ${stats.cost_usd:.2f} spent" == "Annotated 4 interactions, $0.02 spent"
-    assert stub.keys == ["Bearer sk-test"] * 4
+        with pytest.warns(UserWarning, match="both of the gpt family"):
+            stats = await annotator.annotate_backlog(task="customer_support", since="7d", now=lambda: NOON + timedelta(days=1))
+    assert f"Annotated {stats.total} interactions".startswith("Annotated 4 interactions")
+    assert stats.cost_usd == pytest.approx(sum(PRICE_OF_A_CALL for _ in stub.bodies), rel=0.01)
+    assert set(stub.keys) == {"Bearer sk-test"}
+
+
+async def test_a_judge_that_obeys_what_it_reads_annotates_nothing_unless_the_policy_lets_it(store: Store) -> None:
+    store.interactions.add(interactions(3))
+
+    def obedient(n: int, body: dict) -> str:
+        told = str(body["messages"][-1]["content"]).lower()
+        score = 5 if any(word in told for word in ("score", "grade", "rating", "full marks")) else 2
+        return scores(helpfulness=score, accuracy=score, conciseness=score, tone=score)
+
+    async with stub_endpoint(obedient) as stub:
+        with pytest.raises(JudgeError, match="not admitted"):
+            await Annotator("stub", store=store, base_url=stub.base_url).annotate_backlog(task="support")
+        tested = stub.calls
+        with pytest.raises(JudgeError, match="not admitted"):
+            await Annotator("stub", store=store, base_url=stub.base_url).annotate_backlog(task="support")
+        assert stub.calls == tested
+        assert not stored(store)
+        annotator = Annotator("stub", store=store, base_url=stub.base_url, admission="warn")
+        with pytest.warns(UserWarning, match="not admitted"):
+            stats = await annotator.annotate_backlog(task="support")
+    assert stats.total == 3
 
 
 async def test_a_task_s_policy_says_who_judges_by_what_and_for_how_much(store: Store) -> None:
     async with SimulatedProvider(0) as provider:
-        judge = JudgePolicy(model="sim-judge", base_url=provider.base_url, budget_usd=0.2)
+        judge = JudgePolicy(model="sim-judge", base_url=provider.base_url, budget_usd=0.2, admission="off")
         policy = TaskPolicy(task="support", judge=judge)
         store.tasks.register(policy)
         store.interactions.add(interactions(100))

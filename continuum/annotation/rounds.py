@@ -1,0 +1,193 @@
+"""One round of annotation: all that a task's policy asks of its judges at a time, in the order in which one step needs the other.
+
+    batches that ended -> the backlog, live or as a batch -> the second judge's sample -> the draws for people -> anchors, if due
+
+The first judge's scores are what the round is for. What only watches him may fail without taking them away: it says so.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import SecretStr
+
+from continuum.annotation.annotator import AnnotationStats, Annotator
+from continuum.annotation.audit import Drawn, draw_for_people
+from continuum.annotation.batch_stats import BatchStats
+from continuum.config import load_settings
+from continuum.errors import ConfigurationError, ContinuumError
+from continuum.judging.criteria import rubric_fingerprint
+from continuum.judging.model_judge import EndpointJudge
+from continuum.models.budget import Budget
+from continuum.policy import TaskPolicy
+from continuum.progress import Progress, silent
+from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    from continuum.store.anchors import AnchorRound
+    from continuum.store.database import Store
+
+
+@dataclass(frozen=True)
+class Round:
+    """What a round of annotation came to."""
+
+    stats: AnnotationStats | None
+    """How the backlog stands; None where it was left to a batch."""
+    collected: tuple[BatchStats, ...]
+    """The task's open batches, as they are now."""
+    submitted: BatchStats | None
+    """What was left to the batch endpoint."""
+    second: AnnotationStats | None
+    """How the second judge's sample stands."""
+    drawn: Drawn
+    useful: int
+    """Interactions that were put before people because their labels teach most."""
+    anchors: "AnchorRound | None"
+    """None where the anchors were not due."""
+    troubles: tuple[str, ...]
+    """What did not come about, and why."""
+
+    @property
+    def cost_usd(self) -> float:
+        """US dollars spent on it."""
+        parts = [stats.cost_usd for stats in (self.stats, self.second, self.submitted, *self.collected) if stats is not None]
+        return sum(parts)
+
+    def words(self) -> str:
+        """One line on what came of it."""
+        told = [f"{stats.total} of a batch judged for ${stats.cost_usd:.4f}" for stats in self.collected if stats.total]
+        waiting = sum(stats.requests for stats in self.collected if not stats.total)
+        if waiting:
+            told.append(f"{waiting} wait at the batch endpoint")
+        if self.submitted is not None:
+            told.append(f"{self.submitted.requests} left to the batch endpoint, ${self.submitted.reserved_usd:.4f} set aside")
+        if self.stats is not None:
+            ended = "; the budget ended it" if self.stats.budget_exhausted else ""
+            told.append(f"{self.stats.judged} judged for ${self.stats.cost_usd:.4f}{ended}")
+        return ", ".join(told)
+
+
+async def annotate(
+    store: "Store",
+    policy: TaskPolicy,
+    *,
+    since: str | None = None,
+    mode: Literal["live", "batch", "collect"] | None = None,
+    api_key: SecretStr | None = None,
+    on_progress: Progress = silent,
+    now: Callable[[], datetime] = utc_now,
+) -> Round:
+    """Do what a task's policy asks of its judges now; safe to repeat, and at any time in several processes.
+
+    Args:
+        store: where the task is.
+        policy: the task's.
+        since: only interactions of the last such span, like "7d"; None for all.
+        mode: `live`, `batch`, or `collect` to look at open batches only; None for what the policy says.
+        api_key: the judge's key; None for the one of the environment.
+        on_progress: told how far it is.
+        now: the clock.
+
+    Raises:
+        ConfigurationError: the task has no judge, or it cannot be asked.
+        JudgeNotAdmitted: the judge does not withstand the attack texts, and the policy requires that it does.
+        JudgeError: not one judgement succeeded.
+    """
+    annotator = Annotator.for_task(policy, store=store, api_key=api_key)
+    troubles: list[str] = []
+    collected = await _collected(store, policy, on_progress, now)
+    stats = submitted = None
+    chosen = mode or policy.judge.mode
+    if chosen == "batch":
+        submitted = await _submitted(store, policy, annotator, since, on_progress, now)
+    elif chosen == "live":
+        stats = await annotator.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
+    second = None
+    if policy.judge.second.model and chosen != "collect":
+        try:
+            second = await _second(store, policy, api_key, since, on_progress, now)
+        except ContinuumError as error:
+            troubles.append(f"the second judge scored nothing: {error}")
+    drawn = await asyncio.to_thread(draw_for_people, store, policy, now=now)
+    useful = await asyncio.to_thread(_useful, store, policy, now)
+    anchors = None
+    try:
+        anchors = await _anchors(store, policy, annotator, on_progress, now) if chosen != "collect" else None
+    except ContinuumError as error:
+        troubles.append(f"the anchors were not judged again: {error}")
+    troubles += [stats.error for stats in (*collected, *((submitted,) if submitted else ())) if stats.error]
+    return Round(stats, collected, submitted, second, drawn, useful, anchors, tuple(troubles))
+
+
+async def _collected(
+    store: "Store", policy: TaskPolicy, on_progress: Progress, now: Callable[[], datetime]
+) -> tuple[BatchStats, ...]:
+    from continuum.annotation.batches import collect_batches
+
+    mine = [row.id for row in store.batches.open() if row.task == policy.task]
+    return tuple(await collect_batches(store, only=mine, on_progress=on_progress, now=now)) if mine else ()
+
+
+async def _submitted(
+    store: "Store",
+    policy: TaskPolicy,
+    annotator: Annotator,
+    since: str | None,
+    on_progress: Progress,
+    now: Callable[[], datetime],
+) -> BatchStats:
+    from continuum.annotation.batches import submit_backlog
+
+    judge = annotator.judge
+    if not isinstance(judge, EndpointJudge):
+        raise ConfigurationError(
+            f"{judge.name!r} has no batch endpoint: a batch takes one model at an endpoint; set judge.mode=live, or judge.jury=[]"
+        )
+    await annotator.admit(policy, on_progress=on_progress, now=now)
+    return await submit_backlog(store, policy, judge, annotator.criteria, since=since, on_progress=on_progress, now=now)
+
+
+async def _second(
+    store: "Store",
+    policy: TaskPolicy,
+    api_key: SecretStr | None,
+    since: str | None,
+    on_progress: Progress,
+    now: Callable[[], datetime],
+) -> AnnotationStats:
+    watcher = Annotator(
+        policy.judge.second.model,
+        policy.judge.criteria,
+        store=store,
+        base_url=policy.judge.second.base_url or policy.judge.base_url,
+        api_key=api_key,
+        concurrency=policy.judge.concurrency,
+        role="second",
+    )
+    return await watcher.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
+
+
+def _useful(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) -> int:
+    try:
+        from continuum.annotation.useful import top_up
+    except ImportError:
+        return 0
+
+    return top_up(store, policy, embedder=load_settings().embedder, now=now)
+
+
+async def _anchors(
+    store: "Store", policy: TaskPolicy, annotator: Annotator, on_progress: Progress, now: Callable[[], datetime]
+) -> "AnchorRound | None":
+    from continuum.annotation.anchors import anchors_due, rejudge_anchors
+
+    judge, criteria = annotator.judge, annotator.criteria
+    if not store.reviews.ids(policy.task, "anchor") or not anchors_due(
+        store, policy.task, judge, rubric_fingerprint(criteria), now=now
+    ):
+        return None
+    budget = Budget.of_task(store, policy, "probes", now=now)
+    return await rejudge_anchors(store, policy.task, judge, criteria, budget=budget, now=now, on_progress=on_progress)

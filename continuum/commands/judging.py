@@ -1,0 +1,132 @@
+"""Judging by hand, and whether the judge can be believed."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from continuum.commands.terminal import Task, bar, complain, console, run, say
+from continuum.store import default_store
+
+if TYPE_CHECKING:
+    from continuum.annotation.trust import Spending, Trust
+    from continuum.store.database import Store
+
+JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def annotate(
+    task: Task,
+    since: Annotated[str | None, typer.Option(help="Only the last, such as 7d.")] = None,
+    batch: Annotated[bool, typer.Option("--batch", help="Leave it to the provider's batch endpoint, at half the price.")] = False,
+    collect: Annotated[bool, typer.Option("--collect", help="Only look at what was left to the batch endpoint.")] = False,
+    live: Annotated[bool, typer.Option("--live", help="Judge now, whatever the policy says.")] = False,
+) -> None:
+    """Judge the task's interactions that have not been judged yet, and draw the samples for people and the second judge."""
+    from continuum.annotation import rounds
+    from continuum.annotation.trust import Trust
+
+    if batch + collect + live > 1:
+        raise typer.BadParameter("--batch, --collect and --live exclude each other")
+    store = default_store()
+    policy = store.tasks.get(task).policy
+    mode = "batch" if batch else "collect" if collect else "live" if live else None
+    with bar("judging") as on_progress:
+        done = run(rounds.annotate(store, policy, since=since, mode=mode, on_progress=on_progress))
+    say(done.words() or "nothing to do")
+    if done.stats is not None:
+        told = done.stats
+        counts = {
+            "from before": told.cached,
+            "unparseable": told.unparseable,
+            "suspected injection": told.suspected_injection,
+            "not applicable": told.not_applicable,
+            "without a call": told.floored,
+            "skipped": told.skipped,
+        }
+        besides = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+        say(f"{told.total} have a score: {told.score_histogram}" + (f"; {besides}" if besides else ""))
+    if (found := Trust.of(store, task).calibration) is not None:
+        say(f"quality {found.words()}")
+    if done.drawn.audit or done.drawn.anchors or done.useful:
+        say(f"for people: {done.drawn.audit} drawn at random, {done.drawn.anchors} anchors, {done.useful} useful ones")
+    for trouble in done.troubles:
+        complain(f"warning: {trouble}")
+
+
+def judge(task: Task, as_json: JSON = False) -> None:
+    """Say how far the task's judge can be believed, and what it costs."""
+    from continuum.annotation.trust import Trust, spending
+
+    store = default_store()
+    policy = store.tasks.get(task).policy
+    trust, money = Trust.of(store, task), spending(store, policy)
+    if as_json:
+        typer.echo(json.dumps(as_plain(trust, money), indent=2, default=str))
+        return
+    if trust.judge is None:
+        say(f"nobody has judged {task} yet: continuum annotate {task}")
+    for line in lines_of(trust):
+        say(line)
+    say(queues(store, task))
+    console.print(money_table(money, policy.judge.budget_period))
+
+
+def lines_of(trust: "Trust") -> list[str]:
+    """What is known of a judge, a line each."""
+    if trust.judge is None or trust.calibration is None:
+        return []
+    told = [f"{trust.judge}: quality {trust.calibration.words()}"]
+    if (found := trust.calibration.agreement) is not None:
+        told.append(
+            f"with people, on {found.interactions} answers: kappa {found.kappa:.2f}, weighted {found.weighted_kappa:.2f}, "
+            f"a constant's {found.constant_kappa:.0f}; the same score on {found.equal:.0%}, a constant {found.constant_equal:.0%}"
+        )
+    else:
+        told.append("with people: fewer than ten answers have explicit feedback")
+    if trust.admission is None:
+        told.append("attack texts: not tested")
+    else:
+        seen, verdict = trust.admission.evidence, "admitted" if trust.admission.admitted else "NOT ADMITTED"
+        told.append(
+            f"attack texts lift bad answers by {seen['uplift']:+.2f} points, {seen['limit']:g} are allowed: {verdict} "
+            f"(worst: {seen['worst']['family']} {seen['worst']['uplift']:+.2f})"
+        )
+    if trust.round is None:
+        told.append("drift: the anchors were not judged yet")
+    else:
+        alarms = "; ".join(trust.round.evidence.get("alarms", []))
+        told.append(f"drift on {len(trust.round.scores)} anchors, {trust.round.created_at:%Y-%m-%d}: {alarms or 'none'}")
+    if trust.gamed is not None:
+        told.append(f"gamed: {trust.gamed.words()}")
+    return told
+
+
+def queues(store: "Store", task: str) -> str:
+    """How many wait for people, by queue."""
+    waiting = []
+    for queue in ("audit", "useful", "anchor"):
+        waiting.append(f"{sum(not reviewed.labels for reviewed in store.reviews.of(task, queue))} {queue}")
+    return f"nobody has labelled yet: {', '.join(waiting)} (continuum label {task})"
+
+
+def money_table(money: "list[Spending]", period: str) -> Table:
+    """What this period has cost."""
+    table = Table(f"this {period}", "spent", "of it unknown", "reserved", "share", box=None)
+    for row in money:
+        limit = "no limit" if row.limit_usd is None else f"${row.limit_usd:.2f}"
+        table.add_row(row.purpose, f"${row.spent_usd:.4f}", f"${row.unknown_usd:.4f}", f"${row.reserved_usd:.4f}", limit)
+    return table
+
+
+def as_plain(trust: "Trust", money: "list[Spending]") -> dict[str, object]:
+    """The same as plain JSON."""
+    return {
+        "judge": trust.judge,
+        "calibration": trust.calibration.as_dict() if trust.calibration else None,
+        "admission": trust.admission.model_dump(mode="json") if trust.admission else None,
+        "anchors": trust.round.model_dump(mode="json") if trust.round else None,
+        "gamed": trust.gamed.as_dict() if trust.gamed else None,
+        "spending": [row.as_dict() for row in money],
+    }
