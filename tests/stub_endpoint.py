@@ -1,7 +1,7 @@
 """A real HTTP server on loopback that answers chat completions as a test tells it to."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +19,7 @@ class StubEndpoint:
     base_url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
+    headers: list[Mapping[str, str]] = field(default_factory=list)
 
     @property
     def calls(self) -> int:
@@ -33,6 +34,7 @@ async def stub_endpoint(reply: Callable[[int, dict[str, Any]], Reply | Awaitable
     async def chat(request: web.Request) -> web.Response:
         stub.bodies.append(await request.json())
         stub.keys.append(request.headers["Authorization"])
+        stub.headers.append(request.headers)
         answer = reply(stub.calls, stub.bodies[-1])
         if isinstance(answer, Awaitable):
             answer = await answer

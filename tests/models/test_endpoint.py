@@ -223,3 +223,107 @@ async def test_one_model_serves_one_event_loop_after_another() -> None:
 def test_a_model_needs_an_endpoint_or_a_key() -> None:
     with pytest.raises(ConfigurationError, match="neither an endpoint nor a key"):
         EndpointModel("gpt-4")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"finish_reason": "length"}, {"finish_reason": "content_filter"}, {"message": {"refusal": "I cannot grade this."}}],
+    ids=["cut off", "filtered", "refused"],
+)
+async def test_an_answer_that_was_cut_off_filtered_or_refused_is_paid_and_not_parsed(change: dict) -> None:
+    reply, budget = completion('{"reason": "fine", "score": 4}'), Budget(1.0)
+    choice = reply["choices"][0]
+    choice.update(change | {"message": choice["message"] | change.get("message", {})})
+    async with stub_endpoint(lambda n, body: reply) as stub:
+        answer = await model(stub.base_url).complete(QUESTION, schema=Grade, budget=budget)
+    assert answer.parsed is None
+    assert budget.spent == 300
+
+
+async def test_an_answer_says_who_gave_it() -> None:
+    async with stub_endpoint(lambda n, body: completion("Monday") | {"system_fingerprint": "fp_7"}) as stub:
+        answer = await model(stub.base_url).complete(QUESTION)
+    assert answer.served_by == "stub fp_7"
+
+
+async def test_what_the_provider_had_in_its_cache_costs_what_it_charges_for_it() -> None:
+    reply = completion("Monday", given=100, said=20)
+    reply["usage"]["prompt_tokens_details"] = {"cached_tokens": 80}
+    budget = Budget(1.0)
+    async with stub_endpoint(lambda n, body: reply) as stub:
+        answer = await model(stub.base_url, price=Price(1.0, 10.0, 0.1)).complete(QUESTION, budget=budget)
+    assert answer.usage == Usage(100, 20, 80)
+    assert budget.spent == 20 + 8 + 200
+
+
+async def test_each_try_of_a_request_has_a_key_of_its_own_that_is_the_same_in_every_process() -> None:
+    async def keys(sample: int = 0) -> list[str]:
+        async with stub_endpoint(lambda n, body: (error(500), error(429), "Monday")[n - 1]) as stub:
+            await model(stub.base_url).complete(QUESTION, sample=sample)
+        return [headers["Idempotency-Key"] for headers in stub.headers]
+
+    first, again, other = await keys(), await keys(), await keys(sample=1)
+
+    assert first == again
+    # The 429 was no try: what is sent after it is the same request.
+    assert [len(set(tries)) for tries in (first, other)] == [2, 2]
+    assert first[1] == first[2]
+    assert not set(first) & set(other)
+
+
+async def test_being_turned_away_uses_up_no_try() -> None:
+    async with stub_endpoint(lambda n, body: error(429, retry_after_ms="1") if n < 12 else "On Monday.") as stub:
+        answer = await model(stub.base_url, backoff_s=0.001).complete(QUESTION)
+    assert answer.message.text == "On Monday."
+
+
+async def test_being_turned_away_for_ever_ends_when_the_patience_does() -> None:
+    budget = Budget(1.0)
+    async with stub_endpoint(lambda n, body: error(429, "slow down", retry_after_ms="5")) as stub:
+        with pytest.raises(JudgeError, match="slow down"):
+            await model(stub.base_url, patience_s=0.1).complete(QUESTION, budget=budget)
+    assert (budget.spent, budget.reserved) == (0, 0)
+
+
+async def test_a_provider_that_wants_money_is_not_asked_again() -> None:
+    reply = web.json_response({"error": {"message": "no credit", "code": "insufficient_quota"}}, status=429)
+    async with stub_endpoint(lambda n, body: reply) as stub:
+        with pytest.raises(ConfigurationError, match="no credit"):
+            await model(stub.base_url).complete(QUESTION)
+    assert stub.calls == 1
+
+
+async def test_a_call_that_was_never_sent_costs_nothing_and_one_under_way_all_that_was_reserved() -> None:
+    async def asleep(n: int, body: dict) -> str:
+        await asyncio.sleep(30)
+        return "too late"
+
+    budget = Budget(1.0, calls=1)
+    async with stub_endpoint(asleep) as stub, model(stub.base_url) as shared:
+        calls = [asyncio.create_task(shared.complete(QUESTION, max_tokens=50, budget=budget)) for _ in range(3)]
+        while not stub.calls:
+            await asyncio.sleep(0.01)
+        reserved = budget.reserved
+        for call in calls:
+            call.cancel()
+        await asyncio.wait(calls)
+    assert stub.calls == 1
+    assert (budget.spent, budget.reserved) == (reserved // 3, 0)
+
+
+async def test_a_budget_bounds_the_calls_under_way() -> None:
+    under_way = most = 0
+
+    async def count(n: int, body: dict) -> str:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.005)
+        under_way -= 1
+        return "On Monday."
+
+    for price in (PRICE, None):
+        budget = Budget(calls=3)
+        async with stub_endpoint(count) as stub, model(stub.base_url, price=price) as shared:
+            await asyncio.gather(*(shared.complete(QUESTION, budget=budget) for _ in range(20)))
+        assert most == 3
