@@ -41,24 +41,38 @@ FAMILIES = families()
 HARMLESS = texts("harmless.txt")
 """They speak of scores, judges, rules and answers, and to no judge."""
 SLOTS = {
-    "n": "card account order ticket payment transfer refund top-up statement balance pin app phone number address name email booking seat "
-    "table room flight train bus taxi parcel delivery invoice fee charge currency exchange withdrawal deposit cheque loan coffee latte "
-    "espresso tea cake sandwich pizza movie film show theatre cinema concert game song book recipe cat dog garden car bike key door "
-    "window laptop printer screen battery cable router password file photo page list link code function table server contract letter "
-    "form passport visa doctor appointment medicine school course lesson holiday hotel trip museum shop shoe shirt size box bag gift "
-    "receipt voucher discount price plan service insurance heating light kitchen machine part bill rate limit review result point "
+    "n": "card account order ticket payment transfer refund top-up statement balance pin app phone number address name email "
+    "booking seat "
+    "table room flight train bus taxi parcel delivery invoice fee charge currency exchange withdrawal deposit cheque loan "
+    "coffee latte "
+    "espresso tea cake sandwich pizza movie film show theatre cinema concert game song book recipe cat dog garden car bike "
+    "key door "
+    "window laptop printer screen battery cable router password file photo page list link code function table server "
+    "contract letter "
+    "form passport visa doctor appointment medicine school course lesson holiday hotel trip museum shop shoe shirt size box "
+    "bag gift "
+    "receipt voucher discount price plan service insurance heating light kitchen machine part bill rate limit review result "
+    "point "
     "mark note test score answer question reply message text system",
-    "v": "check change cancel find use get order book pay send return exchange track activate close open freeze block unlock replace "
-    "update add remove verify confirm accept reverse receive move set show see read write call choose pick keep buy sell rent fix clean "
-    "connect start stop wait try make bring take put fill print save delete download share sign switch turn give recommend explain "
+    "v": "check change cancel find use get order book pay send return exchange track activate close open freeze block unlock "
+    "replace "
+    "update add remove verify confirm accept reverse receive move set show see read write call choose pick keep buy sell "
+    "rent fix clean "
+    "connect start stop wait try make bring take put fill print save delete download share sign switch turn give recommend "
+    "explain "
     "compare look-for ask-for top-up cash-out answer mark rate review report",
-    "a": "pending late new old lost stolen broken closed open free full empty cold hot small large medium cheap expensive blocked "
-    "declined cancelled delivered available ready wrong right correct different missing double high low slow fast easy nice great "
-    "perfect best good bad red blue early wet dry confirmed approved complete finished verified accepted refunded expired frozen",
+    "a": "pending late new old lost stolen broken closed open free full empty cold hot small large medium cheap expensive "
+    "blocked "
+    "declined cancelled delivered available ready wrong right correct different missing double high low slow fast easy nice "
+    "great "
+    "perfect best good bad red blue early wet dry confirmed approved complete finished verified accepted refunded expired "
+    "frozen",
     "s": "arrive start end open close work leave run expire stop change come finish",
-    "d": "today tomorrow tonight yesterday on-Monday on-Friday this-week next-month at-noon in-the-evening this-afternoon on-Sunday "
+    "d": "today tomorrow tonight yesterday on-Monday on-Friday this-week next-month at-noon in-the-evening this-afternoon "
+    "on-Sunday "
     "in-May at-five-pm last-night every-day by-Tuesday",
-    "p": "London Paris Berlin San-Francisco the-station town Spain Japan the-centre my-area Texas the-airport school work the-office",
+    "p": "London Paris Berlin San-Francisco the-station town Spain Japan the-centre my-area Texas the-airport school work "
+    "the-office",
     "num": "1 2 3 4 5 6 7 8 10 12 15 20 24 30 45 50 100 five ten three two",
 }
 """What stands in the gaps of the patterns."""

@@ -13,14 +13,11 @@ _BOLD = {ord(c): 0x1D41A + n for n, c in enumerate(string.ascii_lowercase)} | {
     ord(c): 0x1D400 + n for n, c in enumerate(string.ascii_uppercase)
 }
 _WIDE = {code: code + 0xFEE0 for code in range(33, 127)}
-_MORSE = dict(
-    zip(
-        string.ascii_lowercase + string.digits,
-        ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-        "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----.".split(),
-        strict=True,
-    )
-)
+_SIGNS = """
+    .- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. -----
+    .---- ..--- ...-- ....- ..... -.... --... ---.. ----.
+"""
+_MORSE = dict(zip(string.ascii_lowercase + string.digits, _SIGNS.split(), strict=True))
 
 
 def _morse(text: str) -> str:

@@ -5,33 +5,38 @@ import string
 from collections import defaultdict
 from collections.abc import Iterator
 
-KEYWORDS = (
-    "accuracy accept above all always answer approved assign assigned award awarded best criteria criterion correct deserves "
-    "disregard evaluate evaluation evaluator every excellent expert experts five flawless forget full give given gold grade grader "
-    "grading helpfulness highest ignore instruction instructions judge judges judging mark marks maximum meets must note output "
-    "override perfect please points previous prior prompt quality rate rated rating reference reply response return rubric rules "
-    "satisfies score scored scores scoring should star stars submission system ten this top verdict verified your you "
-    "antwort bewertung punktzahl höchste hoechste reponse respuesta puntuacion maxima risposta punteggio resposta nota"
-).split()
+_KEYWORDS_SAID = """
+    accuracy accept above all always answer approved assign assigned award awarded best criteria criterion correct
+    deserves disregard evaluate evaluation evaluator every excellent expert experts five flawless forget full give
+    given gold grade grader grading helpfulness highest ignore instruction instructions judge judges judging mark marks
+    maximum meets must note output override perfect please points previous prior prompt quality rate rated rating
+    reference reply response return rubric rules satisfies score scored scores scoring should star stars submission
+    system ten this top verdict verified your you antwort bewertung punktzahl höchste hoechste reponse respuesta
+    puntuacion maxima risposta punteggio resposta nota
+"""
+KEYWORDS = tuple(_KEYWORDS_SAID.split())
 """The words by which a cipher is recognised."""
 _CLEAR = tuple(word for word in KEYWORDS if len(word) >= 4)
 _LETTERS = string.ascii_lowercase
 _WORD = re.compile(r"[a-z]+")
-_PIECES = re.compile("|".join(sorted({*_CLEAR, "the", "to", "it"}, key=len, reverse=True)))
+_SHORT = frozenset({"the", "to", "it"})
+_PIECES = re.compile("|".join(sorted({*_CLEAR, *_SHORT}, key=len, reverse=True)))
 
-_MORSE = (
-    ".- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. "
-    "----- .---- ..--- ...-- ....- ..... -.... --... ---.. ----."
-).split()
+_MORSE_SAID = """
+    .- -... -.-. -.. . ..-. --. .... .. .--- -.- .-.. -- -. --- .--. --.- .-. ... - ..- ...- .-- -..- -.-- --.. -----
+    .---- ..--- ...-- ....- ..... -.... --... ---.. ----.
+"""
+_MORSE = tuple(_MORSE_SAID.split())
 _BRAILLE = "⠁⠃⠉⠙⠑⠋⠛⠓⠊⠚⠅⠇⠍⠝⠕⠏⠟⠗⠎⠞⠥⠧⠺⠭⠽⠵"
 _TABLES = {
     "morse": dict(zip(_MORSE, _LETTERS + string.digits, strict=True)),
     "braille": dict(zip(_BRAILLE, _LETTERS, strict=True)) | {"\u2800": " "},
 }
-_SPELLING = (
-    "alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar papa quebec romeo "
-    "sierra tango uniform victor whiskey xray yankee zulu"
-).split()
+_SPELLING_SAID = """
+    alpha alfa bravo charlie delta echo foxtrot golf hotel india juliet juliett kilo lima mike november oscar papa
+    quebec romeo sierra tango uniform victor whiskey xray yankee zulu
+"""
+_SPELLING = frozenset(_SPELLING_SAID.split())
 
 
 def _shifted(by: int) -> dict[int, str]:
@@ -67,6 +72,8 @@ def _encoded() -> dict[str, set[str]]:
 _ENCODED = _encoded()
 _BARE = {re.sub("[aeiou]", "", word): word for word in _CLEAR}
 _MIXED = {(word[0], "".join(sorted(word[1:-1])), word[-1]): word for word in _CLEAR if len(word) >= 5}
+
+_SHAPES = {(first, len(inner) + 2, last) for first, inner, last in _MIXED}
 
 
 def deciphered(text: str) -> Iterator[tuple[str, str]]:
@@ -106,24 +113,21 @@ def _from_pig_latin(word: str) -> str:
 
 def unscrambled(text: str) -> str:
     """The text with keywords put in order whose inner letters were shuffled; empty where fewer than two were."""
-    found = 0
-
-    def ordered(match: re.Match[str]) -> str:
-        nonlocal found
-        word = match[0]
-        clear = _MIXED.get((word[0], "".join(sorted(word[1:-1])), word[-1])) if len(word) >= 5 else None
-        if clear is None or clear == word:
-            return word
-        found += 1
-        return clear
-
-    made = _WORD.sub(ordered, text.lower())
-    return made if found >= 2 else ""
+    cured = {}
+    for word in set(_WORD.findall(text.lower())):
+        if (word[0], len(word), word[-1]) in _SHAPES:
+            clear = _MIXED.get((word[0], "".join(sorted(word[1:-1])), word[-1]), word)
+            if clear != word:
+                cured[word] = clear
+    return _WORD.sub(lambda match: cured.get(match[0], match[0]), text.lower()) if len(cured) >= 2 else ""
 
 
 def broken_into_words(letters: str) -> str:
-    """Letters that run together, with the keywords in them set apart."""
-    return _PIECES.sub(r" \g<0> ", letters.lower())
+    """Letters that run together, with the keywords in them set apart; empty where fewer than two are among them."""
+    lower = letters.lower()
+    if len(set(_PIECES.findall(lower)) - _SHORT) < 2:
+        return ""
+    return _PIECES.sub(r" \g<0> ", lower)
 
 
 def from_table(name: str, run: str) -> str:

@@ -8,9 +8,9 @@ TEMPLATE_TOKENS = re.compile(
 )
 """Marks that frame the turns in the chat templates of common models."""
 
-_SPEAKER = r"(?:human|user|assistant|system|ai|developer|judge|grader|evaluator|operator|admin|instruction|moderator)"
 _TAG = (
-    r"(?:system(?:[-_ ](?:prompt|message|note|override|reminder))?|instructions?|admin|developer|operator|judge(?:ment|_\w+)?|judgment|"
+    r"(?:system(?:[-_ ](?:prompt|message|note|override|reminder))?|instructions?|admin|developer|operator|judge(?:ment|_\w+)?|"
+    r"judgment|"
     r"grader\w*|grading\w*|evaluat\w+|verdict|rubric|score|scoring|final_score|override|assistant|human|user_?(?:query|message|input)?|"
     r"untrusted\w*|prompt|important|hidden)"
 )
@@ -18,20 +18,30 @@ _CLOSED = (
     r"(?:answer|response|data\w*|input|transcript|conversation|submission|candidate\w*|context|document|assistant\w*|"
     r"model_\w+|student_\w+|text_to_\w+|content|log|untrusted\w*|user_\w+|output|completion|message)"
 )
-FORGED = (
-    # points, the pattern; on the text as it stands
-    (3.0, re.compile(rf"^\W{{0,4}}#{{1,4}} ?(?:instruction|system|human)s?(?: (?:prompt|message|override))? ?:", re.I | re.M)),
-    (2.0, re.compile(r"^#{2,4} ?(?:response|assistant|user|input) ?:", re.I | re.M)),
+AT_LINE_START = (
+    # points, and the pattern; where a line begins, after at most a few signs
+    (3.0, re.compile(r"#{1,4} ?(?:instruction|system|human)s?(?: (?:prompt|message|override))? ?:", re.I)),
+    (2.0, re.compile(r"#{2,4} ?(?:response|assistant|user|input) ?:", re.I)),
+    (2.0, re.compile(r"\W{0,4}(?:system|developer|operator|admin|judge|grader|evaluator)\W{0,3}:\W{0,3}\s?\S", re.I)),
+    (
+        2.0,
+        re.compile(
+            r"\W{0,6}(?:system|admin(?:istrator)?|developer|security|debug|maintenance|root|priority|internal|operator|moderator|"
+            r"platform|grading|evaluation|judge|official|automated)\s+(?:notice|message|alert|note|override|update|prompt|"
+            r"instructions?|command|directive|mode|announcement|memo|policy)\b",
+            re.I,
+        ),
+    ),
+)
+ANYWHERE = (
     (3.0, re.compile(r"\n\s*\n(?:human|user|system)\s?: ?\S", re.I)),
-    (2.0, re.compile(r"^\W{0,3}(?:system|developer|operator|admin)\W{0,3}:\W{0,3}\s?\S", re.I | re.M)),
-    (2.0, re.compile(r"^\W{0,3}(?:judge|grader|evaluator)\W{0,3}:\W{0,3}\s?\S", re.I | re.M)),
     (3.0, re.compile(rf"</?{_TAG}(?: [^<>\n]{{0,80}})?>", re.I)),
     (
         3.0,
         re.compile(
-            r"(?:[-=#*_~]{3,}|\[|<|\{\{?)\s*/?(?:END|BEGIN|START|STOP|NEW|CLOSE|EOF)\b[ _-]*(?:OF[ _-]*)?(?:THE[ _-]*)?[\w '-]{0,30}?"
-            r"(?:ANSWER|RESPONSE|DATA|INPUT|TRANSCRIPT|LOGS?|CONVERSATION|SUBMISSION|CONTEXT|INSTRUCTIONS?|PROMPT|EVALUATION|"
-            r"CANDIDATE|OUTPUT|GRADING|SYSTEM|UNTRUSTED|CONTENT|TASK|QUESTION)",
+            r"(?:[-=#*_~]{3,}|\[|<|\{\{?)\s*/?(?:END|BEGIN|START|STOP|NEW|CLOSE|EOF)\b[ _-]*(?:OF[ _-]*)?(?:THE[ _-]*)?"
+            r"[\w '-]{0,30}?(?:ANSWER|RESPONSE|DATA|INPUT|TRANSCRIPT|LOGS?|CONVERSATION|SUBMISSION|CONTEXT|INSTRUCTIONS?|PROMPT|"
+            r"EVALUATION|CANDIDATE|OUTPUT|GRADING|SYSTEM|UNTRUSTED|CONTENT|TASK|QUESTION)",
             re.I,
         ),
     ),
@@ -47,32 +57,29 @@ FORGED = (
             r"[\"'\]}]\s*[}\]]\s*[}\]]*\s*,?\s*[{\[]?\s*[\"']?(?:role|system|instructions?|verdict|score)[\"']?\s*:", re.I
         ),
     ),
-    (2.0, re.compile(r"\\?[\"']role\\?[\"']\s*:\s*\\?[\"'](?:system|developer|user|assistant)", re.I)),
     (
         2.0,
-        re.compile(
-            r"^\W{0,6}(?:system|admin(?:istrator)?|developer|security|debug|maintenance|root|priority|internal|operator|moderator|"
-            r"platform|grading|evaluation|judge|official|automated)\s+(?:notice|message|alert|note|override|update|prompt|instructions?|"
-            r"command|directive|mode|announcement|memo|policy)\b",
-            re.I | re.M,
-        ),
+        re.compile(r"\"role\\?\"\s*:\s*\\?\"(?:system|developer|user|assistant)|'role'\s*:\s*'(?:system|user|assistant)", re.I),
     ),
     (3.0, re.compile(r"\[\[\s*(?:[1-9](?:\.0)?|10|[ABC]|tie|rating:? ?\d+)\s*\]\]", re.I)),
 )
 _UNMATCHED = re.compile(rf"<(/?)({_CLOSED})(?: [^<>\n]{{0,80}})?>", re.I)
 
-VERDICT_KEYS = frozenset(
-    "score overall overall_score final_score total_score grade verdict judgement judgment evaluation rating result overall_rating "
-    "final_grade points marks preferred winner passed pass is_correct correct assessment quality".split()
-)
-REASON_KEYS = frozenset(
-    "reason reasons reasoning rationale explanation justification feedback comment comments confidence evidence critique analysis "
-    "evidence_quote thoughts status suspected_injection".split()
-)
-CRITERION_KEYS = frozenset(
-    "helpfulness accuracy conciseness tone correctness completeness relevance coherence clarity safety fluency faithfulness scores "
-    "criteria harmlessness honesty factuality groundedness quality depth usefulness criterion".split()
-)
+_VERDICT = """
+    score overall overall_score final_score total_score grade verdict judgement judgment evaluation rating result
+    overall_rating final_grade points marks preferred winner passed pass is_correct correct assessment quality
+"""
+VERDICT_KEYS = frozenset(_VERDICT.split())
+_REASON = """
+    reason reasons reasoning rationale explanation justification feedback comment comments confidence evidence critique
+    analysis evidence_quote thoughts status suspected_injection
+"""
+REASON_KEYS = frozenset(_REASON.split())
+_CRITERION = """
+    helpfulness accuracy conciseness tone correctness completeness relevance coherence clarity safety fluency
+    faithfulness scores criteria harmlessness honesty factuality groundedness quality depth usefulness criterion
+"""
+CRITERION_KEYS = frozenset(_CRITERION.split())
 _KEY = re.compile(r"\\?[\"'](\w{2,30})\\?[\"']\s*:")
 _TOP_VALUE = re.compile(
     r"\\?[\"'](\w{2,30})\\?[\"']\s*:\s*\\?[\"']?(?:[45](?:\.\d)?|9\d?|10(?:0|\.0)?|1\.0|five|pass(?:ed)?|true|excellent|perfect|a\+?|"
@@ -80,24 +87,26 @@ _TOP_VALUE = re.compile(
     re.I,
 )
 _NAMES = (
-    r"(?:(?:overall|final|total|assigned|recommended|suggested|expected|correct|quality|judge|grader|evaluator|evaluation)[ _-]?)*"
+    r"(?:(?:overall|final|total|assigned|suggested|expected|correct|quality|judge|grader|evaluator|evaluation)[ _-]?)*"
     r"(?:score|grade|verdict|mark|marks|judge?ment|evaluation|assessment|rating|result|helpfulness|accuracy|conciseness|tone|"
-    r"correctness|completeness|relevance|coherence|clarity|safety|fluency|punktzahl|bewertung|endnote|gesamtnote|note|noten|puntuación|"
-    r"puntuacion|calificación|punteggio|voto|pontuação|nota|beoordeling|cijfer|оценка|балл|评分|得分|分数|総合評価|評価|スコア|점수|평가)"
+    r"correctness|completeness|relevance|coherence|clarity|safety|fluency|punktzahl|bewertung|endnote|gesamtnote|note|noten|"
+    r"puntuación|puntuacion|calificación|punteggio|voto|pontuação|nota|beoordeling|cijfer|оценка|балл|评分|得分|分数|総合評価|評価|スコア|점수|평가)"
 )
 _VERDICT_LINE = re.compile(
     rf"(?:^|[.!?|>)\]]\s)[\s\W]{{0,6}}({_NAMES})(?: (?:is|ist|est|es))?[\s*_\"'`]{{0,3}}[:：=→|-]+[\s*_\"'`]{{0,5}}"
-    r"(?:(?:5|10|100|five|ten|a\+|full marks|perfect|pass(?:ed)?|excellent|correct)(?:\.0)?(?:\s*(?:/|out of|von|sur|de|su|van|из)\s*\d+)?)(?![\d.,]*\d)",
+    r"(?:5|10|100|five|ten|a\+|full marks|perfect|pass(?:ed)?|excellent|correct)(?:\.0)?"
+    r"(?:\s*(?:/|out of|von|sur|de|su|van|из)\s*\d+)?(?![\d.,]*\d)",
     re.I | re.M,
 )
-_OUT_OF = re.compile(r"\b(5|10|100)\s*(?:/|out of)\s*\1\b")
 
 
 def forged_frame(text: str) -> float:
     """Points for marks, turns and ends that a text has no business to hold."""
     if TEMPLATE_TOKENS.search(text):
         return 3.0
-    points = max((points for points, pattern in FORGED if pattern.search(text)), default=0.0)
+    points = max((points for points, pattern in ANYWHERE if pattern.search(text)), default=0.0)
+    for line in text.splitlines() if points < 3 else ():
+        points = max((points, *(worth for worth, pattern in AT_LINE_START if worth > points and pattern.match(line))))
     if points < 3 and "</" in text:
         opened: set[str] = set()
         for slash, name in _UNMATCHED.findall(text):

@@ -32,13 +32,15 @@ class Reading:
 _PAIRS = (
     "аa вb сc ԁd еe ҽe ɡg һh іi їi јj кk κk ӏl ʟl мm пn ոn оo οo рp ρp ԛq гr ѕs тt τt υu սu ѵv νv шw ԝw хx χx уy γy ᴢz "
     "αa βb εe ηn ιi μm ςs ωw АA ВB СC ЕE НH ІI ЈJ КK МM ОO РP ЅS ТT ХX УY ΑA ΒB ΕE ΖZ ΗH ΙI ΚK ΜM ΝN ΟO ΡP ΤT ΥY ΧX "
-    "ᴀa ʙb ᴄc ᴅd ᴇe ғf ɢg ʜh ɪi ᴊj ᴋk ᴍm ɴn ᴏo ᴘp ǫq ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ɐa ɔc ǝe ɟf ƃg ɥh ᴉi ɾj ʞk ɯm ɹr ʇt ʌv ʍw ʎy ɑa ıi ŀl ɩi"
+    "ᴀa ʙb ᴄc ᴅd ᴇe ғf ɢg ʜh ɪi ᴊj ᴋk ᴍm ɴn ᴏo ᴘp ǫq ʀr ꜱs ᴛt ᴜu ᴠv ᴡw ʏy ɐa ɔc ǝe ɟf ƃg ɥh ᴉi ɾj ʞk ɯm ɹr ʇt ʌv ʍw ʎy "
+    "ɑa ıi ŀl ɩi"
 )
 _LOOKALIKES = {ord(pair[0]): pair[-1] for pair in _PAIRS.split() if len(pair) == 2}
 _LOOKALIKES |= {start + n: chr(97 + n) for start in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6) for n in range(26)}
 _LOOKALIKE = re.compile("[" + "".join(re.escape(chr(code)) for code in _LOOKALIKES) + "]")
 _LATIN = re.compile("[A-Za-z]")
 _LEET_WORD = re.compile(r"(?<![\w.])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|][\w@$!|])[\w@$!|]{3,}")
+_LEET_SIGN = re.compile(r"[A-Za-z][0-9@$!|]+[A-Za-z]")
 _LEET = str.maketrans("0134578@$!|9", "oieastbasilg")
 
 _TAGS = re.compile("[\U000e0020-\U000e007e]{4,}")
@@ -47,6 +49,7 @@ _ZERO_WIDTH_BITS = re.compile("[\u200b\u200c\u200d\u2060\ufeff]{32,}")
 _SPACED = re.compile(r"(?<!\w)(?:[^\W_][^\w\n]{1,3}|[^\W_]\n|[^\W_]_){5,}[^\W_](?!\w)")
 _SPACED_GAP = re.compile(r"[^\w]{2,}|_{2,}|(?<=\w)\s*[/|]\s*(?=\w)")
 _SPLIT_WORD = re.compile(r"(?<=[^\W\d_])(?:[*_~`|·•‧.+\\^=-]{1,3}|</?\w{1,8}/?>|\{\}|\[\]|['\"]\s*[+,&.]?\s*['\"])(?=[^\W\d_])")
+_HUMP = re.compile("[a-z][A-Z]")
 _HUMPS = re.compile(r"\b[A-Za-z][a-z]+(?:[A-Z][a-z]+){2,}\b")
 _RUN_TOGETHER = re.compile(r"[A-Za-z]{20,}")
 _BASE64 = re.compile(r"(?<![\w+/=-])(?:[A-Za-z0-9+/_-]{16,}\s?)+={0,2}")
@@ -54,6 +57,7 @@ _BASE32 = re.compile(r"(?<![A-Z0-9])[A-Z2-7]{24,}={0,6}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x|=)?[0-9a-fA-F]{2}[\s,:;-]{0,2}){10,}")
 _BINARY = re.compile(r"(?<!\d)(?:[01]{7,8}[\s,]{0,2}){5,}")
 _DECIMAL = re.compile(r"(?<!\d)(?:\d{2,3}[\s,;]{1,2}){8,}\d{2,3}")
+_DIGITS = re.compile(r"\d[\s,;./-]{0,3}\d+[\s,;./-]{1,3}\d+[\s,;./-]{1,3}\d|\d{16}")
 _ORDINALS = re.compile(r"(?<!\d)(?:(?:[1-9]|1\d|2[0-6])[\s,./-]{1,3}){9,}\d{1,2}(?!\d)")
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{2,6})\}?|x([0-9a-fA-F]{2})|([0-3]?[0-7]{2}))")
 _ENTITY = re.compile(r"&(?:#\w{2,7}|[a-zA-Z]{2,10});")
@@ -96,18 +100,19 @@ def _respelt(text: str) -> Iterator[tuple[str, str]]:
             yield "lookalike letters", text.translate(_LOOKALIKES)
         for run in _BRAILLE.findall(text):
             yield "braille", from_table("braille", run)
-    if len(_LEET_WORD.findall(text)) >= 3:
+    if _LEET_SIGN.search(text) and len(_LEET_WORD.findall(text)) >= 3:
         yield "digits for letters", _LEET_WORD.sub(lambda word: word[0].translate(_LEET), text)
     if spaced := _SPACED.findall(text):
         yield "letters set apart", " ".join(map(_closed_up, spaced))
     if len(_SPLIT_WORD.findall(text)) >= 3:
         yield "words broken up", _SPLIT_WORD.sub("", text)
-    if _HUMPS.search(text) or _RUN_TOGETHER.search(text):
-        humps = " ".join(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", run) for run in _HUMPS.findall(text))
-        yield "words run together", humps + " " + " ".join(broken_into_words(run) for run in _RUN_TOGETHER.findall(text))
+    humps = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", run) for run in _HUMPS.findall(text)] if _HUMP.search(text) else []
+    runs = [broken_into_words(run) for run in _RUN_TOGETHER.findall(text)]
+    if together := " ".join(filter(None, (*humps, *runs))):
+        yield "words run together", together
     for starts in (_LINE_START.findall(text), _SENTENCE_START.findall(text)):
-        if 7 <= len(starts) <= 400:
-            yield "first letters", broken_into_words("".join(starts))
+        if 7 <= len(starts) <= 400 and (letters := broken_into_words("".join(starts))):
+            yield "first letters", letters
     if scrambled := unscrambled(text):
         yield "letters in disorder", scrambled
     yield from deciphered(text)
@@ -127,7 +132,13 @@ def _decoded(text: str) -> Iterator[tuple[str, str]]:
         yield "percent encoding", unquote(text, errors="replace")
     if "\\" in text and len(_ESCAPE.findall(text)) >= 4:
         yield "escaped characters", _ESCAPE.sub(_escaped, text)
-    for how, pattern, decode in _ENCODINGS:
+    signs = {
+        "digits": _DIGITS.search(text) is not None,
+        "strokes": any(sign in text for sign in (".-", "-.", "·", "•", "–", "−")),
+    }
+    for how, pattern, decode, sign in _ENCODINGS:
+        if sign and not signs[sign]:
+            continue
         for run in pattern.findall(text):
             if piece := _readable(decode, run[:LONGEST]):
                 yield how, piece
@@ -176,12 +187,13 @@ def _from_decimal(run: str) -> str:
     return "".join(map(chr, codes)) if all(9 <= code < 256 for code in codes) else ""
 
 
-_ENCODINGS: tuple[tuple[str, re.Pattern[str], Callable[[str], str]], ...] = (
-    ("base64", _BASE64, _from_base64),
-    ("base32", _BASE32, _from_base32),
-    ("hexadecimal", _HEX, _from_hex),
-    ("binary", _BINARY, _from_binary),
-    ("character codes", _DECIMAL, _from_decimal),
-    ("letters as numbers", _ORDINALS, letters_of_numbers),
-    ("morse", _MORSE, lambda run: from_table("morse", run)),
+# The last tells what must be in the text before it is worth to look.
+_ENCODINGS: tuple[tuple[str, re.Pattern[str], Callable[[str], str], str], ...] = (
+    ("base64", _BASE64, _from_base64, ""),
+    ("base32", _BASE32, _from_base32, ""),
+    ("hexadecimal", _HEX, _from_hex, ""),
+    ("binary", _BINARY, _from_binary, "digits"),
+    ("character codes", _DECIMAL, _from_decimal, "digits"),
+    ("letters as numbers", _ORDINALS, letters_of_numbers, "digits"),
+    ("morse", _MORSE, lambda run: from_table("morse", run), "strokes"),
 )

@@ -10,7 +10,6 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
 from continuum.judging.concepts import Passage, folded, passages
@@ -30,6 +29,17 @@ class Weights:
     bias: float
     """Such that a score above zero is suspicious."""
     by_feature: dict[str, float]
+    words: dict[str, float]
+    two_words: dict[tuple[str, str], float]
+    """Those of the features that are words, and two in a row, by themselves: they are looked up often."""
+
+    @classmethod
+    def of(cls, bias: float, by_feature: dict[str, float]) -> "Weights":
+        """The weights with their words apart."""
+        words = {name.removeprefix("w:"): weight for name, weight in by_feature.items() if name.startswith("w:")}
+        pairs = {name: weight for name, weight in by_feature.items() if name.startswith("b:")}
+        two = {(one, two): weight for name, weight in pairs.items() for one, two in [name.removeprefix("b:").split(" ")]}
+        return cls(bias, by_feature, words, two)
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ def weigh(text: str, *, spoken: bool = True) -> Weighed:
     weights = loaded_weights()
     frame, verdict = forged_frame(text), forged_verdict(text, spoken=spoken)
     around = sum(weights.by_feature.get(feature, 0.0) for feature in frame_features(frame, verdict))
-    scores = [_score(passage, weights) for passage in passages(folded(text))]
+    scores = [score_of(passage, weights) for passage in passages(folded(text))]
     if not scores:
         return Weighed(weights.bias + around, frame, verdict)
     # The most suspicious of many passages is more suspicious by chance than that of a few.
@@ -82,21 +92,29 @@ def frame_features(frame: float, verdict: float) -> Iterator[str]:
 
 
 def _pairs(passage: Passage) -> Iterator[str]:
-    for (one, here), (two, there) in combinations(sorted(passage.places.items()), 2):
-        apart = min(abs(a - b) for a in here for b in there)
-        if apart <= FAR:
-            yield f"{one}~{two}"
-            if apart <= NEAR:
-                yield f"{one}+{two}"
+    places = sorted(passage.places.items())
+    for number, (one, here) in enumerate(places):
+        for two, there in places[number + 1 :]:
+            # Most concepts stand in one place.
+            apart = abs(here[0] - there[0]) if len(here) == len(there) == 1 else min(abs(a - b) for a in here for b in there)
+            if apart <= FAR:
+                yield f"{one}~{two}"
+                if apart <= NEAR:
+                    yield f"{one}+{two}"
 
 
-def _score(passage: Passage, weights: Weights) -> float:
-    get = weights.by_feature.get
-    return weights.bias + sum(get(feature, 0.0) for feature in features_of(passage))
+def score_of(passage: Passage, weights: Weights) -> float:
+    """The weights of all features of a passage, and the bias."""
+    words, two_words, concepts = weights.words, weights.two_words, weights.by_feature
+    total = weights.bias
+    total += sum(words[word] for word in set(passage.words) & words.keys())
+    total += sum(two_words[pair] for pair in set(zip(passage.words, passage.words[1:], strict=False)) & two_words.keys())
+    total += sum(concepts.get(concept, 0.0) for concept in passage.places)
+    return total + sum(concepts.get(pair, 0.0) for pair in _pairs(passage))
 
 
 @lru_cache(maxsize=1)
 def loaded_weights() -> Weights:
     """The weights that lie beside this file."""
     stored = json.loads(WEIGHTS.read_text("utf-8"))
-    return Weights(stored["bias"], stored["by_feature"])
+    return Weights.of(stored["bias"], stored["by_feature"])
