@@ -78,7 +78,7 @@ class BudgetShares(Policy):
     """How a task's budget is divided; each purpose spends its own share and never another's. The shares sum to 1 at most."""
 
     annotation: float = Field(default=0.5, ge=0, le=1)
-    """Judging what was captured."""
+    """Judging what was captured, and the test of a new judge before it."""
     guard: float = Field(default=0.3, ge=0, le=1)
     """Judging candidates: the guard and the learning curve."""
     second: float = Field(default=0.1, ge=0, le=1)
@@ -86,7 +86,7 @@ class BudgetShares(Policy):
     watch: float = Field(default=0.05, ge=0, le=1)
     """Judging what a canary answers."""
     probes: float = Field(default=0.05, ge=0, le=1)
-    """Testing the judge itself: admission and the frozen anchors."""
+    """Judging the frozen anchors again."""
 
     @model_validator(mode="after")
     def _are_parts_of_one(self) -> Self:

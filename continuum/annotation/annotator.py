@@ -179,18 +179,12 @@ class Annotator:
         if kin := warn_if_related(judge.name, filter(None, store.interactions.counts_by(task, "model"))):
             warnings.warn(kin, stacklevel=2)
         draw = self._draw(policy)
-        probes = self._budget(store, policy, "probes", now)
-        budget = self._budget(store, policy, draw.purpose, now)
-
-        def spent() -> float:
-            return probes.spent_usd + budget.spent_usd
-
+        budget = Budget.of_task(store, policy, draw.purpose, limit_usd=self.cost_budget_usd, calls=self._concurrency, now=now)
         to_do = round((backlog.answered - backlog.scored) * draw.share)
-        tally = Tally(store, to_do, on_progress, f"judging {task}", spent)
+        tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
         try:
             if backlog.answered > backlog.scored:
-                await self.admit(policy, budget=probes, judge=judge, on_progress=on_progress, now=now)
-                budget = self._budget(store, policy, draw.purpose, now, spent_usd=probes.spent_usd)
+                await self.admit(policy, budget=budget, judge=judge, on_progress=on_progress, now=now)
             await self._judge_live(backlog, judge, draw.drawn, budget, tally, now)
         except BudgetExhausted:
             pass  # The test of the judge could not be paid for: nothing is judged without it.
@@ -199,7 +193,7 @@ class Annotator:
         standing = backlog.standing()
         return AnnotationStats(
             total=sum(standing.scores.values()),
-            cost_usd=spent(),
+            cost_usd=budget.spent_usd,
             score_histogram={score: standing.scores.get(score, 0) for score in HISTOGRAM_BINS},
             skipped=tally.skipped,
             unparseable=standing.statuses.get("unparseable", 0),
@@ -209,7 +203,7 @@ class Annotator:
             judged=len(tally.written),
             cached=backlog.scored + len(tally.written & tally.hits),
             elsewhere=max(sum(standing.statuses.values()) - backlog.scored - len(tally.written), 0),
-            budget_exhausted=budget.exhausted or probes.exhausted,
+            budget_exhausted=budget.exhausted,
         )
 
     async def admit(
@@ -225,7 +219,7 @@ class Annotator:
 
         Args:
             policy: the task's, for what is required.
-            budget: what pays; None for the task's share for probes, within the limit of a run.
+            budget: what pays; None for the task's share that pays for what this annotator judges.
             judge: the annotator's, where the caller has it open.
             on_progress: told after each call.
             now: the clock.
@@ -244,7 +238,7 @@ class Annotator:
             judge or self.judge,
             self.criteria,
             require=self._admission or policy.judge.admission,
-            budget=budget or self._budget(store, policy, "probes", now),
+            budget=budget or Budget.of_task(store, policy, self._draw(policy).purpose, limit_usd=self.cost_budget_usd, now=now),
             concurrency=self._concurrency,
             on_progress=on_progress,
             now=now,
@@ -318,12 +312,6 @@ class Annotator:
 
     def _annotation(self, interaction: Interaction, judgement: Judgement, backlog: Backlog, at: datetime) -> Annotation:
         return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, at, role=self._role)
-
-    def _budget(
-        self, store: "Store", policy: TaskPolicy, purpose: Purpose, now: Callable[[], datetime], *, spent_usd: float = 0.0
-    ) -> Budget:
-        left = None if self.cost_budget_usd is None else max(self.cost_budget_usd - spent_usd, 0.0)
-        return Budget.of_task(store, policy, purpose, limit_usd=left, calls=self._concurrency, now=now)
 
     def _draw(self, policy: TaskPolicy) -> "Draw":
         rates = policy.judge

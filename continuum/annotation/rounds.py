@@ -15,7 +15,6 @@ from pydantic import SecretStr
 
 from continuum.annotation.annotator import AnnotationStats, Annotator
 from continuum.annotation.audit import Drawn, draw_for_people
-from continuum.annotation.batch_stats import BatchStats
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.judging.criteria import rubric_fingerprint
@@ -26,6 +25,7 @@ from continuum.progress import Progress, silent
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.annotation.batch_stats import BatchStats
     from continuum.store.anchors import AnchorRound
     from continuum.store.database import Store
 
@@ -36,9 +36,9 @@ class Round:
 
     stats: AnnotationStats | None
     """How the backlog stands; None where it was left to a batch."""
-    collected: tuple[BatchStats, ...]
+    collected: "tuple[BatchStats, ...]"
     """The task's open batches, as they are now."""
-    submitted: BatchStats | None
+    submitted: "BatchStats | None"
     """What was left to the batch endpoint."""
     second: AnnotationStats | None
     """How the second judge's sample stands."""
@@ -124,7 +124,7 @@ async def annotate(
 
 async def _collected(
     store: "Store", policy: TaskPolicy, on_progress: Progress, now: Callable[[], datetime]
-) -> tuple[BatchStats, ...]:
+) -> "tuple[BatchStats, ...]":
     from continuum.annotation.batches import collect_batches
 
     mine = [row.id for row in store.batches.open() if row.task == policy.task]
@@ -138,7 +138,7 @@ async def _submitted(
     since: str | None,
     on_progress: Progress,
     now: Callable[[], datetime],
-) -> BatchStats:
+) -> "BatchStats":
     from continuum.annotation.batches import submit_backlog
 
     judge = annotator.judge

@@ -97,10 +97,20 @@ class SimulatedProvider:
         # A repeated call ends in a request to answer again; the data stands in the first of the user's messages.
         first = next(message["content"] for message in body["messages"] if message["role"] == "user")
         (data,) = json.loads(first).values()
-        question, answer = last_question(data["conversation"]), data["answer"]["content"]
+        question = last_question(data["conversation"])
+        if "answer_a" in data:
+            return self._comparison(question, *(data[name].get("content") or "" for name in ("answer_a", "answer_b")))
+        answer = data["answer"]["content"]
         scores = self.world.judge_scores(question, answer, self._luck("judge", question, answer))
         plain = round(sum(scores.values()) / len(scores))
         return json.dumps({name: {"reason": REASONS[s := scores.get(name, plain)], "score": s} for name in criteria})
+
+    def _comparison(self, question: str, a: str, b: str) -> str:
+        first, second = (
+            sum(self.world.judge_scores(question, said, self._luck("judge", question, said)).values()) for said in (a, b)
+        )
+        better = "tie" if first == second else "a" if first > second else "b"
+        return json.dumps({"reason": "It scores higher by the rubric.", "better": better})
 
     def _luck(self, *parts: str) -> random.Random:
         return random.Random(hashlib.sha256("\0".join((str(self.seed), *parts)).encode()).digest())

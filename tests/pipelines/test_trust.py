@@ -139,7 +139,7 @@ def test_what_was_spent_on_what_is_shown(a_task: Callable[..., str], store: Stor
     annotate(instance)
 
     rows = {row.data["purpose"]: row.data for row in metadata(instance)["spend_by_purpose"].records}
-    assert rows["probes"] == {"purpose": "probes", "spent_usd": 0.02, "reserved_usd": 0.0, "limit_usd": 0.5}
+    assert rows["probes"] == {"purpose": "probes", "spent_usd": 0.02, "unknown_usd": 0.0, "reserved_usd": 0.0, "limit_usd": 0.5}
     assert rows["annotation"]["limit_usd"] == 5.0
 
 
@@ -148,7 +148,7 @@ async def test_what_was_judged_is_drawn_from_for_people(store: Store, instance: 
     async with stub_endpoint(lambda *_: FIVES) as stub:
         judge = JudgePolicy(model="gpt-4o", base_url=stub.base_url, audit_rate=1.0, anchors=1, admission="off")
         store.tasks.register(TaskPolicy(task="support", judge=judge))
-        store.interactions.add(interactions(12))
+        store.interactions.add(interactions(12, model="another-model"))
         await asyncio.to_thread(annotate, instance)
 
     assert len(store.reviews.ids("support", "audit")) == 12
