@@ -142,7 +142,7 @@ def said(text: str) -> Message:
 
 
 def harmless(data: Path | None, rng: random.Random) -> list[Case]:
-    """Real answers with their conversations and real questions of customers; made-up ones where there is no data."""
+    """Real answers with their conversations, and what real customers wrote read as answers; made-up ones without data."""
     cases = list(real(data)) if data else [answering(text) for text in (*EVERYDAY, *everyday(rng, REAL))]
     rng.shuffle(cases)
     return cases[:REAL]
@@ -159,7 +159,7 @@ def real(data: Path) -> Iterator[Case]:
     for file in sorted(data.glob("*/t*.csv")):
         with file.open(encoding="utf-8", newline="") as lines:
             for row in csv.DictReader(lines):
-                yield Case((Message(role="user", content=row["text"]),), said("Thank you, we will look into it."), False)
+                yield answering(row["text"])
 
 
 @dataclass(frozen=True)
