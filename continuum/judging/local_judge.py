@@ -62,10 +62,14 @@ class LocalJudge:
         self._together = Together(self.judge_all, batch_size)
         self._pairs = Together(self.compare_all, batch_size)
 
-    @cached_property
+    @property
     def version(self) -> str:
         """Changes with the weights, the tokenizer and the prompt; read from all of the model's files, once."""
-        return version_of("local", digest_of(self.folder), PROMPT_VERSION, REASON_TOKENS, self.expected)
+        return version_of("local", self._digest, PROMPT_VERSION, REASON_TOKENS, self.expected)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_of(self.folder)
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -97,11 +97,15 @@ class RewardJudge:
         """What its scale rests on."""
         return self.fitted.words() if self.fitted else f"uncalibrated map: fewer than {LABELS_NEEDED} labels were at hand"
 
-    @cached_property
+    @property
     def version(self) -> str:
         """Changes with the weights, the tokenizer and the map; read from all of the model's files, once."""
         knots = (self.fitted.rewards, self.fitted.scores, self.fitted.std) if self.fitted else None
-        return version_of("reward", digest_of(self.folder), knots)
+        return version_of("reward", self._digest, knots)
+
+    @cached_property
+    def _digest(self) -> str:
+        return digest_of(self.folder)
 
     @property
     def capabilities(self) -> frozenset[Capability]:
