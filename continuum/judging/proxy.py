@@ -179,20 +179,37 @@ def train_proxy(
     Raises:
         NotEnoughData: there are too few labels, or dialogues left out of the fit are not ranked better than by chance.
     """
-    left_out = left_out or {}
-    require_enough(labels, task, left_out)
+    require_enough(labels, task, left_out or {})
     embedder = embedder or HashedEmbedder()
-    scores = np.array([label.score for label in labels])
-    groups = [label.group for label in labels]
     inputs = inputs_of([(label.conversation, label.response) for label in labels], embedder)
+    scores, groups = np.array([label.score for label in labels]), [label.group for label in labels]
+    return learn(inputs, scores, groups, task, embedder=embedder, seed=seed, now=now, left_out=left_out)
+
+
+def learn(
+    inputs: Inputs,
+    scores: NDArray[np.float64],
+    groups: Sequence[str],
+    task: str,
+    *,
+    embedder: Embedder,
+    seed: int = 0,
+    now: Callable[[], datetime] = utc_now,
+    left_out: dict[str, int] | None = None,
+) -> ProxyJudge:
+    """A proxy of labels whose inputs are known; the arguments are those of `train_proxy`, a row for each label.
+
+    Raises:
+        NotEnoughData: dialogues left out of the fit are not ranked better than by chance.
+    """
     predicted, novelty = out_of_fold(inputs, scores, groups, seed=seed)
     if np.ptp(predicted) < 1e-9:
-        raise NotEnoughData(f"the {len(labels)} answers of task {task!r} that people scored are all alike; label other answers")
+        raise NotEnoughData(f"the {len(scores)} answers of task {task!r} that people scored are all alike; label other answers")
     ridge = fit(inputs, scores, groups, seed=seed).kept()
     good = scores >= GOOD_SCORE
     evidence = ProxyEvidence(
         task=task,
-        labels=len(labels),
+        labels=len(scores),
         good=int(good.sum()),
         groups=len(set(groups)),
         spearman=ranked_spearman(predicted, scores, groups, seed=seed),
@@ -204,7 +221,7 @@ def train_proxy(
         penalty=ridge.penalty,
         seed=seed,
         fitted_at=now(),
-        left_out=left_out,
+        left_out=left_out or {},
     )
     require_better_than_chance(evidence)
     return ProxyJudge(task, embedder, ridge, _noise(np.clip(predicted, 1, 5), novelty, scores), evidence)
