@@ -1,6 +1,7 @@
 """Judges that score an answer as a whole: their judgements, and one computation for many who ask at once."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Generic, TypeVar
@@ -16,6 +17,8 @@ Outcome = TypeVar("Outcome")
 
 def whole_judgement(conversation: Sequence[Message], response: Message, overall: float, std: float | None) -> Judgement:
     """The judgement of a judge who has one score and no word on criteria; content that talks to a judge takes it away."""
+    if not math.isfinite(overall):
+        return Judgement("unparseable")
     if suspicious(conversation, response):
         return Judgement("suspected_injection", std=std)
     return Judgement("ok", overall=min(5.0, max(1.0, overall)), std=std)
@@ -65,13 +68,16 @@ class Together(Generic[Case, Outcome]):
                 continue
             try:
                 outcomes = await asyncio.to_thread(self._compute, [case for case, _ in batch])
-            except BaseException as error:
+            except Exception as error:  # noqa: BLE001  it is raised again, to everybody who waits for it
                 for _, answer in batch:
                     if not answer.done():
-                        answer.set_exception(error if isinstance(error, Exception) else asyncio.CancelledError())
-                if not isinstance(error, Exception):
-                    raise
+                        answer.set_exception(error)
                 continue
+            except asyncio.CancelledError:
+                for _, answer in (*batch, *self._waiting):
+                    answer.cancel()
+                self._waiting.clear()
+                raise
             for (_, answer), outcome in zip(batch, outcomes, strict=True):
                 if not answer.done():
                     answer.set_result(outcome)
