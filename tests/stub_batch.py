@@ -5,6 +5,7 @@ test says otherwise; what becomes of each request, of the result files and of th
 """
 
 import json
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -239,18 +240,31 @@ async def chat(stub: StubBatch, request: web.Request) -> web.Response:
 
 
 async def upload(stub: StubBatch, request: web.Request) -> web.Response:
-    if not request.content_type.startswith("multipart/form-data"):
+    boundary = request.content_type.startswith("multipart/form-data") and re.search(
+        r'boundary="?([^";]+)', request.headers["Content-Type"]
+    )
+    if not boundary:
         return refused("A file is uploaded as multipart/form-data")
-    form = await request.post()
-    file, purpose = form.get("file"), form.get("purpose")
-    if not isinstance(file, web.FileField) or purpose not in PURPOSES or set(form) - {"file", "purpose", "expires_after"}:
+    form = parts_of(await request.read(), boundary[1].encode())
+    name, content = form.get("file", ("", b""))
+    purpose = form.get("purpose", ("", b""))[1].decode()
+    if not name or purpose not in PURPOSES or set(form) - {"file", "purpose", "expires_after"}:
         return refused("'file' and 'purpose' are required")
-    content = file.file.read()
-    if purpose == "batch" and not file.filename.endswith(".jsonl"):
+    if purpose == "batch" and not name.endswith(".jsonl"):
         return refused("Invalid file format for Batch API. Must be .jsonl")
     if not content or len(content) > stub.most_bytes:
         return refused(f"A file holds 1 to {stub.most_bytes} bytes, found {len(content)}", status=413 if content else 400)
-    return web.json_response(stub.add_file(file.filename, str(purpose), content).shown())
+    return web.json_response(stub.add_file(name, purpose, content).shown())
+
+
+def parts_of(body: bytes, boundary: bytes) -> dict[str, tuple[str, bytes]]:
+    """The fields of a form, each with its file name; aiohttp's own reader warns where a chunk ends in a boundary."""
+    found = {}
+    for part in body.split(b"--" + boundary)[1:-1]:
+        head, _, content = part.removeprefix(b"\r\n").partition(b"\r\n\r\n")
+        labels = dict(re.findall(r'(\bname|filename)="([^"]*)"', head.decode()))
+        found[labels["name"]] = (labels.get("filename", ""), content.removesuffix(b"\r\n"))
+    return found
 
 
 async def list_files(stub: StubBatch, request: web.Request) -> web.Response:

@@ -196,14 +196,14 @@ class Batches(Rows):
 
     def pending(self, batch_id: str) -> dict[str, list[str]]:
         """The requests that are not settled, each with the interactions it stands for, the one that pays first."""
-        query = select(batch_items.c.custom_id, batch_items.c.interaction_id)
-        query = query.where(batch_items.c.batch_id == batch_id, batch_items.c.outcome.is_(None))
-        order = (batch_items.c.reserved_micro_usd.desc(), batch_items.c.interaction_id)
-        found: dict[str, list[str]] = defaultdict(list)
+        columns = (batch_items.c.custom_id, batch_items.c.interaction_id, batch_items.c.reserved_micro_usd)
+        query = select(*columns).where(batch_items.c.batch_id == batch_id, batch_items.c.outcome.is_(None))
+        found: dict[str, list[str]] = {}
         with self.engine.connect() as connection:
-            for row in connection.execute(query.order_by(*order)):
-                found[row.custom_id].append(row.interaction_id)
-        return dict(found)
+            for custom_id, interaction_id, reserved in connection.execute(query.order_by(batch_items.c.interaction_id)):
+                others = found.setdefault(custom_id, [])
+                others.insert(0 if reserved else len(others), interaction_id)
+        return found
 
     def outcomes(self, batch_id: str) -> dict[str | None, int]:
         """How many of a batch's interactions came to what; under None those that are not settled."""
