@@ -16,8 +16,9 @@ from pydantic import SecretStr
 from continuum.annotation.annotator import AnnotationStats, Annotator
 from continuum.annotation.audit import Drawn, draw_for_people
 from continuum.config import load_settings
-from continuum.errors import ConfigurationError, ContinuumError
+from continuum.errors import ConfigurationError, ContinuumError, NotEnoughData
 from continuum.judging.criteria import rubric_fingerprint
+from continuum.judging.judge import Judge
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget
 from continuum.policy import TaskPolicy
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from continuum.annotation.batch_stats import BatchStats
     from continuum.store.anchors import AnchorRound
     from continuum.store.database import Store
+
+USEFUL_AT_ONCE = 25
+"""The most useful queue is filled up to this many that nobody has answered: what teaches most changes with each label."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ async def annotate(
         except ContinuumError as error:
             troubles.append(f"the second judge scored nothing: {error}")
     drawn = await asyncio.to_thread(draw_for_people, store, policy, now=now)
-    useful = await asyncio.to_thread(_useful, store, policy, now)
+    useful = await asyncio.to_thread(_useful, store, policy, annotator.judge, now)
     anchors = None
     try:
         anchors = await _anchors(store, policy, annotator, on_progress, now) if chosen != "collect" else None
@@ -170,13 +174,20 @@ async def _second(
     return await watcher.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
 
 
-def _useful(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) -> int:
-    try:
-        from continuum.annotation.useful import top_up
-    except ImportError:
-        return 0
+def _useful(store: "Store", policy: TaskPolicy, judge: Judge, now: Callable[[], datetime]) -> int:
+    """Keep the most useful queue filled, with the help of a proxy where people's verdicts carry one."""
+    from continuum.annotation.useful import queue_useful
+    from continuum.embedding.embedder import open_embedder  # numpy starts here
+    from continuum.judging.proxy import fit_proxy
 
-    return top_up(store, policy, embedder=load_settings().embedder, now=now)
+    waiting = sum(not reviewed.labels for reviewed in store.reviews.of(policy.task, "useful"))
+    if waiting >= USEFUL_AT_ONCE:
+        return 0
+    try:
+        proxy = fit_proxy(store, policy.task, embedder=open_embedder(load_settings().embedder), now=now)
+    except NotEnoughData:
+        proxy = None
+    return len(queue_useful(store, policy.task, USEFUL_AT_ONCE - waiting, proxy=proxy, judge=judge, now=now))
 
 
 async def _anchors(

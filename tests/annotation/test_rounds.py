@@ -1,0 +1,93 @@
+"""One round of annotation does all that a policy asks of its judges, and what only watches may fail without taking it away."""
+
+from datetime import timedelta
+
+import pytest
+
+from continuum.annotation.rounds import annotate
+from continuum.annotation.trust import Trust, spending
+from continuum.errors import ConfigurationError
+from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
+from continuum.store.database import Store
+from continuum.timespan import utc_now
+from tests.builders import interactions
+from tests.stub_endpoint import StubEndpoint, error, scores, stub_endpoint
+
+FOURS = scores(helpfulness=4, accuracy=4, conciseness=4, tone=4)
+
+
+def policy_for(stub: StubEndpoint, **fields) -> TaskPolicy:
+    values = {"model": "stub", "base_url": stub.base_url, "admission": "off", "audit_rate": 0.5, "anchors": 3}
+    return TaskPolicy(task="support", judge=JudgePolicy(**(values | fields)))
+
+
+def registered(store: Store, policy: TaskPolicy, count: int = 40) -> TaskPolicy:
+    store.tasks.register(policy)
+    store.interactions.add(interactions(count))
+    return policy
+
+
+async def test_a_round_judges_draws_for_people_and_judges_the_anchors_at_once(store: Store) -> None:
+    async with stub_endpoint(lambda n, body: FOURS) as stub:
+        policy = registered(store, policy_for(stub))
+        first = await annotate(store, policy)
+        second = await annotate(store, policy)
+
+    assert first.stats is not None
+    assert (first.stats.judged, first.drawn.anchors) == (40, 3)
+    assert 10 <= first.drawn.audit <= 30
+    assert 7 <= first.useful <= 25
+    assert first.anchors is not None
+    assert first.anchors.evidence is not None
+    assert second.stats is not None
+    assert (second.stats.judged, second.drawn.audit, second.drawn.anchors, second.useful) == (0, 0, 0, 0)
+    assert second.anchors is None
+    assert stub.calls == 40 + 3
+    assert first.words().startswith("40 judged for $")
+    assert Trust.of(store, "support").judge == "stub"
+
+
+async def test_a_second_judge_that_fails_is_told_of_and_takes_nothing_away(store: Store) -> None:
+    def reply(n: int, body: dict):
+        return error(400, "no such thing") if body["model"] == "witness" else FOURS
+
+    async with stub_endpoint(reply) as stub:
+        policy = registered(store, policy_for(stub, second=SecondJudge(model="witness", sample_rate=0.5), anchors=0))
+        done = await annotate(store, policy)
+
+    assert done.stats is not None
+    assert done.stats.total == 40
+    assert done.second is None
+    assert len(done.troubles) == 1
+    assert "second judge" in done.troubles[0]
+
+
+async def test_the_second_judge_scores_a_sample(store: Store) -> None:
+    async with stub_endpoint(lambda n, body: FOURS) as stub:
+        policy = registered(store, policy_for(stub, second=SecondJudge(model="witness", sample_rate=0.5), anchors=0), 100)
+        done = await annotate(store, policy)
+
+    assert done.second is not None
+    assert 30 < done.second.judged < 70
+    assert sum(body["model"] == "witness" for body in stub.bodies) == done.second.judged
+
+
+async def test_a_jury_has_no_batch_endpoint(store: Store) -> None:
+    async with stub_endpoint(lambda n, body: FOURS) as stub:
+        policy = registered(store, policy_for(stub, jury=("other",)))
+        with pytest.raises(ConfigurationError, match="batch endpoint"):
+            await annotate(store, policy, mode="batch")
+
+
+async def test_what_was_spent_is_told_by_purpose_and_period(store: Store) -> None:
+    async with stub_endpoint(lambda n, body: FOURS) as stub:
+        policy = registered(store, policy_for(stub, model="gpt-4o-mini", budget_usd=10.0, anchors=0).model_copy(), 5)
+        with pytest.warns(UserWarning, match="gpt family"):
+            done = await annotate(store, policy)
+
+    told = {row.purpose: row for row in spending(store, policy)}
+    assert told["annotation"].spent_usd == pytest.approx(done.cost_usd)
+    assert told["annotation"].limit_usd == 5.0
+    assert (told["guard"].spent_usd, told["guard"].limit_usd) == (0.0, 3.0)
+    later = spending(store, policy, now=lambda: utc_now() + timedelta(days=62))
+    assert {row.spent_usd for row in later} == {0.0}
