@@ -84,6 +84,8 @@ class EndpointModel:
         timeout_s: seconds after which one try is given up.
         price: what tokens cost there; None to look the model up in the price table.
         backoff_s: the pause before the second try, doubled before the third, when the server names none.
+        errors_cost: whether the provider may charge for a call that it answers with an error 500 of its own; then such a call
+            counts as all that was reserved for it.
         patience_s: how long one call goes on while the server says that there are too many; such answers are no tries.
     """
 
@@ -96,6 +98,7 @@ class EndpointModel:
         timeout_s: float = 60.0,
         price: Price | None = None,
         backoff_s: float = 0.5,
+        errors_cost: bool = False,
         patience_s: float = 300.0,
     ) -> None:
         if base_url is None and api_key is None:
@@ -108,6 +111,7 @@ class EndpointModel:
         self._api_key = api_key
         self.price = price
         self._backoff_s = backoff_s
+        self._errors_cost = errors_cost
         self._patience_s = patience_s
         self.throttle = Throttle()
         """How many calls it gets at once, whoever makes them."""
@@ -252,7 +256,7 @@ class EndpointModel:
                 async with budget.turn():
                     answer = await self._in_turn(request, key, sending)
             except BaseException as error:
-                if not sending.begun or (isinstance(error, openai.APIError) and not may_have_been_charged(error)):
+                if not sending.begun or (isinstance(error, openai.APIError) and not self._may_have_charged(error)):
                     reservation.release()
                 raise
             usage = usage_of(answer)
@@ -260,6 +264,9 @@ class EndpointModel:
             if cost is not None:  # An answer that does not say its usage counts as the whole reservation.
                 reservation.settle(cost)
             return answer
+
+    def _may_have_charged(self, error: openai.APIError) -> bool:
+        return may_have_been_charged(error, errors_cost=self._errors_cost)
 
     async def _in_turn(self, request: dict[str, Any], key: str, sending: "_Sending") -> ChatCompletion:
         async with self.throttle.slot() as slot:

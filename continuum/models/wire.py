@@ -14,6 +14,8 @@ from pydantic import BaseModel
 from continuum.models.chat import Usage
 
 LONGEST_PAUSE_S = 30.0
+OWN_FAILURES = frozenset({500, 503, 529})
+"""Statuses by which a provider says that it failed, and for which the common ones charge nothing."""
 SCHEMA_IN_WORDS = "Answer with one JSON object that fits this JSON schema, and nothing around it: "
 
 
@@ -50,10 +52,17 @@ def is_passing(error: Exception) -> bool:
     return isinstance(error, (openai.APIConnectionError, TimeoutError))
 
 
-def may_have_been_charged(error: openai.APIError) -> bool:
-    """Whether the model may have worked on the call; not when the server turned it away or was never reached."""
+def may_have_been_charged(error: openai.APIError, *, errors_cost: bool = False) -> bool:
+    """Whether the call may have been charged; not when the server turned it away or was never reached.
+
+    Args:
+        error: what came of the call.
+        errors_cost: whether the provider charges for a failure that it owns up to, in the form of its API. An answer of
+            something in between, like a gateway that gave up waiting, says nothing of what the model did.
+    """
     if isinstance(error, openai.APIStatusError):
-        return error.status_code >= 500 or error.status_code == 408
+        owned_up = error.status_code in OWN_FAILURES and isinstance(error.body, dict) and not errors_cost
+        return (error.status_code >= 500 or error.status_code == 408) and not owned_up
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, aiohttp.ClientConnectorError):
         cause = cause.__cause__

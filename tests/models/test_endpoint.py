@@ -160,14 +160,31 @@ async def test_nobody_there_costs_nothing() -> None:
     assert budget.spent == 0
 
 
-async def test_a_refusal_costs_nothing_and_a_broken_answer_all_that_was_reserved() -> None:
-    refused, broken = Budget(1.0), Budget(1.0)
-    async with stub_endpoint(lambda n, body: error(429) if n == 1 else "On Monday.") as stub:
-        await model(stub.base_url).complete(QUESTION, max_tokens=50, budget=refused)
+def html(status: int) -> web.Response:
+    return web.Response(status=status, text="<html>upstream</html>", content_type="text/html")
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_what_a_provider_owns_up_to_not_having_answered_costs_nothing(status: int) -> None:
+    budget = Budget(1.0)
+    async with stub_endpoint(lambda n, body: error(status) if n == 1 else "On Monday.") as stub:
+        await model(stub.base_url).complete(QUESTION, max_tokens=50, budget=budget)
+    assert budget.spent == 300
+
+
+@pytest.mark.parametrize("status", [408, 500, 502, 504])
+async def test_an_answer_that_nobody_owns_up_to_counts_as_all_that_was_reserved(status: int) -> None:
+    budget = Budget(1.0)
+    async with stub_endpoint(lambda n, body: html(status) if n == 1 else "On Monday.") as stub:
+        await model(stub.base_url).complete(QUESTION, max_tokens=50, budget=budget)
+    assert budget.spent > 300 + 50 * 10
+
+
+async def test_a_provider_that_charges_for_its_errors_is_believed_to() -> None:
+    budget = Budget(1.0)
     async with stub_endpoint(lambda n, body: error(500) if n == 1 else "On Monday.") as stub:
-        await model(stub.base_url).complete(QUESTION, max_tokens=50, budget=broken)
-    assert refused.spent == 300
-    assert broken.spent > 300 + 50 * 10
+        await model(stub.base_url, errors_cost=True).complete(QUESTION, max_tokens=50, budget=budget)
+    assert budget.spent > 300 + 50 * 10
 
 
 async def test_fifty_calls_at_once_keep_to_the_budget() -> None:
