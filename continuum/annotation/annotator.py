@@ -6,9 +6,9 @@ one goes on where it stopped, and nothing is paid for twice. Any number of proce
 
 import asyncio
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
@@ -150,6 +150,7 @@ class Annotator:
         task: str,
         since: str | timedelta | None = None,
         *,
+        only: Collection[str] | None = None,
         on_progress: Progress = silent,
         now: Callable[[], datetime] = utc_now,
     ) -> AnnotationStats:
@@ -158,6 +159,7 @@ class Annotator:
         Args:
             task: whose interactions; the share of them that its policy asks for.
             since: only those of the last such span, like "7d"; None for all.
+            only: ids of the interactions to judge; None for all.
             on_progress: told after each judgement.
             now: the clock.
 
@@ -178,7 +180,7 @@ class Annotator:
         await asyncio.to_thread(store.workers.settle_dead)
         if kin := warn_if_related(judge.name, filter(None, store.interactions.counts_by(task, "model"))):
             warnings.warn(kin, stacklevel=2)
-        draw = self._draw(policy)
+        draw = self._draw(policy).within(only)
         budget = Budget.of_task(store, policy, draw.purpose, limit_usd=self.cost_budget_usd, calls=self._concurrency, now=now)
         to_do = round((backlog.answered - backlog.scored) * draw.share)
         tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
@@ -353,6 +355,10 @@ class Draw:
     share: float
     drawn: Callable[[str], bool]
     """Says of an interaction's id whether it is among them."""
+
+    def within(self, ids: Collection[str] | None) -> "Draw":
+        """The same among these alone."""
+        return self if ids is None else replace(self, drawn=lambda one: one in ids and self.drawn(one))
 
 
 def as_annotation(

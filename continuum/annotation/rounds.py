@@ -39,11 +39,11 @@ class Round:
     """What a round of annotation came to."""
 
     stats: AnnotationStats | None
-    """How the backlog stands; None where it was left to a batch."""
+    """How the backlog stands; None where all of it was left to a batch."""
     collected: "tuple[BatchStats, ...]"
     """The task's open batches, as they are now."""
     submitted: "BatchStats | None"
-    """What was left to the batch endpoint."""
+    """What was left to the batch endpoint this time."""
     second: AnnotationStats | None
     """How the second judge's sample stands."""
     drawn: Drawn
@@ -63,7 +63,7 @@ class Round:
     def words(self) -> str:
         """One line on what came of it."""
         told = [f"{stats.total} of a batch judged for ${stats.cost_usd:.4f}" for stats in self.collected if stats.total]
-        waiting = sum(stats.requests for stats in self.collected if not stats.total)
+        waiting = sum(stats.requests - stats.total for stats in self.collected if stats.state != "closed")
         if waiting:
             told.append(f"{waiting} wait at the batch endpoint")
         if self.submitted is not None:
@@ -107,6 +107,10 @@ async def annotate(
     chosen = mode or policy.judge.mode
     if chosen == "batch":
         submitted = await _submitted(store, policy, annotator, since, on_progress, now)
+        # What a batch brought no readable answer for is asked live, where the judge can be told to answer again.
+        left = store.batches.left_to_live(policy.task, annotator.judge.name, rubric_fingerprint(annotator.criteria))
+        if left:
+            stats = await annotator.annotate_backlog(policy.task, since, only=left, on_progress=on_progress, now=now)
     elif chosen == "live":
         stats = await annotator.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
     second = None
