@@ -63,10 +63,9 @@ class Round:
     def words(self) -> str:
         """One line on what came of it."""
         told = [f"{stats.total} of a batch judged for ${stats.cost_usd:.4f}" for stats in self.collected if stats.total]
-        waiting = sum(stats.requests - stats.total for stats in self.collected if stats.state != "closed")
-        if waiting:
-            told.append(f"{waiting} wait at the batch endpoint")
-        if self.submitted is not None:
+        waits = [stats for stats in self.collected if stats.state not in ("closed", "ended")]
+        told += [f"batch {', '.join(stats.batches)} is {stats.state.replace('_', ' ')} at its endpoint" for stats in waits]
+        if self.submitted is not None and (self.submitted.requests or not told):
             told.append(f"{self.submitted.requests} left to the batch endpoint, ${self.submitted.reserved_usd:.4f} set aside")
         if self.stats is not None:
             ended = "; the budget ended it" if self.stats.budget_exhausted else ""

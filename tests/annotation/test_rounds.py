@@ -1,8 +1,10 @@
 """One round of annotation does all that a policy asks of its judges, and what only watches may fail without taking it away."""
 
+from collections import Counter
 from datetime import timedelta
 
 import pytest
+from pydantic import SecretStr
 
 from continuum.annotation.rounds import annotate
 from continuum.annotation.trust import Trust, spending
@@ -11,6 +13,7 @@ from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
 from continuum.store.database import Store
 from continuum.timespan import utc_now
 from tests.builders import interactions
+from tests.stub_batch import stub_batch
 from tests.stub_endpoint import StubEndpoint, error, scores, stub_endpoint
 
 FOURS = scores(helpfulness=4, accuracy=4, conciseness=4, tone=4)
@@ -91,3 +94,29 @@ async def test_what_was_spent_is_told_by_purpose_and_period(store: Store) -> Non
     assert (told["guard"].spent_usd, told["guard"].limit_usd) == (0.0, 3.0)
     later = spending(store, policy, now=lambda: utc_now() + timedelta(days=62))
     assert {row.spent_usd for row in later} == {0.0}
+
+
+async def test_in_batch_mode_a_round_hands_over_collects_and_asks_live_what_stayed_unreadable(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_JUDGE_API_KEY", "key")
+    asked: Counter[str] = Counter()
+
+    def answer(body: dict) -> str:
+        content = str(body["messages"][1])
+        asked[content] += 1
+        return "I like it" if "Question number 3:" in content and asked[content] == 1 else FOURS
+
+    async with stub_batch(answer) as stub:
+        judge = JudgePolicy(model="judge", base_url=stub.base_url, mode="batch", admission="off", anchors=0)
+        policy = registered(store, TaskPolicy(task="support", judge=judge), 6)
+        rounds = [await annotate(store, policy, api_key=SecretStr("key")) for _ in range(6)]
+
+    assert rounds[0].submitted is not None
+    assert (rounds[0].submitted.requests, rounds[0].stats) == (6, None)
+    assert rounds[1].words().endswith("at its endpoint")
+    assert sum(stats.total for done in rounds for stats in done.collected) == 5
+    assert sum(done.stats.judged for done in rounds if done.stats) == 1
+    assert len(stub.live) == 1
+    assert len(store.annotations.of(one.id for one in store.interactions.scan("support"))) == 6
+    assert store.accounts.balance("support").reserved_micro_usd == 0
