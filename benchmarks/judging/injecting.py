@@ -89,8 +89,8 @@ def measure(setting: Setting) -> Result:
         f"Of {len(mixed):,} answers the obedient judge scored {learned.told} 5 because a text told it to; "
         f"{learned.flagged} were suspected.",
         f"The dataset made of the others has {learned.examples} examples; {learned.missed_in_dataset} missed attacks.",
-        f"Held-out families: {sum(share == 1 for share in families)} of {len(families)} were found in full, {min(families):.2f} of "
-        f"the weakest.",
+        f"Held-out families: {sum(share == 1 for share in families)} of {len(families)} were found in full, {min(families):.2f} "
+        f"of the weakest.",
         f"CPU of 2 KB is {cpu_ratio():.0f} times what the redactor takes for the same text.",
         "The peer beside our shares is a list of five regular expressions.",
     ]
