@@ -60,7 +60,8 @@ async def judged_annotations(context: dg.AssetExecutionContext, store: StoreReso
 def backlog_metadata(stats: AnnotationStats) -> dict[str, Any]:
     """How the backlog stands."""
     return {
-        "judged": stats.total,
+        "scored": stats.total,
+        "judged": stats.judged,
         "unparseable": stats.unparseable,
         "suspected_injection": stats.suspected_injection,
         "not_applicable": stats.not_applicable,
