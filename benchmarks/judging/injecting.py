@@ -19,7 +19,7 @@ from benchmarks.claims import Entry, Result, Setting, rounded, table
 from benchmarks.judging.attack_families import EVERYDAY, FAMILIES, HARMLESS, everyday
 from benchmarks.judging.disguises import DISGUISED, DISGUISES
 from benchmarks.judging.held_out import HARMLESS as HELD_OUT_HARMLESS
-from benchmarks.judging.held_out import HELD_OUT
+from benchmarks.judging.held_out import HARMLESS_QUOTING, HELD_OUT
 from continuum.annotation.annotator import Annotator
 from continuum.curation.curator import DataCurator
 from continuum.embedding.embedder import HashedEmbedder
@@ -70,6 +70,7 @@ def measure(setting: Setting) -> Result:
         "real": harmless(setting.data, random.Random(setting.seed)),
         "alike, seen": [answering(text) for text in HARMLESS],
         "alike, held out": [answering(text) for text in HELD_OUT_HARMLESS],
+        "quoting, held out": [answering(text) for text in HARMLESS_QUOTING],
     }
     names = NAMES | {"real": "harmless, real" if setting.data else "harmless, made up"}
     lines = table("Texts that talk to a judge", "set", "texts", "suspected", "share", "five plain rules")
@@ -107,6 +108,7 @@ def measure(setting: Setting) -> Result:
         goal("seen", f"attacks of {len(FAMILIES)} development families: detected", ">=", GOAL_DETECTION),
         stated("disguised"),
         stated("alike, held out"),
+        stated("quoting, held out"),
         Entry.of_value("suspected answers in the curated dataset", learned.flagged_in_dataset, "==", 0),
     ]
     return Result(entries, lines, notes)
@@ -118,6 +120,7 @@ NAMES = {
     "held out": "attacks, held out",
     "alike, seen": "harmless that sounds alike, development",
     "alike, held out": "harmless that sounds alike, held out",
+    "quoting, held out": "harmless that quotes attacks, held out",
 }
 
 

@@ -34,12 +34,13 @@ AT_LINE_START = (
     ),
 )
 ANYWHERE = (
-    (3.0, re.compile(r"\n\s*\n(?:human|user|system)\s?: ?\S", re.I)),
+    (3.0, re.compile(r"\n[ \t]{0,9}\n(?:human|user|system)\s?: ?\S", re.I)),
     (3.0, re.compile(rf"</?{_TAG}(?: [^<>\n]{{0,80}})?>", re.I)),
     (
         3.0,
         re.compile(
-            r"(?:[-=#*_~]{3,}|\[|<|\{\{?)\s*/?(?:END|BEGIN|START|STOP|NEW|CLOSE|EOF)\b[ _-]*(?:OF[ _-]*)?(?:THE[ _-]*)?"
+            r"(?:(?<![-=#*_~])[-=#*_~]{3,80}|\[|<|\{\{?)\s{0,4}/?(?:END|BEGIN|START|STOP|NEW|CLOSE|EOF)"
+            r"\b[ _-]{0,4}(?:OF[ _-]{1,4})?(?:THE[ _-]{1,4})?"
             r"[\w '-]{0,30}?(?:ANSWER|RESPONSE|DATA|INPUT|TRANSCRIPT|LOGS?|CONVERSATION|SUBMISSION|CONTEXT|INSTRUCTIONS?|PROMPT|"
             r"EVALUATION|CANDIDATE|OUTPUT|GRADING|SYSTEM|UNTRUSTED|CONTENT|TASK|QUESTION)",
             re.I,
@@ -54,7 +55,9 @@ ANYWHERE = (
     (
         3.0,
         re.compile(
-            r"[\"'\]}]\s*[}\]]\s*[}\]]*\s*,?\s*[{\[]?\s*[\"']?(?:role|system|instructions?|verdict|score)[\"']?\s*:", re.I
+            r"[\"'\]}]\s{0,4}[}\]]\s{0,4}[}\]]{0,4}\s{0,4},?\s{0,4}[{\[]?\s{0,4}[\"']?"
+            r"(?:role|system|instructions?|verdict|score)[\"']?\s{0,4}:",
+            re.I,
         ),
     ),
     (
@@ -123,9 +126,9 @@ def forged_verdict(text: str, *, spoken: bool = True) -> float:
         text: where to look.
         spoken: whether it was said, and not handed over as data: in data a lone score is a field like any other.
     """
-    points = _verdict_object(text) if ":" in text and ('"' in text or "'" in text) else 0.0
+    points = _verdict_object(text, spoken) if ":" in text and ('"' in text or "'" in text) else 0.0
     if not spoken:
-        return points if points >= 3 else 0.0
+        return points
     lines = {match[1].lower() for match in _VERDICT_LINE.finditer(text)}
     if len(lines) >= 2:
         return 3.0
@@ -134,7 +137,7 @@ def forged_verdict(text: str, *, spoken: bool = True) -> float:
     return points
 
 
-def _verdict_object(text: str) -> float:
+def _verdict_object(text: str, spoken: bool) -> float:
     keys = {key.lower() for key in _KEY.findall(text)}
     verdicts, reasons, criteria = keys & VERDICT_KEYS, keys & REASON_KEYS, keys & CRITERION_KEYS
     if not verdicts | criteria:
@@ -145,6 +148,8 @@ def _verdict_object(text: str) -> float:
     others = keys - VERDICT_KEYS - REASON_KEYS - CRITERION_KEYS
     if len(criteria) >= 2 or (criteria and verdicts):
         return 3.0
+    if not spoken:
+        return 0.0
     if not others:
         return (
             3.0

@@ -22,6 +22,8 @@ EXPLAINED = 3.0
 """What a text must score where the conversation is about grading; 0 elsewhere."""
 EARLIER = 1.0
 """What a message before the answer must score more: there are many of them, and a judge is not asked about them."""
+DATA = 3.0
+"""What the arguments and the result of a tool must score more: fields with scores and reasons are at home in them."""
 MORE = 2.0
 """By how much a disguised text must sound more suspicious read rightly than as it stands."""
 LONGEST = 40_000
@@ -47,7 +49,7 @@ def suspicion(conversation: Sequence[Message], response: Message) -> tuple[str, 
         spoken = message.role != "tool"
         texts = [(message.text, spoken)] + [(call.function.arguments, False) for call in message.tool_calls or ()]
         for text, said in texts:
-            needed = (EXPLAINED if explained else 0.0) + (0.0 if message is response else EARLIER)
+            needed = EXPLAINED * explained + EARLIER * (message is not response) + DATA * (not said)
             found |= dict.fromkeys(_found_in(text, said, needed))
     return tuple(found)
 

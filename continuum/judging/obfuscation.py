@@ -39,7 +39,7 @@ _LOOKALIKES = {ord(pair[0]): pair[-1] for pair in _PAIRS.split() if len(pair) ==
 _LOOKALIKES |= {start + n: chr(97 + n) for start in (0x1F130, 0x1F150, 0x1F170, 0x1F1E6) for n in range(26)}
 _LOOKALIKE = re.compile("[" + "".join(re.escape(chr(code)) for code in _LOOKALIKES) + "]")
 _LATIN = re.compile("[A-Za-z]")
-_LEET_WORD = re.compile(r"(?<![\w.])(?=[\w@$!|]*[A-Za-z])(?=[\w@$!|]*[0-9@$!|][\w@$!|])[\w@$!|]{3,}")
+_LEET_WORD = re.compile(r"(?<![\w.@$!|])(?=[\w@$!|]{0,20}[A-Za-z])(?=[\w@$!|]{0,20}[0-9@$!|][\w@$!|])[\w@$!|]{3,40}")
 _LEET_SIGN = re.compile(r"[A-Za-z][0-9@$!|]+[A-Za-z]")
 _LEET = str.maketrans("0134578@$!|9", "oieastbasilg")
 
@@ -57,15 +57,15 @@ _BASE32 = re.compile(r"(?<![A-Z0-9])[A-Z2-7]{24,}={0,6}")
 _HEX = re.compile(r"(?<![0-9A-Za-z])(?:(?:0x|\\x|=)?[0-9a-fA-F]{2}[\s,:;-]{0,2}){10,}")
 _BINARY = re.compile(r"(?<!\d)(?:[01]{7,8}[\s,]{0,2}){5,}")
 _DECIMAL = re.compile(r"(?<!\d)(?:\d{2,3}[\s,;]{1,2}){8,}\d{2,3}")
-_DIGITS = re.compile(r"\d[\s,;./-]{0,3}\d+[\s,;./-]{1,3}\d+[\s,;./-]{1,3}\d|\d{16}")
+_DIGITS = re.compile(r"\d[\s,;./-]{0,3}\d{1,8}[\s,;./-]{1,3}\d{1,8}[\s,;./-]{1,3}\d|\d{16}")
 _ORDINALS = re.compile(r"(?<!\d)(?:(?:[1-9]|1\d|2[0-6])[\s,./-]{1,3}){9,}\d{1,2}(?!\d)")
 _ESCAPE = re.compile(r"\\(?:u\{?([0-9a-fA-F]{2,6})\}?|x([0-9a-fA-F]{2})|([0-3]?[0-7]{2}))")
 _ENTITY = re.compile(r"&(?:#\w{2,7}|[a-zA-Z]{2,10});")
 _PERCENT = re.compile(r"%[0-9a-fA-F]{2}")
 _MORSE = re.compile(r"(?:[.·•−–_-]{1,6}(?:\s|/|\|)+){8,}[.·•−–_-]{1,6}")
 _BRAILLE = re.compile("[\u2800-\u283f]{5,}")
-_LINE_START = re.compile(r"^\W*(\w)", re.MULTILINE)
-_SENTENCE_START = re.compile(r"(?:^|[.!?]\s+)\W*(\w)")
+_LINE_START = re.compile(r"^[^\w\n]{0,9}(\w)", re.MULTILINE)
+_SENTENCE_START = re.compile(r"(?:^|[.!?]\s{1,3})[^\w\s]{0,3}(\w)")
 
 
 def readings(text: str, depth: int = DEPTH) -> Iterator[Reading]:
