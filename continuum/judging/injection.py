@@ -54,13 +54,23 @@ def suspicion(conversation: Sequence[Message], response: Message) -> tuple[str, 
     return tuple(found)
 
 
+SETS_ASIDE = re.compile(
+    r"\b(?:ignor\w+|disregard\w*|forget|override|bypass|discard) "
+    r"(?:all |any |every |each )?(?:of )?(?:the |your |my |these |those )?"
+    r"(?:previous|prior|above|earlier|preceding|foregoing|original|other|existing|system|grading|scoring|judging) "
+    r"(?:\w+ )?(?:instructions?|prompts?|rules|guidelines?|directives?|criteria|rubrics?)\b",
+    re.IGNORECASE,
+)
+"""The plainest of all attacks, which is one without a word about scores, too."""
+
+
 def _found_in(text: str, spoken: bool, needed: float) -> tuple[str, ...]:
     if not text or text.isspace():
         return ()
     if len(text) > LONGEST:
         text = text[: LONGEST // 2] + "\n" + text[-LONGEST // 2 :]
     plain, hidden = _weighed(text, spoken)
-    names = _names(plain, needed)
+    names = _names(plain, needed) + (("sets rules aside",) if spoken and SETS_ASIDE.search(" ".join(text.split())) else ())
     # What is only another spelling holds the whole text: it must say more than the text did.
     return names + tuple(how for how, found in hidden if found.score > max(needed, plain.score + MORE) or found.frame >= 3)
 
