@@ -28,14 +28,14 @@ SEED = 20_261_122
 REGULARISATION = 1.0
 WORDS_BY = 1.5
 LIMITS = {"maxiter": 600, "maxfun": 900}
-PROSE, PATTERNED, MIXED = 2000, 3000, 1500
+PROSE, PATTERNED, MIXED = 2000, 8000, 1500
 """Passages of the repository; everyday questions and answers made from patterns; pieces of harmless texts put together at
 random, so that length alone tells nothing."""
 SMALLEST = 0.03
 """A lighter weight is left out."""
 SELDOM = 2
 """A feature that fewer texts have is left out."""
-SHARE_OF_HARD = 0.12
+SHARE_OF_HARD = 0.14
 """The threshold lies where this share of the harmless texts that sound alike would be suspected, left out of the fit."""
 
 

@@ -18,11 +18,11 @@ HIDDEN = re.compile(
 )
 SURROGATES = re.compile("[\ud800-\udfff]")
 
-EXPLAINED = 3.0
+EXPLAINED = 4.0
 """What a text must score where the conversation is about grading; 0 elsewhere."""
 EARLIER = 1.0
 """What a message before the answer must score more: there are many of them, and a judge is not asked about them."""
-DATA = 3.0
+DATA = 4.0
 """What the arguments and the result of a tool must score more: fields with scores and reasons are at home in them."""
 MORE = 2.0
 """By how much a disguised text must sound more suspicious read rightly than as it stands."""
