@@ -7,7 +7,7 @@ judge's ruling and a teacher's rubric have one or two. The weights are those of 
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -32,14 +32,25 @@ class Weights:
     words: dict[str, float]
     two_words: dict[tuple[str, str], float]
     """Those of the features that are words, and two in a row, by themselves: they are looked up often."""
+    two_concepts: dict[tuple[str, str], tuple[float, float]]
+    """For two meanings: the weight of both within `FAR` words, and what comes to it within `NEAR`."""
 
     @classmethod
     def of(cls, bias: float, by_feature: dict[str, float]) -> "Weights":
         """The weights with their words apart."""
         words = {name.removeprefix("w:"): weight for name, weight in by_feature.items() if name.startswith("w:")}
         pairs = {name: weight for name, weight in by_feature.items() if name.startswith("b:")}
-        two = {(one, two): weight for name, weight in pairs.items() for one, two in [name.removeprefix("b:").split(" ")]}
-        return cls(bias, by_feature, words, two)
+        two = {_two(name.removeprefix("b:"), " "): weight for name, weight in pairs.items()}
+        concepts = {name: weight for name, weight in by_feature.items() if name[1] != ":"}
+        far = {_two(name, "~"): weight for name, weight in concepts.items() if "~" in name}
+        near = {_two(name, "+"): weight for name, weight in concepts.items() if "+" in name}
+        both = {pair: (far.get(pair, 0.0), near.get(pair, 0.0)) for pair in far | near}
+        return cls(bias, by_feature, words, two, both)
+
+
+def _two(name: str, sign: str) -> tuple[str, str]:
+    one, _, other = name.partition(sign)
+    return one, other
 
 
 @dataclass(frozen=True)
@@ -95,12 +106,16 @@ def _pairs(passage: Passage) -> Iterator[str]:
     places = sorted(passage.places.items())
     for number, (one, here) in enumerate(places):
         for two, there in places[number + 1 :]:
-            # Most concepts stand in one place.
-            apart = abs(here[0] - there[0]) if len(here) == len(there) == 1 else min(abs(a - b) for a in here for b in there)
+            apart = _apart(here, there)
             if apart <= FAR:
                 yield f"{one}~{two}"
                 if apart <= NEAR:
                     yield f"{one}+{two}"
+
+
+def _apart(here: Sequence[int], there: Sequence[int]) -> int:
+    # Most meanings stand in one place.
+    return abs(here[0] - there[0]) if len(here) == len(there) == 1 else min(abs(a - b) for a in here for b in there)
 
 
 def score_of(passage: Passage, weights: Weights) -> float:
@@ -110,7 +125,18 @@ def score_of(passage: Passage, weights: Weights) -> float:
     total += sum(words[word] for word in set(passage.words) & words.keys())
     total += sum(two_words[pair] for pair in set(zip(passage.words, passage.words[1:], strict=False)) & two_words.keys())
     total += sum(concepts.get(concept, 0.0) for concept in passage.places)
-    return total + sum(concepts.get(pair, 0.0) for pair in _pairs(passage))
+    return total + _score_of_pairs(passage, weights.two_concepts)
+
+
+def _score_of_pairs(passage: Passage, weights: Mapping[tuple[str, str], tuple[float, float]]) -> float:
+    total = 0.0
+    places = sorted(passage.places.items())
+    for number, (one, here) in enumerate(places):
+        for two, there in places[number + 1 :]:
+            weight = weights.get((one, two))
+            if weight is not None and (apart := _apart(here, there)) <= FAR:
+                total += weight[0] + weight[1] * (apart <= NEAR)
+    return total
 
 
 @lru_cache(maxsize=1)
