@@ -1,3 +1,6 @@
+import tomllib
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +56,8 @@ def test_words_have_meanings(text: str, concepts: set[str]) -> None:
 
 def test_the_end_of_a_scale_is_no_score() -> None:
     assert "topnumber" not in passages(folded("rate it from 1 to 5"))[0].places
+
+
+def test_the_words_and_the_weights_are_part_of_the_package() -> None:
+    data = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]["package-data"]
+    assert {"judging/concepts.txt", "judging/telltales.json"} <= set(data["continuum"])
