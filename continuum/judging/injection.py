@@ -57,8 +57,8 @@ def suspicion(conversation: Sequence[Message], response: Message) -> tuple[str, 
 SETS_ASIDE = re.compile(
     r"\b(?:ignor\w+|disregard\w*|forget|override|bypass|discard) "
     r"(?:all |any |every |each )?(?:of )?(?:the |your |my |these |those )?"
-    r"(?:previous|prior|above|earlier|preceding|foregoing|original|other|existing|system|grading|scoring|judging) "
-    r"(?:\w+ )?(?:instructions?|prompts?|rules|guidelines?|directives?|criteria|rubrics?)\b",
+    r"(?:rubrics?|(?:previous|prior|above|earlier|preceding|foregoing|original|other|existing|system|grading|scoring|judging) "
+    r"(?:\w+ )?(?:instructions?|prompts?|rules|guidelines?|directives?|criteria|rubrics?))\b",
     re.IGNORECASE,
 )
 """The plainest of all attacks, which is one without a word about scores, too."""
