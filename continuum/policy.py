@@ -66,9 +66,11 @@ def without_secret(base_url: str | None) -> str | None:
         address = urlsplit(base_url or "")
     except ValueError as error:
         raise ConfigurationError(f"base_url is not a URL: {error}") from error
-    if "@" in address.netloc:
+    if base_url and (address.scheme not in ("http", "https") or not address.hostname):
+        raise ConfigurationError("base_url is no endpoint's address; write http:// or https://, the host and the path up to /v1")
+    if "@" in address.netloc or address.query or address.fragment:
         raise ConfigurationError(
-            "base_url holds a user name or password, and a policy is stored for all to read; "
+            "base_url holds a user name, a password or a query, and a policy is stored for all to read; "
             "keys come from the environment: CONTINUUM_JUDGE_API_KEY"
         )
     return base_url
@@ -92,7 +94,10 @@ class BudgetShares(Policy):
     def _are_parts_of_one(self) -> Self:
         total = sum(self.model_dump().values())
         if total > 1 + 1e-9:
-            raise ConfigurationError(f"the shares of a budget sum to {total:g}; they may sum to 1 at most")
+            named = ", ".join(f"{name} {share:g}" for name, share in self.model_dump().items())
+            raise ConfigurationError(
+                f"the shares of a budget sum to {total:g} ({named}); they may sum to 1 at most: set those that give way together"
+            )
         return self
 
 
@@ -125,7 +130,7 @@ class JudgePolicy(Policy):
     jury: tuple[str, ...] = ()
     """More models at the same endpoint who judge beside the first; the mean of their scores counts."""
     criteria: tuple[Criterion, ...] = DEFAULT_CRITERIA
-    budget_usd: float | None = Field(default=None, ge=0)
+    budget_usd: float | None = Field(default=None, ge=0, le=1e9)
     """The most that everything which judges for this task may spend in a period, in every process; None for no limit."""
     budget_period: Literal["day", "week", "month"] = "month"
     """How long a budget lasts: a calendar day, a week from Monday, a calendar month; in UTC."""
@@ -146,6 +151,12 @@ class JudgePolicy(Policy):
 
     @model_validator(mode="after")
     def _is_watched_by_another(self) -> Self:
+        names = [name for name in (self.model, *self.jury) if name is not None]
+        if "" in names or len(set(names)) < len(names) or (self.jury and self.model is None):
+            raise ConfigurationError(
+                f"the judges are {self.model!r} and the jury {list(self.jury)}; name model, and each of the jury once, "
+                'like model="a" and jury=["b", "c"]'
+            )
         if self.second.model is not None and self.second.model in (self.model, *self.jury):
             raise ConfigurationError(f"the second judge is {self.second.model!r}, who also selects; name one of another family")
         return self

@@ -18,7 +18,7 @@ from continuum.annotation.audit import Drawn, draw_for_people
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, ContinuumError, NotEnoughData
 from continuum.judging.criteria import rubric_fingerprint
-from continuum.judging.judge import Judge
+from continuum.judging.judge import Judge, must_be_priced
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget
 from continuum.policy import TaskPolicy
@@ -53,6 +53,8 @@ class Round:
     """None where the anchors were not due."""
     troubles: tuple[str, ...]
     """What did not come about, and why."""
+    priced: bool = True
+    """Whether the judge's price is known; else what it cost is not."""
 
     @property
     def cost_usd(self) -> float:
@@ -69,7 +71,18 @@ class Round:
             told.append(f"{self.submitted.requests} left to the batch endpoint, ${self.submitted.reserved_usd:.4f} set aside")
         if self.stats is not None:
             ended = "; the budget ended it" if self.stats.budget_exhausted else ""
-            told.append(f"{self.stats.judged} judged for ${self.stats.cost_usd:.4f}{ended}")
+            if ended and not self.stats.judged:
+                ended += ": the share for annotation must cover a new judge's test and a call (judge.budget_usd, judge.shares)"
+            cost = (
+                f"for ${self.stats.cost_usd:.4f}"
+                if self.priced
+                else "at a cost that is not known: there is no price for the judge"
+            )
+            told.append(f"{self.stats.judged} judged {cost}{ended}")
+        if self.second is not None and self.second.judged:
+            told.append(f"{self.second.judged} by the second judge for ${self.second.cost_usd:.4f}")
+        if self.anchors is not None:
+            told.append(f"{len(self.anchors.scores)} anchors judged again")
         return ", ".join(told)
 
 
@@ -126,7 +139,16 @@ async def annotate(
     except ContinuumError as error:
         troubles.append(f"the anchors were not judged again: {error}")
     troubles += [stats.error for stats in (*collected, *((submitted,) if submitted else ())) if stats.error]
-    return Round(stats, collected, submitted, second, drawn, useful, anchors, tuple(troubles))
+    return Round(stats, collected, submitted, second, drawn, useful, anchors, tuple(troubles), is_priced(annotator.judge))
+
+
+def is_priced(judge: Judge) -> bool:
+    """Whether it is known what the judge costs."""
+    try:
+        must_be_priced(judge)
+    except ConfigurationError:
+        return False
+    return True
 
 
 async def _collected(

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from continuum.annotation.watch import GoodhartReport, goodhart
 from continuum.judging.calibration import Calibration, calibrate
+from continuum.judging.criteria import rubric_fingerprint
 from continuum.models.budget import period_of
 from continuum.policy import Purpose, TaskPolicy
+from continuum.rubric import normalised
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ class Trust:
     """What the store knows of the judge who scored a task last."""
 
     judge: str | None
-    """None where nobody has judged, as is all else then."""
+    """None where nobody has judged, as is all else but the admission then."""
     admission: "Admission | None" = None
     """None for a judge that was never tested: its version is not among those that were."""
     calibration: Calibration | None = None
@@ -36,13 +38,15 @@ class Trust:
 
         newest = Scores(store.engine).newest_judge(task)
         if newest is None:
-            return cls(None)
+            policy = store.tasks.get(task).policy
+            rubric = rubric_fingerprint(normalised(policy.judge.criteria))
+            return cls(None, store.admissions.newest(policy.judge.model, rubric) if policy.judge.model else None)
         judge, rubric = newest.judge, newest.rubric
         return cls(
             judge,
             store.admissions.newest(judge, rubric),
             calibrate(store, task, judge=judge, rubric=rubric),
-            store.anchors.latest(task),
+            store.anchors.latest(task, judge=judge, rubric=rubric),
             goodhart(store, task, judge=judge, rubric=rubric, now=now),
         )
 

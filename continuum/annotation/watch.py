@@ -31,6 +31,9 @@ LAST_DAYS = timedelta(days=14)
 
 Status = Literal["alarm", "quiet", "not enough"]
 
+A_FORTNIGHT = "the beginning of the last fortnight"
+"""What before and after are told by where nothing has changed."""
+
 
 @dataclass(frozen=True)
 class Witness:
@@ -123,7 +126,9 @@ def goodhart(
     at, scores = now(), Scores(store.engine)
     newest = scores.newest_judge(task, judge=judge)
     name, by = judge or (newest.judge if newest else None), rubric or (newest.rubric if newest else "")
-    changes = [(split, "the split")] if split else [*islice(_changes(store, task, at), CHANGES_TRIED), (at - LAST_DAYS, "then")]
+    changes = (
+        [(split, "the split")] if split else [*islice(_changes(store, task, at), CHANGES_TRIED), (at - LAST_DAYS, A_FORTNIGHT)]
+    )
     if name is None:
         when, change = changes[-1]
         return GoodhartReport(task, "not enough", None, change, when, start_of(window, when) or when, None, ())

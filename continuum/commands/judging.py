@@ -11,6 +11,7 @@ from continuum.store import default_store
 
 if TYPE_CHECKING:
     from continuum.annotation.trust import Spending, Trust
+    from continuum.records import Admission
     from continuum.store.database import Store
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -67,6 +68,10 @@ def judge(task: Task, as_json: JSON = False) -> None:
         return
     if trust.judge is None:
         say(f"nobody has judged {task} yet: continuum annotate {task}")
+        if trust.admission is not None:
+            say(admission_line(trust.admission))
+    elif policy.judge.model and policy.judge.model not in trust.judge:
+        say(f"the policy names {policy.judge.model}, which has not judged yet; what follows is of {trust.judge}")
     for line in lines_of(trust):
         say(line)
     say(queues(store, task))
@@ -77,30 +82,35 @@ def lines_of(trust: "Trust") -> list[str]:
     """What is known of a judge, a line each."""
     if trust.judge is None or trust.calibration is None:
         return []
-    told = [f"{trust.judge}: quality {trust.calibration.words()}"]
-    if (found := trust.calibration.agreement) is not None:
+    left_out = "".join(f", {count} {status.replace('_', ' ')}" for status, count in trust.calibration.left_out.items())
+    told = [f"{trust.judge}: quality {trust.calibration.words()}, over {trust.calibration.judged} judged{left_out}"]
+    said = {"the audit's labels": trust.calibration.audit_agreement, "other feedback": trust.calibration.agreement}
+    for whom, found in said.items():
+        if found is None:
+            told.append(f"with {whom}: fewer than ten answers have any")
+            continue
         told.append(
-            f"with people, on {found.interactions} answers: kappa {found.kappa:.2f}, weighted {found.weighted_kappa:.2f}, "
+            f"with {whom}, on {found.interactions} answers: kappa {found.kappa:.2f}, weighted {found.weighted_kappa:.2f}, "
             f"a constant's {found.constant_kappa:.0f}; the same score on {found.equal:.0%}, a constant {found.constant_equal:.0%}"
         )
-    else:
-        told.append("with people: fewer than ten answers have explicit feedback")
-    if trust.admission is None:
-        told.append("attack texts: not tested")
-    else:
-        seen, verdict = trust.admission.evidence, "admitted" if trust.admission.admitted else "NOT ADMITTED"
-        told.append(
-            f"attack texts lift bad answers by {seen['uplift']:+.2f} points, {seen['limit']:g} are allowed: {verdict} "
-            f"(worst: {seen['worst']['family']} {seen['worst']['uplift']:+.2f})"
-        )
+    told.append("attack texts: not tested" if trust.admission is None else admission_line(trust.admission))
     if trust.round is None:
         told.append("drift: the anchors were not judged yet")
     else:
-        alarms = "; ".join(trust.round.evidence.get("alarms", []))
-        told.append(f"drift on {len(trust.round.scores)} anchors, {trust.round.created_at:%Y-%m-%d}: {alarms or 'none'}")
+        alarms = "; ".join(trust.round.evidence.get("alarms", [])) or trust.round.evidence.get("words") or "no alarm"
+        told.append(f"drift on {len(trust.round.scores)} anchors, {trust.round.created_at:%Y-%m-%d}: {alarms}")
     if trust.gamed is not None:
         told.append(f"gamed: {trust.gamed.words()}")
     return told
+
+
+def admission_line(admission: "Admission") -> str:
+    """How a judge took the attack texts."""
+    seen, verdict = admission.evidence, "admitted" if admission.admitted else "NOT ADMITTED"
+    return (
+        f"attack texts lift bad answers by {seen['uplift']:+.2f} points, {seen['limit']:g} are allowed: "
+        f"{admission.judge} is {verdict} (worst: {seen['worst']['family']} {seen['worst']['uplift']:+.2f})"
+    )
 
 
 def queues(store: "Store", task: str) -> str:
@@ -108,14 +118,14 @@ def queues(store: "Store", task: str) -> str:
     waiting = []
     for queue in ("audit", "useful", "anchor"):
         waiting.append(f"{sum(not reviewed.labels for reviewed in store.reviews.of(task, queue))} {queue}")
-    return f"nobody has labelled yet: {', '.join(waiting)} (continuum label {task})"
+    return f"waiting for people: {', '.join(waiting)} (continuum label {task})"
 
 
 def money_table(money: "list[Spending]", period: str) -> Table:
     """What this period has cost."""
     table = Table(f"this {period}", "spent", "of it unknown", "reserved", "share", box=None)
     for row in money:
-        limit = "no limit" if row.limit_usd is None else f"${row.limit_usd:.2f}"
+        limit = "no limit" if row.limit_usd is None else f"${row.limit_usd:.4f}"
         table.add_row(row.purpose, f"${row.spent_usd:.4f}", f"${row.unknown_usd:.4f}", f"${row.reserved_usd:.4f}", limit)
     return table
 

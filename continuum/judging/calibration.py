@@ -83,6 +83,8 @@ class Calibration:
     left_out: dict[str, int]
     """Status to interactions without a valid score."""
     needed: int = LABELS_NEEDED
+    audit_agreement: HumanAgreement | None = None
+    """With the labels of the audit stream, which are random as the others are not; None for fewer than ten."""
 
     def words(self) -> str:
         """One line for a terminal or a report: the number, and how far it can be believed."""
@@ -140,7 +142,8 @@ def calibrate(
         judge_mean=sum(one.overall or 0.0 for one in valid) / len(valid) if valid else None,
         audit_labels=labels,
         quality=quality,
-        agreement=_agreement(store, task, valid),
+        agreement=_agreement(_volunteered(store, task), valid),
+        audit_agreement=_agreement({one: rating.score for one, rating in asked.items()}, valid),
         left_out=dict(sorted(Counter(one.status for one in scored if one.overall is None).items())),
     )
 
@@ -180,8 +183,7 @@ def _quality(valid: "Sequence[Scored]", asked: Mapping[str, AskedRating]) -> "Pr
     )
 
 
-def _agreement(store: "Store", task: str, valid: "Sequence[Scored]") -> HumanAgreement | None:
-    people = _volunteered(store, task)
+def _agreement(people: Mapping[str, float], valid: "Sequence[Scored]") -> HumanAgreement | None:
     both = [one for one in valid if one.interaction_id in people]
     if len(both) < AGREEMENT_NEEDED:
         return None

@@ -99,7 +99,7 @@ class EndpointModel:
         price: Price | None = None,
         backoff_s: float = 0.5,
         errors_cost: bool = False,
-        patience_s: float = 300.0,
+        patience_s: float = 120.0,
     ) -> None:
         if base_url is None and api_key is None:
             raise ConfigurationError(

@@ -63,10 +63,15 @@ def may_have_been_charged(error: openai.APIError, *, errors_cost: bool = False) 
     if isinstance(error, openai.APIStatusError):
         owned_up = error.status_code in OWN_FAILURES and isinstance(error.body, dict) and not errors_cost
         return (error.status_code >= 500 or error.status_code == 408) and not owned_up
+    return unreached(error) is None
+
+
+def unreached(error: BaseException) -> aiohttp.ClientConnectorError | None:
+    """The cause, where no connection to the server came about."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, aiohttp.ClientConnectorError):
         cause = cause.__cause__
-    return cause is None
+    return cause
 
 
 def asked_pause_s(error: Exception) -> float | None:
@@ -89,6 +94,8 @@ def described(error: Exception) -> str:
     """The error in one line that never holds the request, where the key is."""
     if isinstance(error, openai.APIStatusError):
         return f"HTTP {error.status_code} {' '.join(error.message.split())[:300]}"
+    if (cause := unreached(error)) is not None:
+        return f"no connection: {cause}"[:300]
     return "it took too long" if isinstance(error, TimeoutError) else f"{type(error).__name__}: {error}"[:300]
 
 

@@ -48,9 +48,13 @@ class AnchorRounds(Rows):
             rows = connection.execute(query.order_by(anchor_rounds.c.created_at, anchor_rounds.c.id))
             return [from_row(AnchorRound, row) for row in rows]
 
-    def latest(self, task: str) -> AnchorRound | None:
-        """The newest round of a task; None before the first."""
+    def latest(self, task: str, *, judge: str | None = None, rubric: str | None = None) -> AnchorRound | None:
+        """The newest round of a task, of one judge and rubric or of any; None before the first."""
         query = select(anchor_rounds).where(anchor_rounds.c.task == task)
+        if judge is not None:
+            query = query.where(anchor_rounds.c.judge == judge)
+        if rubric is not None:
+            query = query.where(anchor_rounds.c.rubric == rubric)
         query = query.order_by(anchor_rounds.c.created_at.desc(), anchor_rounds.c.id.desc()).limit(1)
         with self.engine.connect() as connection:
             row = connection.execute(query).first()

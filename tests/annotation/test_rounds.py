@@ -46,7 +46,7 @@ async def test_a_round_judges_draws_for_people_and_judges_the_anchors_at_once(st
     assert (second.stats.judged, second.drawn.audit, second.drawn.anchors, second.useful) == (0, 0, 0, 0)
     assert second.anchors is None
     assert stub.calls == 40 + 3
-    assert first.words().startswith("40 judged for $")
+    assert first.words() == "40 judged at a cost that is not known: there is no price for the judge, 3 anchors judged again"
     assert Trust.of(store, "support").judge == "stub"
 
 

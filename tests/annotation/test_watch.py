@@ -168,7 +168,7 @@ def test_a_change_with_too_little_after_it_leaves_the_word_to_the_one_before(loo
 def test_a_dataset_is_a_change_and_without_any_the_last_days_are_compared(loop: Loop) -> None:
     loop.traffic(16)
     loop.traffic(14, longer=0.7, better=-0.3)
-    assert loop.report().change == "then on 2026-03-17"
+    assert loop.report().change == "the beginning of the last fortnight on 2026-03-17"
     assert loop.report().alarm
 
     created = NOON + 16 * DAY
