@@ -52,7 +52,7 @@ def store(home: Path, empty_database: Path) -> Iterator[Store]:
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Postgres server, started for this run and stopped with it."""
     # Not below pytest's own folder: the server runs as a user of its own, and every other pytest that starts closes that one.
     folder = Path(tempfile.mkdtemp(prefix="continuum-postgres-"))
@@ -66,6 +66,22 @@ def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.cleanup()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgres_url(postgres_server: str) -> str:
+    """A real Postgres, without what the tests before this one left in it."""
+    import psycopg2
+
+    connection = psycopg2.connect(postgres_server)
+    try:
+        with connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
+            if tables := ", ".join(f'"{name}"' for (name,) in cursor.fetchall()):
+                cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+    finally:
+        connection.close()
+    return postgres_server
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
-from sqlalchemy import text
 
 from continuum.store.database import Store, open_store
-from continuum.store.tables import metadata
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -17,9 +15,5 @@ def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     else:
         url = request.getfixturevalue("postgres_url")
     opened = open_store(url)
-    if request.param == "postgres":
-        with opened.engine.begin() as connection:
-            tables = ", ".join(table.name for table in metadata.sorted_tables)
-            connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
     yield opened
     opened.close()

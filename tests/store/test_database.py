@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 from continuum.errors import StoreError
 from continuum.records import DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback
 from continuum.store import default_store
-from continuum.store.database import Store, make_engine, open_store
+from continuum.store.database import HEAD, Store, make_engine, open_store
 from continuum.store.learning import DatasetItem
 from continuum.store.raters import RaterRow
 from continuum.store.tables import metadata
@@ -77,7 +77,7 @@ def test_a_schema_from_the_future_is_refused(store: Store) -> None:
             open_store(store.engine.url.render_as_string(hide_password=False))
     finally:
         with store.engine.begin() as connection:
-            connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
 
 
 def test_a_store_that_cannot_be_opened_says_so_without_its_password() -> None:
