@@ -55,7 +55,8 @@ def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraint
         base_model=str(base_model),
         auto_train_when=recipe.first_questions,
         auto_deploy_if_better=True,
-        judge=JudgePolicy(model=JUDGE_MODEL, base_url=provider_url, budget_usd=40.0, concurrency=16),
+        # Two thousand questions are too few to keep some of them from training as anchors.
+        judge=JudgePolicy(model=JUDGE_MODEL, base_url=provider_url, budget_usd=40.0, concurrency=16, anchors=0),
         curation=CurationPolicy(target_size=recipe.target_size, min_quality_score=4.3, min_examples=50),
         splits=SplitPolicy(golden=0.15, max_golden=recipe.golden),
         training=FineTuneConfig(
