@@ -29,7 +29,7 @@ from continuum.judging.families import family_of, warn_if_related
         ("microsoft/phi-2", "phi"),
         ("command-r-plus", "command"),
         ("grok-4", "grok"),
-        ("/root/.cache/huggingface/hub/models--Qwen--Qwen2.5-7B/snapshots/1a2b3c", "qwen"),
+        ("/models/hub/models--Qwen--Qwen2.5-7B/snapshots/1a2b3c", "qwen"),
         ("C:\\models\\Llama-3-8B\\checkpoint-500", "llama"),
         ("/home/claude/models/ours", None),
         ("dolphin-2.6", None),
