@@ -70,6 +70,11 @@ class Settings(BaseModel):
         return self.home / "datasets"
 
     @property
+    def embeddings_dir(self) -> Path:
+        """Where vectors of texts are kept, so that each text is embedded once."""
+        return self.home / "embeddings"
+
+    @property
     def spool_dir(self) -> Path:
         """Where captures wait for the store."""
         return self.home / "spool"

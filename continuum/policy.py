@@ -186,6 +186,17 @@ class CurationPolicy(Policy):
     min_quality_score: float = Field(default=3.5, ge=1, le=5)
     diversity_coefficient: float = Field(default=0.3, ge=0, le=1)
     deduplication_threshold: float = Field(default=0.92, gt=0, le=1)
+    """Character similarity of both question and answer from which two examples are one; no cosine."""
+    semantic_deduplication_threshold: float | None = Field(default=None, gt=0, le=1)
+    """Cosine of both question and answer from which two examples are one too; None, the default, leaves meaning to selection."""
+    max_generated_share: float = Field(default=0.5, ge=0, le=1)
+    """The most of a training set that models of this task's own line may have written."""
+    diversity_floor: float = Field(default=0.5, ge=0, le=1)
+    """Least spread of the chosen answers, as a share of the spread of the eligible answers that no model of this line wrote."""
+    intent_tag: str = Field(default="intent", min_length=1)
+    """The tag of an interaction that names its intent, where the application sets one; coverage is told by it then."""
+    control: bool = True
+    """Draw a random control of the same size beside each selection, so that a later turn can say whether selecting helped."""
     time_window: str | None = None
     """How far back to look, such as "30d"; None for all there is."""
     only_new: bool = True

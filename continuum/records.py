@@ -194,9 +194,10 @@ class Review(Record):
     id: str = Field(default_factory=new_id)
     task: str
     interaction_id: str
-    queue: Literal["audit", "useful", "anchor"]
+    queue: Literal["audit", "useful", "anchor", "referred"]
     """`audit`: drawn at random, and nothing else may stand for it. `useful`: chosen because its label teaches most.
-    `anchor`: drawn at random, and never selected from or trained on."""
+    `anchor`: drawn at random, and never selected from or trained on. `referred`: curation would not decide on the first judge's
+    word alone; a second judge scores it, and people are asked before others about it."""
     probability: float | None = Field(default=None, gt=0, le=1)
     """With which it was drawn; None where it was chosen."""
     reason: str = ""
@@ -232,7 +233,11 @@ class Example(Record):
     split: Literal["train", "validation", "golden"] = "train"
     group: str
     """Examples of one group never stand on two sides of a split."""
+    intent: str | None = None
+    """The task's own name for what was asked, where it has one."""
     cluster: int = -1
+    generation: int = Field(default=0, ge=0)
+    """Who wrote the answer. 0: a person, or a model outside this task's line; k: version k of it."""
     duplicates: tuple[str, ...] = ()
     """Ids of the interactions that this example replaces."""
     reason: str
@@ -242,6 +247,34 @@ class Example(Record):
     def prompt(self) -> str:
         """The words of the last message before the answer that has words."""
         return next((message.text for message in reversed(self.messages) if message.text), "")
+
+
+class PreferencePair(Record):
+    """Two answers to one context, the better one known from people: a row for DPO (Rafailov et al. 2023)."""
+
+    interaction_id: str
+    """Of the chosen answer; a correction carries the id of the answer it corrects."""
+    rejected_id: str
+    """Of the interaction whose answer was rejected; the same id where a correction replaced it."""
+    messages: tuple[Message, ...]
+    chosen: Message
+    rejected: Message
+    source: Literal["correction", "verdicts"]
+    """`correction`: a person wrote the chosen answer. `verdicts`: people called the one good and the other bad."""
+    split: Literal["train", "validation"] = "train"
+    group: str
+
+
+class RatedAnswer(Record):
+    """One answer that people called good or bad: a row for KTO (Ethayarajh et al. 2024)."""
+
+    interaction_id: str
+    messages: tuple[Message, ...]
+    response: Message
+    desirable: bool
+    source: Literal["correction", "verdict"]
+    split: Literal["train", "validation"] = "train"
+    group: str
 
 
 class DatasetRecord(Record):
