@@ -1,0 +1,1 @@
+"""What is claimed of curation: its duplicates, its choices, its splits and its versions."""
