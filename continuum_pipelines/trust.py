@@ -45,6 +45,7 @@ def metadata_of(trust: Trust, store: Store, policy: TaskPolicy) -> dict[str, Any
         "weighted_kappa_with_feedback": agreement and agreement.weighted_kappa,
         "kappa_of_a_constant": agreement and agreement.constant_kappa,
         "answers_with_feedback": agreement and agreement.interactions,
+        "jury_alpha": trust.jury["overall"].value if "overall" in trust.jury else None,
         "spend_by_purpose": spend_table(store, policy),
     }
 

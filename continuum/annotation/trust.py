@@ -1,10 +1,11 @@
 """How far a task's judge can be believed, and what it costs: all of it read from the store."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, get_args
 
+from continuum.annotation.jurors import jury_alpha
 from continuum.annotation.watch import GoodhartReport, goodhart
 from continuum.judging.calibration import Calibration, calibrate
 from continuum.judging.criteria import rubric_fingerprint
@@ -15,6 +16,7 @@ from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
     from continuum.records import Admission
+    from continuum.statistics.agreement import Agreement
     from continuum.store.anchors import AnchorRound
     from continuum.store.database import Store
 
@@ -30,6 +32,8 @@ class Trust:
     calibration: Calibration | None = None
     round: "AnchorRound | None" = None
     gamed: GoodhartReport | None = None
+    jury: "dict[str, Agreement]" = field(default_factory=dict)
+    """Krippendorff's alpha of a jury's judges, by criterion and under `overall`; empty where a single judge scored."""
 
     @classmethod
     def of(cls, store: "Store", task: str, *, now: Callable[[], datetime] = utc_now) -> Self:
@@ -48,6 +52,7 @@ class Trust:
             calibrate(store, task, judge=judge, rubric=rubric),
             store.anchors.latest(task, judge=judge, rubric=rubric),
             goodhart(store, task, judge=judge, rubric=rubric, now=now),
+            jury_alpha(store, store.tasks.get(task).policy),
         )
 
 

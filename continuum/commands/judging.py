@@ -1,6 +1,7 @@
 """Judging by hand, and whether the judge can be believed."""
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,7 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     from continuum.annotation.trust import Spending, Trust
     from continuum.records import Admission
+    from continuum.statistics.agreement import Agreement
     from continuum.store.database import Store
 
 JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -48,8 +50,11 @@ def annotate(
         }
         besides = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         say(f"{told.total} have a score: {told.score_histogram}" + (f"; {besides}" if besides else ""))
-    if (found := Trust.of(store, task).calibration) is not None:
-        say(f"quality {found.words()}")
+    trust = Trust.of(store, task)
+    if trust.calibration is not None:
+        say(f"quality {trust.calibration.words()}")
+    if trust.jury:
+        say(jury_line(trust.jury))
     if done.drawn.audit or done.drawn.anchors or done.useful:
         say(f"for people: {done.drawn.audit} drawn at random, {done.drawn.anchors} anchors, {done.useful} useful ones")
     for trouble in done.troubles:
@@ -93,6 +98,8 @@ def lines_of(trust: "Trust") -> list[str]:
             f"with {whom}, on {found.interactions} answers: kappa {found.kappa:.2f}, weighted {found.weighted_kappa:.2f}, "
             f"a constant's {found.constant_kappa:.0f}; the same score on {found.equal:.0%}, a constant {found.constant_equal:.0%}"
         )
+    if trust.jury:
+        told.append(jury_line(trust.jury))
     told.append("attack texts: not tested" if trust.admission is None else admission_line(trust.admission))
     if trust.round is None:
         told.append("drift: the anchors were not judged yet")
@@ -102,6 +109,13 @@ def lines_of(trust: "Trust") -> list[str]:
     if trust.gamed is not None:
         told.append(f"gamed: {trust.gamed.words()}")
     return told
+
+
+def jury_line(jury: "dict[str, Agreement]") -> str:
+    """How far a jury's judges agree."""
+    parts = [f"{name} {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" for name, found in jury.items()]
+    answers = max(found.items for found in jury.values())
+    return f"the jury's judges agree with Krippendorff's alpha, on {answers} answers: {', '.join(parts)}"
 
 
 def admission_line(admission: "Admission") -> str:
@@ -138,5 +152,6 @@ def as_plain(trust: "Trust", money: "list[Spending]") -> dict[str, object]:
         "admission": trust.admission.model_dump(mode="json") if trust.admission else None,
         "anchors": trust.round.model_dump(mode="json") if trust.round else None,
         "gamed": trust.gamed.as_dict() if trust.gamed else None,
+        "jury": {name: asdict(found) for name, found in trust.jury.items()},
         "spending": [row.as_dict() for row in money],
     }

@@ -57,6 +57,16 @@ class Judgements(Rows):
         with self.engine.connect() as connection:
             return connection.execute(select(judgements.c.judgement).where(judgements.c.key == key)).scalar()
 
+    def of(self, keys: Iterable[str]) -> dict[str, dict[str, Any]]:
+        """What was said of these contents, by key; those of which nothing was said, or not yet, are left out."""
+        found: dict[str, dict[str, Any]] = {}
+        with self.engine.connect() as connection:
+            for batch in in_batches(keys):
+                query = select(judgements.c.key, judgements.c.judgement)
+                query = query.where(judgements.c.key.in_(batch), judgements.c.status.is_not(None))
+                found.update((row.key, row.judgement) for row in connection.execute(query))
+        return found
+
     def count(self, *, claims: bool = False) -> int:
         """How many contents are judged, or with `claims` are being judged."""
         status = judgements.c.status.is_(None) if claims else judgements.c.status.is_not(None)

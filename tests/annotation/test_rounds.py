@@ -1,5 +1,7 @@
 """One round of annotation does all that a policy asks of its judges, and what only watches may fail without taking it away."""
 
+import json
+import re
 from collections import Counter
 from datetime import timedelta
 
@@ -8,6 +10,7 @@ from pydantic import SecretStr
 
 from continuum.annotation.rounds import annotate
 from continuum.annotation.trust import Trust, spending
+from continuum.commands.judging import jury_line
 from continuum.errors import ConfigurationError
 from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
 from continuum.store.database import Store
@@ -120,3 +123,26 @@ async def test_in_batch_mode_a_round_hands_over_collects_and_asks_live_what_stay
     assert len(stub.live) == 1
     assert len(store.annotations.of(one.id for one in store.interactions.scan("support"))) == 6
     assert store.accounts.balance("support").reserved_micro_usd == 0
+
+
+async def test_how_far_a_jury_agrees_is_told_over_its_whole_backlog(store: Store) -> None:
+    def reply(n: int, body: dict):
+        question = int(re.findall(r"Question number (\d+)", json.dumps(body))[0])
+        helpful = 1 + question % 5
+        differs = body["model"] == "other"
+        return scores(helpfulness=helpful, accuracy=4 if differs else 2, conciseness=4, tone=5 - question % 3 - differs)
+
+    async with stub_endpoint(reply) as stub:
+        policy = registered(store, policy_for(stub, jury=("other",), anchors=0), 30)
+        await annotate(store, policy)
+        told = Trust.of(store, "support").jury
+        alone = registered(store, policy_for(stub).model_copy(update={"task": "alone"}), 0)
+        await annotate(store, alone)
+
+    assert told["helpfulness"].value == pytest.approx(1.0)
+    assert told["helpfulness"].items == 30
+    assert told["accuracy"].value < 0
+    assert 0 < told["tone"].value < 1
+    assert set(told) == {"overall", "helpfulness", "accuracy", "conciseness", "tone"}
+    assert jury_line(told).startswith("the jury's judges agree with Krippendorff's alpha, on 30 answers: overall ")
+    assert Trust.of(store, "alone").jury == {}
