@@ -173,7 +173,8 @@ class LabelTerminal:
             return "undo" if key == "u" else "quit"
         if key == "c" and question.answer is not None:
             said.correction = self.answers.correction(said.correction or question.editable).strip() or None
-            self._say("correction kept; now score the answer as it was given", "dim")
+            kept = "correction kept" if said.correction else "no correction"
+            self._say(f"{kept}; now score the answer as it was given", "dim")
         elif key == "n":
             said.comment = self.answers.comment().strip() or None
         elif key == "f":
