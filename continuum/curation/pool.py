@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from continuum.curation.quality import Rated, rate
+from continuum.curation.generations import Lineage, generation_of, read_lineage
+from continuum.curation.quality import Rated, given_answer, intent_of, rate
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction
 from continuum.splits.sides import Sides, assign_sides
@@ -77,8 +78,15 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, aft
     return Traffic(recent, older, after, through, sides)
 
 
-def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
-    """Rate the interactions on the training side and keep the good; each one left out is counted once, by its first reason."""
+def eligible(store: "Store", traffic: Traffic, min_score: float, intent_tag: str = "intent") -> Pool:
+    """Rate the interactions on the training side and keep the good; each one left out is counted once, by its first reason.
+
+    Args:
+        store: where people's and the judge's word is.
+        traffic: what was read.
+        min_score: the quality asked for, 1 to 5.
+        intent_tag: the tag under which the application names an intent.
+    """
     counts = Counter(seen=len(traffic.interactions))
     # Anchors show whether the judge has changed; what is learned from could no longer tell.
     anchors = store.reviews.ids(traffic.interactions[0].task, "anchor") if traffic.interactions else set()
@@ -86,16 +94,26 @@ def eligible(store: "Store", traffic: Traffic, min_score: float) -> Pool:
     feedback = store.feedback.of(usable)
     annotations = store.annotations.of(interaction.id for interaction in usable)
     raters = store.raters.of(usable[0].task) if usable else None
+    lineage = read_lineage(store, usable[0].task) if usable else Lineage("", {})
     scored: list[Rated] = []
     for interaction in sorted(usable, key=lambda interaction: interaction.id):
         annotation = annotations.get(interaction.id)
-        rated = rate(interaction, feedback.get(interaction.id, []), annotation, raters)
+        rated = rate(
+            interaction,
+            feedback.get(interaction.id, []),
+            annotation,
+            raters,
+            generation=generation_of(interaction, lineage),
+            intent=intent_of(interaction, intent_tag),
+        )
         if annotation is not None and annotation.status == "suspected_injection":
             counts["suspected_injection"] += 1
         elif rated is not None:
             scored.append(rated)
+        elif interaction.status != "ok":
+            counts["failed"] += 1
         else:
-            counts["unscored" if interaction.response is not None and interaction.response.action else "empty"] += 1
+            counts["empty" if given_answer(interaction) is None else "unscored"] += 1
     good = [rated for rated in scored if rated.score >= min_score]
     counts["below_quality"] = len(scored) - len(good)
     return Pool(scored, good, {stage: counts[stage] for stage in STAGES})
@@ -108,9 +126,8 @@ def _usable(traffic: Traffic, anchors: set[str], counts: Counter[str]) -> Iterat
             counts[side] += 1
         elif interaction.id in anchors:
             counts["anchor"] += 1
-        elif interaction.status != "ok":
-            counts["failed"] += 1
         elif not interaction.messages:
-            counts["empty"] += 1
+            counts["empty" if interaction.status == "ok" else "failed"] += 1
         else:
+            # A failed call is usable where a person wrote the answer.
             yield interaction

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from continuum.store.raters import RaterRow
 
 CORRECTED_SCORE = 5.0
+LONGEST_INTENT = 200
+"""Characters of an intent's name that are kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,12 @@ class Rated:
     response: Message
     score: float
     score_source: Literal["human", "judge", "correction"]
+    generation: int = 0
+    """Who wrote `response`. 0: a person, or a model outside this task's line; k: version k of it."""
+    intent: str | None = None
+    """The application's own name for what was asked."""
+    verdict: float | None = None
+    """What people say of the answer that was given, whatever `response` is; None where nobody scored it."""
 
     @property
     def preference(self) -> tuple[bool, float, float, str]:
@@ -38,21 +46,57 @@ def rate(
     feedback: Sequence[Feedback],
     annotation: Annotation | None,
     raters: "Mapping[str, RaterRow] | None" = None,
+    *,
+    generation: int = 0,
+    intent: str | None = None,
 ) -> Rated | None:
-    """The interaction with its score; None when nobody scored it or it has no answer to learn."""
+    """The interaction with its score; None when nobody scored it or it has no answer to learn.
+
+    A correction stands for the answer, also where the call failed and there is none: a person wrote it. Who corrects an answer to
+    the very same words approves of it, and the answer stays the model's.
+
+    Args:
+        interaction: what was asked and answered.
+        feedback: all that was said of it, oldest first.
+        annotation: what the selecting judge said.
+        raters: what is known of the task's raters.
+        generation: who wrote the answer that was given, as `generation_of` says it.
+        intent: the application's name for what was asked.
+    """
     said = human_rating(feedback, raters)
-    if said.correction is not None:
-        return Rated(interaction, said.correction, CORRECTED_SCORE, "correction")
-    if interaction.response is None or not interaction.response.action:
+    answer = given_answer(interaction)
+    if said.correction is not None and _is_visible(said.correction.text):
+        if answer is not None and answer.action == said.correction.action:
+            return Rated(interaction, answer, CORRECTED_SCORE, "correction", generation, intent, said.score)
+        return Rated(interaction, said.correction, CORRECTED_SCORE, "correction", 0, intent, said.score)
+    if answer is None:
         return None
     if said.score is not None:
-        return Rated(interaction, interaction.response, said.score, "human")
+        return Rated(interaction, answer, said.score, "human", generation, intent, said.score)
     if annotation is not None and annotation.overall is not None:
-        return Rated(interaction, interaction.response, annotation.overall, "judge")
+        return Rated(interaction, answer, annotation.overall, "judge", generation, intent)
     return None
+
+
+def given_answer(interaction: Interaction) -> Message | None:
+    """What the model answered, where it came to its end and says or does something."""
+    if interaction.status != "ok" or interaction.response is None or not interaction.response.action:
+        return None
+    return interaction.response
+
+
+def intent_of(interaction: Interaction, tag: str) -> str | None:
+    """The name that the application gave to what was asked, on one line; None where it gave none."""
+    plain = interaction.tags.get(tag, "").encode("utf-8", "replace").decode("utf-8")
+    return " ".join(plain.split())[:LONGEST_INTENT] or None
 
 
 def score_histogram(scores: Sequence[float]) -> Mapping[str, int]:
     """How many scores round to each of 1 to 5."""
     rounded = [min(5, max(1, int(score + 0.5))) for score in scores]
     return {str(level): rounded.count(level) for level in range(1, 6)}
+
+
+def _is_visible(text: str) -> bool:
+    # Zero-width characters alone are no answer, and white space is not all that cannot be seen.
+    return any(character.isprintable() and not character.isspace() for character in text)
