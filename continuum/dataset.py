@@ -1,15 +1,32 @@
 """A dataset version: the examples, what they were made from, and the Parquet files they travel in.
 
-Written by curation, read by training, guard and analytics.
+Written by curation, read by training, guard and analytics. Beside the examples stand what people preferred (rows for DPO and
+KTO), a control drawn at random, and what was removed as superfluous; each table has its file, and validation rows have theirs,
+so that nobody who loads `train` trains on them.
 """
 
 import json
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.dataset_rows import (
+    COLUMNS,
+    FORMAT,
+    ROWS,
+    VALIDATION,
+    Removed,
+    fingerprint_of,
+    frame_of,
+    place,
+    read_rows,
+    settle,
+    sides_of,
+    sync,
+)
 from continuum.errors import StoreError
-from continuum.records import Example, Message
+from continuum.records import Example, PreferencePair, RatedAnswer
 
 if TYPE_CHECKING:
     import datasets
@@ -17,18 +34,39 @@ if TYPE_CHECKING:
     import polars
 
 MANIFEST = "manifest.json"
-ROWS = "examples.parquet"
 
 
 class Dataset:
     """Examples of one task, with a fingerprint over their content and the configuration that chose them.
 
-    `len()` and iteration cover the training and validation rows in a fixed order.
+    `len()` and iteration cover the training and validation rows, by interaction id.
+
+    Args:
+        examples: what to learn.
+        manifest: how it was made; see `curation/manifest.py`.
+        preferences: pairs of answers for DPO.
+        rated_answers: answers that people called good or bad, for KTO.
+        control: as many examples as were chosen, drawn at random from the same eligible ones.
+        removed: what stages took out, with the reason; not part of the fingerprint.
     """
 
-    def __init__(self, examples: Sequence[Example], manifest: dict[str, Any]) -> None:
-        self.examples = tuple(examples)
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        manifest: dict[str, Any],
+        *,
+        preferences: Sequence[PreferencePair] = (),
+        rated_answers: Sequence[RatedAnswer] = (),
+        control: Sequence[Example] = (),
+        removed: Sequence[Removed] = (),
+    ) -> None:
+        # In one order wherever they come from, so that the same version read from disk trains as it did when it was built.
+        self.examples = tuple(sorted(examples, key=place))
         self.manifest = manifest
+        self.preferences = tuple(sorted(preferences, key=place))
+        self.rated_answers = tuple(sorted(rated_answers, key=place))
+        self.removed = tuple(sorted(removed, key=place))
+        self._drawn = tuple(sorted(control, key=place))
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -74,48 +112,116 @@ class Dataset:
         """Share of the intents seen in the eligible traffic that have an example, 0 to 1."""
         return self.manifest.get("intent_coverage", 0.0)
 
+    @cached_property
+    def control(self) -> "Dataset | None":
+        """As many eligible examples, drawn at random: train on it too, and the difference is what choosing was worth.
+
+        A dataset of its own, whose manifest names the version it stands beside. None where none was drawn.
+        """
+        if not self._drawn:
+            return None
+        config = {**self.manifest.get("config", {}), "control_of": self.fingerprint}
+        inherited = ("format", "task", "version", "source_interactions", "after", "through", "created_at")
+        manifest = {name: self.manifest[name] for name in inherited if name in self.manifest} | {
+            "kind": "control",
+            "name": control_name(self.name),
+            "config": config,
+            "parents": {"control_of": self.fingerprint},
+            "fingerprint": fingerprint_of(self.task, config, self._drawn),
+        }
+        return Dataset(self._drawn, manifest)
+
     def split(self, name: str) -> list[Example]:
         """The examples of one side: train, validation or golden."""
         return [example for example in self if example.split == name]
 
     def write(self, folder: Path) -> Path:
-        """Write the rows and then the manifest into `folder`; returns it."""
+        """Write the tables and then the manifest into `folder`; returns it. What is left after a crash does not count as one."""
         folder.mkdir(parents=True, exist_ok=True)
-        self.to_polars().write_parquet(folder / ROWS)
+        (folder / MANIFEST).unlink(missing_ok=True)
+        files: dict[str, int] = {}
+        for stem, rows in self._tables().items():
+            for ending, side in sides_of(rows).items():
+                name = f"{stem}{ending}.parquet"
+                (folder / name).unlink(missing_ok=True)
+                if side or name == ROWS:
+                    frame = frame_of(stem, side)
+                    settle(folder / name, lambda path, frame=frame: frame.write_parquet(path, compression="zstd"))
+                    files[name] = len(side)
         # The manifest is written last: its presence means the dataset is complete.
-        unfinished = folder / (MANIFEST + ".part")
-        unfinished.write_text(json.dumps(self.manifest, indent=2, sort_keys=True), encoding="utf-8")
-        unfinished.replace(folder / MANIFEST)
+        text = json.dumps({**self.manifest, "files": files}, indent=2, sort_keys=True)
+        settle(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+        sync(folder)
         return folder
 
     @classmethod
-    def read(cls, folder: str | Path) -> "Dataset":
-        """Read a version that `write` left.
+    def read(cls, folder: str | Path, *, verify: bool = False) -> "Dataset":
+        """Read a version that `write` left, or the control of one by the path of its `control.parquet`.
+
+        Args:
+            folder: where it is.
+            verify: also compare the rows with the fingerprint: were the files changed since?
 
         Raises:
-            StoreError: the folder holds no complete dataset.
+            StoreError: the folder holds no complete dataset, or not the one that was written.
         """
-        import polars
-
         path = Path(folder)
+        if path.name == "control.parquet":
+            control = cls.read(path.parent, verify=verify).control
+            if control is None:
+                raise StoreError(f"the dataset in {path.parent} has no control; build it with the policy's curation.control on")
+            return control
         missing = [name for name in (MANIFEST, ROWS) if not (path / name).is_file()]
         if missing:
             raise StoreError(f"{path} holds no complete dataset: {' and '.join(missing)} missing; build the dataset again")
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        return cls([_example(row) for row in polars.read_parquet(path / ROWS).iter_rows(named=True)], manifest)
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise StoreError(f"{path / MANIFEST} is not JSON ({error}); build the dataset again") from error
+        # Versions from before there was a list of files have one.
+        files = manifest.pop("files", {ROWS: None})
+        tables: dict[str, list[Any]] = {stem: [] for stem in COLUMNS}
+        for name, rows in files.items():
+            stem = name.removesuffix(".parquet").removesuffix(VALIDATION)
+            if stem not in tables:
+                raise StoreError(f"{path / MANIFEST} names a file {name!r} that no dataset has; build the dataset again")
+            tables[stem] += read_rows(path / name, stem, rows, verify)
+        examples, control = tables.pop("examples"), tables.pop("control")
+        dataset = cls(examples, manifest, control=control, **tables)
+        if verify:
+            dataset.verify()
+        return dataset
+
+    def verify(self) -> None:
+        """Compare the rows with the fingerprint.
+
+        Raises:
+            StoreError: they do not belong together, or another version of Continuum wrote them in another way.
+        """
+        if self.manifest.get("format") != FORMAT:
+            raise StoreError(
+                f"{self.name!r} is of format {self.manifest.get('format')}, which this Continuum (format {FORMAT}) reads but "
+                "cannot verify; build the dataset again"
+            )
+        found = fingerprint_of(
+            self.task, self.manifest.get("config", {}), self.examples, self.preferences, self.rated_answers, self._drawn
+        )
+        if found != self.fingerprint:
+            raise StoreError(
+                f"{self.name!r} is not what was written: its rows and configuration give the fingerprint {found[:12]}, its "
+                f"manifest says {self.fingerprint[:12]}; restore its files, or delete its folder and build the dataset again"
+            )
 
     def to_polars(self) -> "polars.DataFrame":
-        """The rows as a polars frame; `messages` is in the chat form that trainers take, the answer last."""
-        import polars  # the one door to frames
-
-        return polars.DataFrame([_row(example) for example in self], schema=_schema(), orient="row")
+        """The examples as a polars frame; `messages` is in the chat form that trainers take, the answer last."""
+        return frame_of("examples", self.examples)
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """The rows as a pandas frame."""
+        """The examples as a pandas frame."""
         return self.to_polars().to_pandas()
 
     def to_hf(self) -> "datasets.Dataset":
-        """The rows as a Hugging Face dataset.
+        """The examples as a Hugging Face dataset.
 
         Raises:
             MissingExtra: the training extra is not installed.
@@ -128,43 +234,16 @@ class Dataset:
             raise MissingExtra.of(error, "Dataset.to_hf") from error
         return datasets.Dataset(self.to_polars().to_arrow())
 
-
-def _schema() -> dict[str, Any]:
-    import polars
-
-    message = polars.Struct({"role": polars.String, "content": polars.String})
-    return {
-        "interaction_id": polars.String,
-        "messages": polars.List(message),
-        "conversation": polars.String,
-        "score": polars.Float64,
-        "score_source": polars.String,
-        "split": polars.String,
-        "group": polars.String,
-        "cluster": polars.Int64,
-        "duplicates": polars.List(polars.String),
-        "reason": polars.String,
-    }
+    def _tables(self) -> dict[str, tuple[Any, ...]]:
+        return {
+            "examples": self.examples,
+            "preferences": self.preferences,
+            "rated_answers": self.rated_answers,
+            "control": self._drawn,
+            "removed": self.removed,
+        }
 
 
-def _row(example: Example) -> dict[str, Any]:
-    conversation = [*example.messages, example.response]
-    return {
-        **example.model_dump(exclude={"messages", "response"}),
-        "duplicates": list(example.duplicates),
-        "messages": [{"role": message.role, "content": _storable(message.action)} for message in conversation],
-        # Tool calls and unknown fields do not fit two columns; the conversation itself is kept as JSON beside them,
-        # in ASCII, which carries whatever was captured.
-        "conversation": json.dumps([message.to_openai() for message in conversation], sort_keys=True),
-    }
-
-
-def _storable(text: str) -> str:
-    """The text with half surrogate pairs, which no file of UTF-8 holds, replaced."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _example(row: dict[str, Any]) -> Example:
-    *messages, response = [Message.model_validate(message) for message in json.loads(row["conversation"])]
-    fields = {name: row[name] for name in row if name not in {"messages", "conversation"}}
-    return Example(**fields, messages=tuple(messages), response=response)
+def control_name(name: str) -> str:
+    """What the control of a version is called."""
+    return name.replace("_training_v", "_control_v") if "_training_v" in name else f"{name}_control"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-VOCABULARY = {"records", "ids", "rubric", "errors", "timespan", "config", "policy", "progress", "dataset"}
+VOCABULARY = {"records", "ids", "rubric", "errors", "timespan", "config", "policy", "progress", "dataset", "dataset_rows"}
 CAPABILITIES = {
     "store", "models", "embedding", "similarity", "splits", "statistics",
     "constitution", "judging", "spool", "provenance", "tracking",
