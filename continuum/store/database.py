@@ -31,6 +31,7 @@ from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.raters import Raters
 from continuum.store.reviews import Reviews
 from continuum.store.segments import Drained, Segments, drain
+from continuum.store.sides import SideRows
 from continuum.store.tables import (
     annotations,
     bodies,
@@ -42,6 +43,7 @@ from continuum.store.tables import (
     feedback,
     interactions,
     raters,
+    sides,
     snapshots,
     tasks,
     verdicts,
@@ -51,7 +53,7 @@ from continuum.store.workers import Workers
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-HEAD = "0003"
+HEAD = "0004"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
@@ -83,6 +85,7 @@ class Store:
         self.raters = Raters(engine)
         self.annotations = Annotations(engine)
         self.datasets = Datasets(engine)
+        self.sides = SideRows(engine)
         self.checkpoints = Checkpoints(engine)
         self.verdicts = Verdicts(engine)
         self.deployments = Deployments(engine)
@@ -145,7 +148,7 @@ class Store:
             connection.execute(delete(deployment_events).where(deployment_events.c.deployment_id.in_(of_deployments)))
             connection.execute(delete(dataset_items).where(dataset_items.c.dataset_id.in_(of_datasets)))
             connection.execute(delete(feedback).where(feedback.c.interaction_id.in_(of_interactions)))
-            for table in (deployments, verdicts, checkpoints, datasets, annotations, raters, snapshots, interactions):
+            for table in (deployments, verdicts, checkpoints, datasets, annotations, raters, sides, snapshots, interactions):
                 connection.execute(delete(table).where(table.c.task == task))
             connection.execute(delete(tasks).where(tasks.c.name == task))
 

@@ -17,7 +17,7 @@ from continuum.store.forgetting import forget_interactions
 from continuum.store.merging import mark_places
 from continuum.store.rows import BATCH_ROWS, in_batches
 from continuum.store.snapshots import rewrite_stale
-from continuum.store.tables import annotations, dataset_items, feedback, interactions
+from continuum.store.tables import annotations, dataset_items, feedback, interactions, sides
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
@@ -97,6 +97,7 @@ def _erase(connection: Connection, rows: Sequence[Any]) -> None:
     provided = [row.provider_response_id for row in rows if row.provider_response_id]
     connection.execute(delete(interactions).where(interactions.c.id.in_(ids)))
     connection.execute(delete(annotations).where(annotations.c.interaction_id.in_(ids)))
+    connection.execute(delete(sides).where(sides.c.interaction_id.in_(ids)))
     said_of = or_(feedback.c.interaction_id.in_(ids), feedback.c.interaction_id.in_(provided))
     connection.execute(delete(feedback).where(said_of))
     forget_interactions(connection, set(ids), {row.task for row in rows}, {row.body for row in rows})

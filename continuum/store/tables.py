@@ -163,6 +163,19 @@ segments = Table(
     Column("updated_at", UtcDateTime, nullable=False),
 )
 
+# On which side of a task's split an interaction stands, for each draw; written once. See `sides.py`.
+sides = Table(
+    "sides",
+    metadata,
+    Column("interaction_id", Text, primary_key=True),
+    # Names the salt and the shares: who changes them asks for another draw.
+    Column("draw", Text, primary_key=True),
+    task_name(),
+    # The first letter of the side.
+    Column("side", Text, nullable=False),
+    Index(None, "task", "draw"),
+)
+
 # A part stands for the rows of its task that began on its day and lie in its range, both ends included.
 snapshots = Table(
     "snapshots",

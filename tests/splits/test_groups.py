@@ -48,7 +48,7 @@ def test_an_opening_more_frequent_than_the_cap_does_not_link_dialogues() -> None
         said("refund", hello, assistant("Hi!"), user("I want my money back")),
         said("refund-later", hello, assistant("Hi!"), user("I want my money back"), assistant("Which order?"), user("4711")),
         said("trains", hello, assistant("Hi!"), user("Which trains go to Bonn?")),
-        cap=3,
+        cap=2,
     )
 
     assert together(groups) == {
@@ -58,6 +58,52 @@ def test_an_opening_more_frequent_than_the_cap_does_not_link_dialogues() -> None
     }
     assert groups.continued_by[groups.group["bare-0"]] == {groups.group["refund"], "trains"}
     assert groups.common_openings == 1
+
+
+def test_a_beginning_is_followed_until_few_enough_share_it() -> None:
+    menu = (user("start"), assistant("Which language?"), user("English"), assistant("What is it about?"))
+    rows = [
+        said(f"{topic}-{n}", *menu, user(topic), assistant("Which one?"), user(f"Number {n}"))
+        for topic in ("tickets", "parcels")
+        for n in range(3)
+    ]
+    rows.append(said("start", menu[0]))
+
+    assert together(grouped(*rows, cap=3)) == {
+        frozenset({"tickets-0", "tickets-1", "tickets-2"}),
+        frozenset({"parcels-0", "parcels-1", "parcels-2"}),
+        frozenset({"start"}),
+    }
+    assert grouped(*rows, cap=3).continued_by == {"start": {"tickets-0", "parcels-0"}}
+
+
+def test_nearly_the_same_example_at_the_end_of_other_dialogues_is_linked() -> None:
+    def ended(name: str, opening: str, question: str, answer: str) -> Interaction:
+        turns = (user(opening), *(assistant("Yes?"), user("One moment")) * 2, assistant("I am here"), user(question))
+        return said(name, *turns, response=assistant(answer))
+
+    question, answer = "Please send the invoice of my last order again", "I have sent the invoice to your address again."
+    groups = grouped(
+        ended("a", "Good morning", question, answer),
+        ended("b", "My parcel is late", question.replace("invoice", "invioce"), answer),
+        ended("c", "Which trains go to Bonn?", question.replace("invoice", "ticket"), answer.replace("invoice", "ticket")),
+    )
+
+    assert together(groups) == {frozenset("ab"), frozenset("c")}
+
+
+def test_busy_people_and_frequent_questions_do_not_make_one_group_of_everything() -> None:
+    chance = Random(0)
+    rows = [
+        said(f"{person:02}-{question:02}", user(f"How is {chr(97 + question) * 9} done?"), user_id=f"person {person}")
+        for person in range(30)
+        for question in range(30)
+        if chance.random() < 0.2
+    ]
+    groups = grouped(*rows, cap=10)
+
+    assert max(map(len, groups.members.values())) <= 40
+    assert {kind for kind, _ in groups.refused} == {"user"}
 
 
 def test_tool_calls_after_the_opening_are_part_of_the_trunk() -> None:
@@ -70,7 +116,7 @@ def test_tool_calls_after_the_opening_are_part_of_the_trunk() -> None:
         )
 
     groups = grouped(
-        said("a", *looked_up("Bonn")), said("b", *looked_up("Bonn"), user("More")), said("c", *looked_up("Köln")), cap=1
+        said("a", *looked_up("Bonn")), said("b", *looked_up("Bonn"), user("More")), said("c", *looked_up("Köln")), cap=2
     )
 
     assert together(groups) == {frozenset("ab"), frozenset("c")}

@@ -120,7 +120,7 @@ def test_the_hash_of_a_key_is_the_same_everywhere() -> None:
     assert unit_hash("continuum", "an opening") == 0.7446652601310971
 
 
-def test_a_dialogue_that_ties_measured_and_trained_rows_together_is_left_out_of_training() -> None:
+def test_a_dialogue_that_ties_measured_and_trained_rows_together_is_trained_on_no_more() -> None:
     rows = [
         an_interaction("Is it open?", id="measured"),
         an_interaction("Two for Scream", id="trained"),
@@ -132,19 +132,59 @@ def test_a_dialogue_that_ties_measured_and_trained_rows_together_is_left_out_of_
 
     assert sides.side == {
         "measured": "golden",
-        "trained": "quarantined",
-        "bridge": "quarantined",
+        "trained": "train",
+        "bridge": "golden",
         "bridge-2": "quarantined",
     }
+    assert set(sides.report.crossings.values()) == {0}
 
 
-def test_a_group_too_large_to_hold_out_is_reported_and_trained_on() -> None:
-    crowd = [an_interaction(f"Question {n} of many", id=f"crowd-{n}", conversation_id="shared by all") for n in range(30)]
+def test_a_newcomer_that_shares_something_with_both_sides_is_on_neither() -> None:
+    rows = [
+        an_interaction("Is it open?", id="measured", user_id="ann"),
+        an_interaction("Two for Scream", id="trained", conversation_id="one"),
+        an_interaction("Is it open?", id="new", conversation_id="one"),
+    ]
+
+    sides = sides_of(rows, golden={"measured"}, trained={"trained"})
+
+    assert sides.side == {"measured": "golden", "trained": "train", "new": "quarantined"}
+    assert sides.decided["new"] == "quarantined"
+
+
+def test_what_was_learned_shares_no_beginning_with_what_is_measured_even_where_a_cap_was_raised() -> None:
+    rows = [
+        an_interaction(id=f"row-{n}", messages=(user("Hello"), assistant("Hi!"), user(f"About {'xy'[n % 2] * 9}")))
+        for n in range(8)
+    ]
+    ids = {row.id for row in rows}
+    low, high = (SplitPolicy(golden=0.4, opening_cap=cap) for cap in (4, 8))
+    measured, learned = {"row-0"}, {"row-1"}
+    before = assign_sides(rows, low, golden_ids=measured, trained_ids=learned)
+    assert set(before.ids("golden")) == {"row-0", "row-2", "row-4", "row-6"}
+
+    after = assign_sides(rows, high, golden_ids=measured, trained_ids=learned, remembered=before.decided)
+
+    assert set(after.ids("golden")) == set(before.ids("golden"))
+    assert set(after.ids("quarantined")) == ids - set(before.ids("golden"))
+
+
+def test_a_context_too_common_to_hold_out_is_reported_and_trained_on() -> None:
+    crowd = [an_interaction("Hello", id=f"crowd-{n:02}") for n in range(30)]
     rows = [*crowd, *interactions(40)]
     for salt in "abcdef":
         policy = SplitPolicy(golden=0.5, salt=salt, opening_cap=5)
 
         sides = assign_sides(rows, policy, golden_ids=set(), trained_ids=set())
 
-        assert sides.report.oversized_groups == {"crowd-0": 30}
+        assert sides.report.oversized_groups == {"crowd-00": 30}
         assert {sides.side[row.id] for row in crowd} == {"train"}
+
+
+def test_a_conversation_that_everything_is_said_in_does_not_link_and_is_reported() -> None:
+    crowd = [an_interaction(f"Question {n} of many", id=f"crowd-{n}", conversation_id="shared by all") for n in range(30)]
+
+    sides = assign_sides(crowd, SplitPolicy(golden=0.5, opening_cap=5), golden_ids=set(), trained_ids=set())
+
+    assert sides.report.refused == {"conversation": 1}
+    assert set(sides.report.by_side) >= {"golden", "train"}
