@@ -1,4 +1,4 @@
-"""A process that judges is killed (SIGKILL) ten times while it works off a backlog; then what was judged and charged is counted.
+"""A process that judges is killed (SIGKILL) again and again over a backlog; then what was judged and charged is counted.
 
 The provider honours `Idempotency-Key`, and its ledger says how many requests were sent again under a key it had answered: those
 were under way at a kill, and a provider that knows no such keys would have charged them twice.
@@ -6,6 +6,7 @@ were under way at a kill, and a provider that knows no such keys would have char
 
 import random
 import time
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
@@ -21,9 +22,22 @@ LATENCY_S = 0.05
 START_S = 120.0
 
 
-def measure(setting: Setting) -> Result:
-    """Kill ten times, then let one finish."""
-    count, kills = (300, 3) if setting.quick else (2000, 10)
+@dataclass(frozen=True)
+class Size:
+    """How much of it."""
+
+    interactions: int
+    kills: int
+
+
+FULL = Size(2000, 10)
+QUICK = Size(120, 1)
+
+
+def measure(setting: Setting, size: Size | None = None) -> Result:
+    """Kill so many times, then let one finish."""
+    size = size or (QUICK if setting.quick else FULL)
+    count, kills = size.interactions, size.kills
     rng = random.Random(setting.seed)
     store, url = backlog(setting.folder / "kills.db", count, data=setting.data, seed=setting.seed, budget_usd=100.0)
     with running_provider() as provider:

@@ -16,9 +16,12 @@ OF_THIS_RUN = ("cost_usd", "cached", "judged")
 """Of the stats, what speaks of a run and not of the backlog."""
 
 
-def measure(setting: Setting) -> Result:
-    """Judge a backlog twice, and a third time after every annotation of it was deleted."""
-    count = 120 if setting.quick else 1000
+INTERACTIONS, INTERACTIONS_QUICK = 1000, 120
+
+
+def measure(setting: Setting, count: int | None = None) -> Result:
+    """Judge a backlog of so many interactions twice, and a third time after every annotation of it was deleted."""
+    count = count or (INTERACTIONS_QUICK if setting.quick else INTERACTIONS)
     store, _ = backlog(setting.folder / "rerun.db", count, data=setting.data, seed=setting.seed)
     shown = table("The same backlog again", "run", "calls", "US dollars", "judged", "from before", "score histogram")
     runs, calls = [], []

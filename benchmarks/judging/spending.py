@@ -18,12 +18,26 @@ from benchmarks.judging.spender import NAIVE, TASK, Order, Spender, running_spen
 from continuum.store.database import Store
 from continuum.store.tables import annotations
 
-PROCESSES = 8
-CONCURRENCY = 300
-BACKLOG = 900
-BUDGET_USD = 0.085
 TIMEOUT_S = 4.0
 MANNERS = Manners(latency_s=0.3, too_many=0.10, broken=0.05, silent=0.02, silent_s=6.0, cut=0.02, garbled=0.03)
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of it; the budget covers about half of the backlog."""
+
+    trials: int
+    naive: int
+    """Trials of the peer."""
+    processes: int
+    concurrency: int
+    """Calls at once, of all processes together."""
+    backlog: int
+    budget_usd: float
+
+
+FULL = Size(trials=100, naive=20, processes=8, concurrency=300, backlog=900, budget_usd=0.085)
+QUICK = Size(trials=1, naive=1, processes=3, concurrency=60, backlog=180, budget_usd=0.017)
 
 
 @dataclass(frozen=True)
@@ -49,16 +63,20 @@ class Trial:
         return max(0.0, self.charged / self.limit - 1)
 
 
-def measure(setting: Setting) -> Result:
+def measure(setting: Setting, size: Size | None = None) -> Result:
     """Run the trials of both."""
-    trials = 3 if setting.quick else 100
-    peers = 2 if setting.quick else 20
+    size = size or (QUICK if setting.quick else FULL)
     rng = random.Random(setting.seed)
-    with running_provider() as provider, running_spenders(PROCESSES) as spenders:
-        ours = [trial(setting, "ours", number, rng, provider, spenders) for number in range(trials)]
-        naive = [trial(setting, "check-then-call", number, rng, provider, spenders) for number in range(peers)]
+    with running_provider() as provider, running_spenders(size.processes) as spenders:
+        ours = [trial(setting, size, "ours", number, rng, provider, spenders) for number in range(size.trials)]
+        naive = [trial(setting, size, "check-then-call", number, rng, provider, spenders) for number in range(size.naive)]
+    return told(ours, naive, size)
+
+
+def told(ours: list[Trial], naive: list[Trial], size: Size) -> Result:
+    """The table and the claims."""
     shown = table(
-        f"{CONCURRENCY} calls at once from {PROCESSES} processes on one budget",
+        f"{size.concurrency} calls at once from {size.processes} processes on one budget",
         *("", "trials", "overspend mean", "worst", "budget charged", "least", "booked for unknown outcomes", "left reserved"),
     )
     for name, found in (("reserve, wait, settle", ours), ("check then call", naive)):
@@ -77,7 +95,7 @@ def measure(setting: Setting) -> Result:
     whole = [t for t in ours if not t.cancelled]
     entries = [
         Entry.of_value(
-            f"most that was charged beyond the budget, share of it, {trials} trials",
+            f"most that was charged beyond the budget, share of it, {size.trials} trials",
             overspend,
             "==",
             0,
@@ -109,39 +127,48 @@ def doubled(trials: list[Trial]) -> int:
     return sum(max(0, sum(n - 1 for n in t.ledger.of_content.values()) - t.ledger.outcomes["silent"]) for t in trials)
 
 
-def trial(setting: Setting, kind: str, number: int, rng: random.Random, provider: Running, spenders: list[Spender]) -> Trial:
+def trial(
+    setting: Setting,
+    size: Size,
+    kind: str,
+    number: int,
+    rng: random.Random,
+    provider: Running,
+    spenders: list[Spender],
+    manners: Manners = MANNERS,
+) -> Trial:
     """One backlog, judged by all processes at once until the budget is spent."""
     setting.say(f"{kind}, trial {number + 1}")
     file = Path(setting.folder) / f"{kind}-{number}.db"
-    store, url = backlog(file, BACKLOG, data=setting.data, seed=setting.seed * 1000 + number, budget_usd=BUDGET_USD)
-    provider.reset(MANNERS)
-    cancelled = {rng.randrange(PROCESSES)} if number % 2 else set()
+    store, url = backlog(file, size.backlog, data=setting.data, seed=setting.seed * 1000 + number, budget_usd=size.budget_usd)
+    provider.reset(manners)
+    cancelled = {rng.randrange(size.processes)} if number % 2 else set()
     for place, spender in enumerate(spenders):
         spender.told(
             Order(
                 kind,
                 url,
                 provider.base_url,
-                CONCURRENCY // PROCESSES + (place < CONCURRENCY % PROCESSES),
+                size.concurrency // size.processes + (place < size.concurrency % size.processes),
                 timeout_s=TIMEOUT_S,
                 cancel_after_s=rng.uniform(0.3, 2.0) if place in cancelled and kind == "ours" else None,
-                budget_usd=BUDGET_USD,
+                budget_usd=size.budget_usd,
             )
         )
     answers = [spender.answer() for spender in spenders]
-    found = outcome(store, provider.ledger(), answers, kind)
+    found = outcome(store, provider.ledger(), answers, kind, size)
     store.close()
     return found
 
 
-def outcome(store: Store, ledger: Ledger, answers: list[dict], kind: str) -> Trial:
+def outcome(store: Store, ledger: Ledger, answers: list[dict], kind: str, size: Size) -> Trial:
     """Compare what the processes say, what the store holds and what the provider charged."""
     balance = store.accounts.balance(TASK, period=NAIVE.period if kind != "ours" else None)
     with store.engine.connect() as connection:
         query = select(func.count(), func.coalesce(func.sum(annotations.c.cost_usd), 0.0)).where(annotations.c.task == TASK)
         stored, cost = connection.execute(query).one()
     return Trial(
-        limit=int(BUDGET_USD * 1e6),
+        limit=round(size.budget_usd * 1e6),
         charged=ledger.micro_usd,
         booked=balance.spent_micro_usd,
         unknown=balance.unknown_micro_usd,
