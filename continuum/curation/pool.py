@@ -10,7 +10,7 @@ from continuum.curation.generations import Lineage, generation_of, read_lineage
 from continuum.curation.quality import Rated, given_answer, intent_of, rate
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction
-from continuum.splits.sides import Sides, assign_sides
+from continuum.splits.sides import Sides, decided_sides
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -69,12 +69,7 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, aft
                 older += 1
             yield interaction
 
-    sides = assign_sides(
-        passing(),
-        policy.splits,
-        golden_ids=store.datasets.member_ids(policy.task, "golden"),
-        trained_ids=store.datasets.member_ids(policy.task, "training"),
-    )
+    sides = decided_sides(store, policy, passing())
     return Traffic(recent, older, after, through, sides)
 
 

@@ -69,7 +69,7 @@ def group_interactions(rows: Iterable[Keys], opening_cap: int, homes: "Mapping[s
         homes: sides that were given before, by interaction id.
     """
     ordered = sorted(rows, key=lambda row: (row.started_at, row.id))
-    known = {row.id: homes[row.id] for row in ordered if row.id in homes} if homes else {}
+    known: dict[str, Side] = {row.id: homes[row.id] for row in ordered if row.id in homes} if homes else {}
     counts = Counter(prefix for row in ordered for prefix in set(row.prefixes()))
     common = frozenset(prefix for prefix, count in counts.items() if count > opening_cap)
     stems = [_stem(row, common) for row in ordered]
@@ -84,7 +84,7 @@ def group_interactions(rows: Iterable[Keys], opening_cap: int, homes: "Mapping[s
         # What belongs to neither side must not have passed anything on, so all is linked again without it.
         found = {ordered[position].id for position in linking.tied}
         tied |= found
-        known |= dict.fromkeys(found, "quarantined")
+        known.update((one, "quarantined") for one in found)
     return _groups(ordered, stems, common, linking, tied)
 
 
@@ -126,7 +126,7 @@ class _Linking:
     def __init__(self, rows: Sequence[Keys], stems: Sequence[bytes | None], known: Mapping[str, Side], most: int) -> None:
         self.parent = list(range(len(rows)))
         self.size = [1] * len(rows)
-        self.known = [known.get(row.id) for row in rows]
+        self.known: list[Side | None] = [known.get(row.id) for row in rows]
         self.home: list[Side | None] = [None if side == "quarantined" else side for side in self.known]
         self.most = most
         self.tied: set[int] = set()

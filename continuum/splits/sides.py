@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from continuum.errors import StoreError
 from continuum.policy import SplitPolicy, TaskPolicy
 from continuum.records import Interaction
 from continuum.splits.crossings import crossings
@@ -118,6 +119,9 @@ def decided_sides(store: "Store", policy: TaskPolicy, interactions: Iterable[Int
         store: remembers.
         policy: of the task.
         interactions: all that the task has, in any order; read once and not kept.
+
+    Raises:
+        StoreError: other processes kept deciding at the same time.
     """
     keys = [keys_of(interaction) for interaction in interactions]
     draw = draw_of(policy.splits)
@@ -131,8 +135,8 @@ def decided_sides(store: "Store", policy: TaskPolicy, interactions: Iterable[Int
             remembered,
         )
         if not sides.decided or store.sides.remember(policy.task, draw, sides.decided, known=len(remembered)):
-            break
-    return sides
+            return sides
+    raise StoreError(f"other processes decided sides of task {policy.task!r} {ATTEMPTS} times meanwhile; try again")
 
 
 def _assigned(

@@ -14,7 +14,7 @@ Side = Literal["train", "validation", "golden", "quarantined"]
 
 BATCH = 5000
 CODES: dict[Side, str] = {"train": "t", "validation": "v", "golden": "g", "quarantined": "q"}
-NAMES = {code: name for name, code in CODES.items()}
+NAMES: dict[str, Side] = {code: name for name, code in CODES.items()}
 NEW_ONES = {name: insert.on_conflict_do_nothing() for name, insert in inserting(sides).items()}
 
 
