@@ -8,6 +8,7 @@
 | CONTINUUM_JUDGE_MODEL | model name of the judge | none |
 | CONTINUUM_JUDGE_BASE_URL, CONTINUUM_JUDGE_API_KEY | the judge's OpenAI-compatible endpoint | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_EMBEDDER | `hashed`, or a path or name of a sentence-transformers model | hashed |
+| CONTINUUM_WORKERS | who embeds texts: `local`, this process, or `ray`, workers at RAY_ADDRESS or of this machine | local |
 | CONTINUUM_GATEWAY_URL | where this process finds the gateway | http://127.0.0.1:8787/v1 |
 | CONTINUUM_UPSTREAM_BASE_URL, CONTINUUM_UPSTREAM_API_KEY | the production model | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_SERVING_URL | where the server of the tuned models is found | http://127.0.0.1:8790/v1 |
@@ -35,6 +36,7 @@ HOME_NAME = ".continuum"
 
 Durability = Literal["disk", "memory"]
 RedactWhen = Literal["drain", "inline", "off"]
+WorkersName = Literal["local", "ray"]
 
 
 class Settings(BaseModel):
@@ -53,6 +55,7 @@ class Settings(BaseModel):
     upstream_base_url: str | None = None
     upstream_api_key: SecretStr | None = None
     embedder: str = "hashed"
+    workers: WorkersName = "local"
     durability: Durability = "disk"
     spool_max_bytes: int = 2**30
     redact: RedactWhen = "drain"
@@ -114,6 +117,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         upstream_base_url=env.get("CONTINUUM_UPSTREAM_BASE_URL") or env.get("OPENAI_BASE_URL") or None,
         upstream_api_key=secret(env.get("CONTINUUM_UPSTREAM_API_KEY") or env.get("OPENAI_API_KEY")),
         embedder=env.get("CONTINUUM_EMBEDDER") or "hashed",
+        workers=one_of(env, "CONTINUUM_WORKERS", "local", "ray"),
         gateway_url=env.get("CONTINUUM_GATEWAY_URL") or "http://127.0.0.1:8787/v1",
         serving_url=env.get("CONTINUUM_SERVING_URL") or "http://127.0.0.1:8790/v1",
         durability=one_of(env, "CONTINUUM_DURABILITY", "disk", "memory"),

@@ -23,6 +23,7 @@ EXTRAS = {
     "sentence_transformers": "training",
     "mlflow": "training",
     "dagster": "pipelines",
+    "ray": "ray",
     "presidio_analyzer": "presidio",
     "spacy": "presidio",
 }

@@ -12,13 +12,13 @@ ROOT = Path(__file__).parent.parent
 VOCABULARY = {"records", "ids", "rubric", "errors", "timespan", "config", "policy", "progress", "dataset", "dataset_rows"}
 CAPABILITIES = {
     "store", "models", "embedding", "similarity", "splits", "statistics",
-    "constitution", "judging", "spool", "provenance", "tracking",
+    "constitution", "judging", "spool", "provenance", "tracking", "partitions",
 }  # fmt: skip
 STAGES = {"signals", "feedback", "annotation", "curation", "training", "guard", "deployment", "analytics"}
 ASSEMBLIES = {"gathering", "flywheel", "erasure", "commands", "cli", "demo"}
 HEAVY = {
     "accelerate", "aiohttp", "boto3", "dagster", "datasets", "faiss", "httpx", "matplotlib", "mlflow", "numpy", "openai",
-    "pandas", "peft", "polars", "presidio_analyzer", "rapidfuzz", "rensa", "scipy", "sentence_transformers", "sqlalchemy",
+    "pandas", "peft", "polars", "presidio_analyzer", "rapidfuzz", "ray", "rensa", "scipy", "sentence_transformers", "sqlalchemy",
     "torch", "transformers", "trl",
 }  # fmt: skip
 

@@ -38,6 +38,8 @@ class Embedder(Protocol):
 class HashedEmbedder:
     """Words, pairs of words and character n-grams hashed into a signed vector (Weinberger et al. 2009).
 
+    The whole of a text counts, however long it is, so that a new turn at the end of a long conversation always shows.
+
     Args:
         dimensions: length of a vector.
         seed: start value of the hash.
@@ -70,16 +72,16 @@ def open_embedder(name: str) -> Embedder:
     """The embedder of a name: `hashed`, `minilm`, or a path or name of a sentence-transformers model.
 
     Raises:
-        ConfigurationError: `minilm` is asked for and its package is not installed.
+        ConfigurationError: `minilm` is asked for and its package is not installed, or there is no such model.
         MissingExtra: sentence-transformers is not installed.
     """
     if name == "hashed":
         return HashedEmbedder()
     location = str(_packaged_minilm()) if name == "minilm" else name
-    try:
-        from continuum.embedding.sentence import SentenceEmbedder  # torch starts here
-    except ImportError as error:
-        raise MissingExtra.of(error, f"The embedder {name!r}") from error
+    if find_spec("sentence_transformers") is None:
+        raise MissingExtra.of(ImportError(name="sentence_transformers"), f"The embedder {name!r}")
+    from continuum.embedding.sentence import SentenceEmbedder
+
     return SentenceEmbedder(location)
 
 
