@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from continuum.embedding.embedder import Embedder, HashedEmbedder
-from continuum.similarity.words import FUNCTION_WORDS, WORD, numbers
+from continuum.similarity.languages import WORD
+from continuum.similarity.words import FUNCTION_WORDS, numbers
 
 LIKENESS = {"hashed": 0.3}
 """Cosine from which two messages are about the same, by the embedder's family.
@@ -62,7 +63,7 @@ def goes_on(first: str, second: str) -> bool:
         return True
     if after[0] in GOES_ON or second.startswith(GOES_ON_WITH):
         return True
-    if numbers(first) and numbers(second) and numbers(first) != numbers(second):
+    if numbers(first) and numbers(second) and sorted(numbers(first)) != sorted(numbers(second)):
         return True
     return _one_thing_replaced(before, after)
 

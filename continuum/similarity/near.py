@@ -1,23 +1,30 @@
 """Near-duplicates: MinHash proposes pairs, character similarity and the word guard decide.
 
-Similarity is the Indel ratio of canonical texts: 1 is identical, 0.92 is 8% of the characters changed. MinHash (Broder 1997)
-runs over four-character shingles with 128 permutations in 32 bands, which proposes pairs from a Jaccard similarity of 0.4 up.
+Similarity is the Indel ratio of canonical texts: 1 is identical, 0.92 is 8% of the characters changed.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
 from rapidfuzz.distance import Indel
-from rensa import RMinHash, RMinHashLSH  # pyright: ignore[reportAttributeAccessIssue] - a compiled module
 
-from continuum.similarity.words import numbers, same_words
+from continuum.similarity.languages import OTHER, Language, language_of, words_of
+from continuum.similarity.minhash import candidates, signatures
+from continuum.similarity.words import Usage, numbers, same_words, signs, usage_of
 
-SHINGLE = 4
-PERMUTATIONS = 128
-BANDS = 32
-SEED = 42
+STRICTER = 0.95
+"""The least similarity in a language whose small words are not known."""
 LONGEST = 4000
-"""Characters of a text that are compared; the end is kept, because that is where the question is."""
+"""Characters over which two texts may differ, from the first difference to the last."""
+HIGHEST_STEP = 1.0
+"""Verdicts further apart than this point are two verdicts."""
+LANGUAGE_FROM = 600
+"""Characters, from the end, by which the language of a text is told."""
+
+_BLOCK = np.uint64(0x9E3779B97F4A7C15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,69 +38,211 @@ class Answered:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """Why an item gave way."""
+
+    keeper: int
+    """Position of the item that stays for it."""
+    exact: bool
+    """Whether question and answer are the same text."""
+    prompt_similarity: float
+    response_similarity: float
+    language: str
+    """By whose words they were compared; `other` where every word counted and the similarity had to be stricter."""
+
+
+@dataclass(frozen=True)
+class Stars:
+    """Which items stay, and what each replaces."""
+
+    kept_as: list[int]
+    """For each item the position of the one that stands for it; its own where it stays."""
+    replaced: dict[int, Replaced]
+    languages: dict[str, int]
+    """How many items are in each language."""
+    crowded: int
+    """Texts that had more look-alikes than could be compared; their nearest in spelling were."""
+    too_long: int
+    """Pairs that differ over more characters than are compared; both stayed."""
+
+
 def same_text(left: str, right: str, threshold: float) -> bool:
     """Whether two canonical texts are near-duplicates: similar to `threshold` or more, and no word of weight differs."""
-    left, right = left[-LONGEST:], right[-LONGEST:]
-    if left == right:
-        return True
-    return Indel.normalized_similarity(left, right, score_cutoff=threshold) >= threshold and same_words(left, right)
+    return _Comparison(threshold).same(left, right, _common_language(_language(left), _language(right))) is not None
 
 
 def same_answered(left: Answered, right: Answered, threshold: float) -> bool:
     """Whether two examples teach the same: near-equal question and answer, the same action, verdicts within a point."""
-    return (
-        abs(left.score - right.score) <= 1
-        and left.action == right.action
-        and same_text(left.prompt, right.prompt, threshold)
-        and same_text(left.response, right.response, threshold)
+    if not (same_verdict(left.score, right.score) and left.action == right.action):
+        return False
+    comparison, language = _Comparison(threshold), _common_language(_language(_joined(left)), _language(_joined(right)))
+    return all(
+        comparison.same(ours, theirs, language) is not None
+        for ours, theirs in ((left.prompt, right.prompt), (left.response, right.response))
     )
 
 
+def same_verdict(left: float, right: float) -> bool:
+    """Whether two scores are at most a point apart."""
+    # 4.3 and 3.3 are a point apart for people, and a little more for a computer.
+    return round(abs(left - right), 9) <= HIGHEST_STEP
+
+
+def facts(item: Answered) -> tuple[object, ...]:
+    """What must be equal before two examples can mean the same in other words: the action, the numbers, how much is denied."""
+    texts = (item.prompt, item.response)
+    negations = _language(_joined(item)).negations
+    denied = (sum(word in negations for word in words_of(text)) for text in texts)
+    return (item.action, *(tuple(sorted(numbers(text))) for text in texts), *denied)
+
+
 def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
-    """Pairs of positions, the lower first, whose canonical texts are near-duplicates."""
-    for first, others in enumerate(_candidates(texts)):
-        yield from ((first, second) for second in others if same_text(texts[first], texts[second], threshold))
+    """Pairs of positions, the lower first, whose canonical texts are near-duplicates.
+
+    A text with hundreds of look-alikes is compared with its nearest in spelling only.
+    """
+    languages = [_language(text) for text in texts]
+    comparison = _Comparison(threshold, texts)
+    found = candidates(signatures(texts), texts, _blocks([(numbers(text), signs(text)) for text in texts]))
+    pairs: list[tuple[int, int]] = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    for first, second in pairs:
+        if comparison.same(texts[first], texts[second], _common_language(languages[first], languages[second])) is not None:
+            yield first, second
 
 
-def keepers(items: Sequence[Answered], threshold: float) -> list[int]:
-    """For each item the position of the item that stands for it; its own where it stays. Items come best first.
+def keepers(items: Sequence[Answered], threshold: float) -> Stars:
+    """Which items stay. Items come best first.
 
     The best item stays and is itself similar to everything it replaces. Connected components would chain: single linkage
     made one group of 824 different bank queries.
     """
+    rows: dict[tuple[str, str, str], list[int]] = {}
+    for position, item in enumerate(items):
+        rows.setdefault((item.prompt, item.response, item.action), []).append(position)
+    groups = list(rows.values())
+    firsts = [items[group[0]] for group in groups]
+    joined = [_joined(item) for item in firsts]
+    languages = [_language(text) for text in joined]
+    blocks = _blocks([(numbers(text), signs(text), item.action) for text, item in zip(joined, firsts, strict=True)])
+    found = candidates(signatures(joined), joined, blocks)
+    neighbours: list[list[int]] = [[] for _ in groups]
+    for first, second in zip(found.first.tolist(), found.second.tolist(), strict=True):
+        neighbours[first].append(second)
+        neighbours[second].append(first)
+    comparison = _Comparison(threshold, joined)
     kept_as = list(range(len(items)))
-    for first, others in enumerate(_candidates([f"{item.prompt}\n{item.response}" for item in items])):
-        if kept_as[first] != first:
+    replaced: dict[int, Replaced] = {}
+    text_of = {position: text for text, group in enumerate(groups) for position in group}
+    for position, item in enumerate(items):
+        if kept_as[position] != position:
             continue
-        for second in others:
-            if kept_as[second] == second and same_answered(items[first], items[second], threshold):
-                kept_as[second] = first
-    return kept_as
+        text = text_of[position]
+        for other in (text, *sorted(neighbours[text])):
+            near = [row for row in groups[other] if row > position and same_verdict(items[row].score, item.score)]
+            if not near:
+                continue
+            language = _common_language(languages[text], languages[other])
+            similarity = comparison.same_pair(item, items[near[0]], language)
+            if similarity is None:
+                continue
+            why = Replaced(position, other == text, *similarity, language.code)
+            for row in near:
+                kept_as[row] = position
+                replaced[row] = why
+            groups[other] = [row for row in groups[other] if kept_as[row] == row]
+    counted = Counter(languages[text_of[position]].code for position in range(len(items)))
+    return Stars(kept_as, replaced, dict(sorted(counted.items())), found.crowded, comparison.too_long)
 
 
-def _candidates(texts: Sequence[str]) -> list[list[int]]:
-    """For each text the later ones that MinHash finds similar and that hold the same numbers."""
-    compared = [text[-LONGEST:] for text in texts]
-    # Templated traffic is all alike but for its numbers: asking MinHash about it as a whole would propose every pair.
-    blocks: dict[tuple[str, ...], list[int]] = {}
-    for position, text in enumerate(compared):
-        blocks.setdefault(numbers(text), []).append(position)
-    later: list[list[int]] = [[] for _ in texts]
-    for block in blocks.values():
-        if len(block) > 1:
-            for position, found in zip(block, _similar([compared[position] for position in block]), strict=True):
-                later[position] = sorted(block[other] for other in found if block[other] > position)
-    return later
+@dataclass
+class _Comparison:
+    """Compares texts at a threshold; what was compared once is remembered."""
+
+    threshold: float
+    corpus: Sequence[str] = ()
+    """The texts that say how often a word is used."""
+    too_long: int = 0
+    seen: dict[tuple[str, str, str], float | None] = field(default_factory=dict)
+
+    @cached_property
+    def usage(self) -> Usage:
+        return usage_of(self.corpus)
+
+    def same_pair(self, left: Answered, right: Answered, language: Language) -> tuple[float, float] | None:
+        """The similarities of the questions and of the answers; None when one of them is another."""
+        response = self.same(left.response, right.response, language)
+        prompt = None if response is None else self.same(left.prompt, right.prompt, language)
+        return None if response is None or prompt is None else (prompt, response)
+
+    def same(self, left: str, right: str, language: Language) -> float | None:
+        """The similarity of two near-duplicates, to four digits; None when they are none."""
+        if left == right:
+            return 1.0
+        key = (left, right, language.code) if left < right else (right, left, language.code)
+        if key not in self.seen:
+            self.seen[key] = self._same(*key[:2], language)
+        return self.seen[key]
+
+    def _same(self, left: str, right: str, language: Language) -> float | None:
+        least = self.threshold if language.known else max(self.threshold, STRICTER)
+        length = len(left) + len(right)
+        most = int((1 - least) * length + 1e-9)
+        if abs(len(left) - len(right)) > most:
+            return None
+        if length > LONGEST:
+            begin, end = _difference(left, right)
+            if max(len(left), len(right)) - begin - end > LONGEST:
+                self.too_long += 1
+                return None
+            ours, theirs = left[begin : len(left) - end], right[begin : len(right) - end]
+        else:
+            ours, theirs = left, right
+        distance = Indel.distance(ours, theirs, score_cutoff=most)
+        if distance > most or not same_words(ours, theirs, language, self.usage):
+            return None
+        return round(1 - distance / length, 4)
 
 
-def _similar(texts: Sequence[str]) -> list[list[int]]:
-    hashes = RMinHash.from_token_sets([_shingles(text) for text in texts], num_perm=PERMUTATIONS, seed=SEED)
-    index = RMinHashLSH(threshold=0.4, num_perm=PERMUTATIONS, num_bands=BANDS)
-    index.insert_many(hashes)
-    return index.query_all(hashes)
+def _difference(left: str, right: str) -> tuple[int, int]:
+    """How many characters two texts share at their beginning and at their end, to the words that differ."""
+    shortest = min(len(left), len(right))
+    begin = _shared(shortest, lambda size: left[:size] == right[:size])
+    begin = left.rfind(" ", 0, begin) + 1
+    end = _shared(shortest - begin, lambda size: left[len(left) - size :] == right[len(right) - size :])
+    space = left.find(" ", len(left) - end)
+    return begin, len(left) - space if space >= 0 else 0
 
 
-def _shingles(text: str) -> list[str]:
-    if len(text) <= SHINGLE:
-        return [text]
-    return list({text[start : start + SHINGLE] for start in range(len(text) - SHINGLE + 1)})
+def _shared(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest size up to `most` for which something holds that holds for all smaller ones."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
+
+
+def _joined(item: Answered) -> str:
+    return f"{item.prompt}\n{item.response}"
+
+
+def _language(text: str) -> Language:
+    return language_of(words_of(text[-LANGUAGE_FROM:]))
+
+
+def _common_language(left: Language, right: Language) -> Language:
+    """Of two texts to be compared: who says too little to be told speaks the other's."""
+    if left is right or not right.known:
+        return left
+    return right if not left.known else OTHER
+
+
+def _blocks(keys: Sequence[object]) -> np.ndarray:
+    """A number for each text, equal for equal keys.
+
+    Templated traffic is all alike but for its numbers: without blocks every pair would be proposed.
+    """
+    numbered: dict[object, int] = {}
+    places = np.array([numbered.setdefault(key, len(numbered)) for key in keys], dtype=np.uint64)
+    return (places + np.uint64(1)) * _BLOCK

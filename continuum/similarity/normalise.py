@@ -28,6 +28,8 @@ TYPOGRAPHY = str.maketrans(
 
 def canonical(text: str) -> str:
     """The text without case, spare space, typographic quotes and half surrogate pairs, in Unicode's compatibility form."""
+    if text.isascii():
+        return " ".join(text.lower().split())
     valid = text.encode("utf-8", "replace").decode("utf-8")
     return " ".join(unicodedata.normalize("NFKC", valid).translate(TYPOGRAPHY).casefold().split())
 

@@ -19,7 +19,7 @@ def test_a_typo_makes_a_pair_and_another_question_does_not() -> None:
 
 def test_nothing_has_no_pairs() -> None:
     assert list(near_pairs([], 0.92)) == []
-    assert keepers([], 0.92) == []
+    assert keepers([], 0.92).kept_as == []
 
 
 @pytest.mark.parametrize("short", ["", "a", "ok", "yes!"])
@@ -34,26 +34,26 @@ def test_similar_spelling_with_another_number_is_another_text() -> None:
 def test_the_first_of_a_kind_stays() -> None:
     items = [answered(LONG), answered("how do i change my address"), answered(LONG.replace("card", "cards"))]
 
-    assert keepers(items, 0.92) == [0, 1, 0]
+    assert keepers(items, 0.92).kept_as == [0, 1, 0]
 
 
 def test_two_answers_to_one_question_both_stay() -> None:
-    assert keepers([answered(LONG, "we will return it"), answered(LONG, "please send us a photo of the parcel")], 0.92) == [0, 1]
+    assert keepers([answered(LONG, "we will return it"), answered(LONG, "please send us a photo of the parcel")], 0.92).kept_as == [0, 1]
 
 
 def test_two_actions_both_stay() -> None:
-    assert keepers([answered(LONG, "f", action="refund(1)"), answered(LONG, "f", action="refund(2)")], 0.92) == [0, 1]
+    assert keepers([answered(LONG, "f", action="refund(1)"), answered(LONG, "f", action="refund(2)")], 0.92).kept_as == [0, 1]
 
 
 def test_opposite_verdicts_both_stay() -> None:
-    assert keepers([answered(LONG, score=5), answered(LONG, score=3.5)], 0.92) == [0, 1]
+    assert keepers([answered(LONG, score=5), answered(LONG, score=3.5)], 0.92).kept_as == [0, 1]
 
 
 def test_a_chain_of_small_changes_does_not_swallow_its_ends() -> None:
     words = ["alpha", "bravo", "charlie", "delta", "echoes", "foxtrot", "golfing", "hotels", "indigo", "juliet", "kilos"]
     chain = [" ".join(word + "s" * (n < step) for n, word in enumerate(words)) for step in range(len(words) + 1)]
 
-    kept_as = keepers([answered(text) for text in chain], 0.95)
+    kept_as = keepers([answered(text) for text in chain], 0.95).kept_as
 
     assert kept_as[-1] != 0
     assert all(same_text(chain[keeper], chain[position], 0.95) for position, keeper in enumerate(kept_as))
@@ -65,7 +65,7 @@ def test_a_chain_of_small_changes_does_not_swallow_its_ends() -> None:
 def test_every_item_is_kept_or_stands_behind_one_that_is(prompts: list[str]) -> None:
     items = [answered(prompt) for prompt in prompts]
 
-    kept_as = keepers(items, 0.92)
+    kept_as = keepers(items, 0.92).kept_as
 
     for position, keeper in enumerate(kept_as):
         assert keeper <= position
