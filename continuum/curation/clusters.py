@@ -1,93 +1,191 @@
-"""Intents, found rather than given: spherical k-means over the eligible questions, and how many of them a selection covers."""
+"""Intents found rather than given: spherical k-means over the eligible questions, in whole numbers.
 
-from base64 import b64encode
-from collections.abc import Sequence
+The centroids of one version are frozen: the next version assigns its rows to the same ones, so that the coverage of the two can
+be compared. What was far from all of them when they were fitted is the measure of what is new to them later.
+"""
+
+from base64 import b64decode, b64encode
+from binascii import Error as NotBase64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
 import numpy as np
 
-MOST_CLUSTERS = 40
-ITERATIONS = 25
+from continuum.curation.cosines import SQUARE, directions, whole
+from continuum.errors import ConfigurationError
+
+COUNTS = (10, 20, 40, 80, 160)
+"""Numbers of clusters that are tried."""
+SAMPLE_ROWS = 5000
 FIT_ROWS = 20_000
+ITERATIONS = 25
+FEWEST_ROWS = 5
+"""A cluster of fewer rows, or of a smaller share than the next, is dropped and its rows go to the nearest that is left."""
+SMALLEST_SHARE = 0.001
+NOVEL_PERCENTILE = 1
 NAMING_TEXTS = 3
 NAMING_LENGTH = 80
 
 
 @dataclass(frozen=True)
 class Clusters:
-    """Centroids of length one, and the cluster of each row."""
+    """Centroids, and the cluster of each row."""
 
     centroids: np.ndarray
+    """Rows of length one in 4000ths, see `continuum.curation.cosines`; shape (clusters, dimensions)."""
     assigned: np.ndarray
+    """Row to cluster; shape (rows,)."""
+    cosine: np.ndarray
+    """Row to the cosine with its centroid; shape (rows,)."""
+
+    @property
+    def floor(self) -> float:
+        """The cosine below which a row is novel: the 1st percentile of these rows, -1 where there are none."""
+        return float(np.percentile(self.cosine, NOVEL_PERCENTILE, method="lower")) if len(self.cosine) else -1.0
 
 
 def find_clusters(vectors: np.ndarray, seed: int, count: int | None = None) -> Clusters:
     """Spherical k-means (Dhillon and Modha 2001) with k-means++ starts.
 
-    `count` clusters are looked for; as many as the square root of half the rows, up to 40, where none is given. Empty ones are
-    dropped. The same rows in the same order and the same seed give the same clusters.
+    Args:
+        vectors: rows of length one, shape (rows, dimensions).
+        seed: of the starts; the same rows in the same order and the same seed give the same clusters on any machine.
+        count: how many to look for; where None, of a handful of numbers the one with the best silhouette. Empty ones are
+            dropped, and where None small ones too.
     """
     if not len(vectors):
-        return Clusters(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64))
-    rng = np.random.default_rng(seed)
-    rows = vectors if len(vectors) <= FIT_ROWS else vectors[np.sort(rng.choice(len(vectors), FIT_ROWS, replace=False))]
-    centroids = _starts(rows, count or min(MOST_CLUSTERS, max(1, round(sqrt(len(rows) / 2)))), rng)
+        return Clusters(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64), np.zeros(0))
+    rows = whole(vectors)
+    fitted = _sample(rows, FIT_ROWS, seed)
+    if count is not None:
+        return assign(rows, _used(fitted, _k_means(fitted, count, seed), fewest=1))
+    sample = _sample(rows, SAMPLE_ROWS, seed)
+    best = max(_counts(len(sample)), key=lambda tried: (silhouette(sample, _k_means(sample, tried, seed)), -tried))
+    fewest = max(FEWEST_ROWS, int(SMALLEST_SHARE * len(fitted)))
+    return assign(rows, _used(fitted, _k_means(fitted, best, seed), fewest))
+
+
+def assign(rows: np.ndarray, centroids: np.ndarray) -> Clusters:
+    """Each whole row with its nearest centroid, the first of equally near ones."""
+    if not len(centroids):
+        return Clusters(centroids, np.zeros(len(rows), dtype=np.int64), np.zeros(len(rows)))
+    near = rows @ centroids.T
+    assigned = near.argmax(axis=1)
+    return Clusters(centroids, assigned, near[np.arange(len(rows)), assigned].astype(np.float64) / SQUARE)
+
+
+def silhouette(rows: np.ndarray, centroids: np.ndarray) -> float:
+    """Mean simplified silhouette, -1 to 1: distances to centroids stand for mean distances to their rows (Hruschka 2006)."""
+    if len(centroids) < 2:
+        return -1.0
+    near = SQUARE - np.sort(rows @ centroids.T, axis=1)[:, -2:].astype(np.float64)
+    # The largest cosine is the last, so the own distance is the smaller one.
+    own, other = np.maximum(near[:, 1], 0), np.maximum(near[:, 0], 1)
+    return round(float(((other - own) / np.maximum(own, other)).mean()), 6)
+
+
+def packed(clusters: Clusters, embedder_id: str) -> dict[str, Any]:
+    """Frozen centroids for a manifest: base64 of little-endian 16-bit whole numbers, row by row."""
+    return {
+        "embedder": embedder_id,
+        "shape": list(clusters.centroids.shape),
+        "dtype": "<i2",
+        "base64": b64encode(clusters.centroids.astype("<i2").tobytes()).decode("ascii"),
+        "floor": clusters.floor,
+    }
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Centroids of an earlier version."""
+
+    centroids: np.ndarray
+    floor: float
+    """The cosine with the nearest centroid below which a row is novel to them."""
+
+
+def unpacked(stored: Mapping[str, Any], embedder_id: str) -> Frozen:
+    """What `packed` packed.
+
+    Raises:
+        ConfigurationError: the centroids are of another embedder, or what is stored is damaged.
+    """
+    if stored.get("embedder") != embedder_id:
+        raise ConfigurationError(
+            f"the stored centroids are of embedder {stored.get('embedder')!r}, the vectors of {embedder_id!r}; "
+            "only vectors of one embedder can be compared: fit the clusters again"
+        )
+    try:
+        rows, dimensions = (int(size) for size in stored["shape"])
+        values = np.frombuffer(b64decode(stored["base64"], validate=True), dtype="<i2").reshape(rows, dimensions)
+        return Frozen(values.astype(np.float32), float(stored["floor"]))
+    except (KeyError, TypeError, ValueError, NotBase64) as error:
+        raise ConfigurationError(f"the stored centroids cannot be read ({error}); fit the clusters again") from error
+
+
+def in_words(vectors: np.ndarray, texts: Sequence[str], members: np.ndarray) -> list[str]:
+    """A class in words: the texts nearest to its middle, each once, shortened.
+
+    Args:
+        vectors: rows of length one, of all texts.
+        texts: one a row.
+        members: the rows of the class.
+    """
+    rows = whole(vectors[members])
+    order = np.argsort(-(rows @ directions(rows.sum(axis=0, keepdims=True, dtype=np.float64))[0]), kind="stable")
+    nearest: list[int] = members[order].tolist()
+    return list(dict.fromkeys(_shortened(texts[row]) for row in nearest))[:NAMING_TEXTS]
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text[: 4 * NAMING_LENGTH].split())
+    return line if len(line) <= NAMING_LENGTH else line[: NAMING_LENGTH - 1] + "…"
+
+
+def _counts(rows: int) -> list[int]:
+    """Those of the numbers with at least five rows a cluster; for few rows the square root of half of them."""
+    return [count for count in COUNTS if count * FEWEST_ROWS <= rows] or [max(1, round(sqrt(rows / 2)))]
+
+
+def _sample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    if len(rows) <= most:
+        return rows
+    return rows[np.sort(np.random.default_rng(seed).choice(len(rows), most, replace=False))]
+
+
+def _k_means(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
+    centroids = _starts(rows, count, np.random.default_rng(seed))
     for _ in range(ITERATIONS):
-        assigned = assign(rows, centroids)
-        sums = np.zeros_like(centroids)
-        np.add.at(sums, assigned, rows)
-        lengths = np.linalg.norm(sums, axis=1, keepdims=True)
-        moved = np.where(lengths > 0, sums / np.maximum(lengths, 1e-12), centroids)
-        if np.allclose(moved, centroids, atol=1e-6):
+        assigned = (rows @ centroids.T).argmax(axis=1)
+        order = np.argsort(assigned, kind="stable")
+        used, begins = np.unique(assigned[order], return_index=True)
+        moved = centroids.copy()
+        moved[used] = directions(np.add.reduceat(rows[order], begins, axis=0, dtype=np.float64))
+        if np.array_equal(moved, centroids):
             break
         centroids = moved
-    used, assigned = np.unique(assign(vectors, centroids), return_inverse=True)
-    return Clusters(centroids[used].astype(np.float32), assigned)
+    return centroids
 
 
-def assign(vectors: np.ndarray, centroids: np.ndarray) -> np.ndarray:
-    """The nearest centroid of each row."""
-    return (vectors @ centroids.T).argmax(axis=1)
-
-
-def coverage(clusters: Clusters, chosen: Sequence[int]) -> float:
-    """Share of the clusters, 0 to 1, that have at least one of the chosen rows."""
-    if not len(clusters.centroids):
-        return 0.0
-    return len(set(clusters.assigned[list(chosen)].tolist())) / len(clusters.centroids)
-
-
-def cluster_table(clusters: Clusters, vectors: np.ndarray, texts: Sequence[str], chosen: Sequence[int]) -> list[dict[str, Any]]:
-    """One row a cluster: its size, how many of it were chosen, and the texts nearest to its middle as its name."""
-    picked = set(chosen)
-    table = []
-    for cluster, centroid in enumerate(clusters.centroids):
-        members = np.flatnonzero(clusters.assigned == cluster)
-        nearest = members[np.argsort(-(vectors[members] @ centroid), kind="stable")]
-        names = list(dict.fromkeys(texts[row][:NAMING_LENGTH] for row in nearest))[:NAMING_TEXTS]
-        selected = sum(row in picked for row in members.tolist())
-        table.append({"cluster": cluster, "eligible": len(members), "selected": selected, "examples": names})
-    return table
-
-
-def packed(centroids: np.ndarray) -> dict[str, Any]:
-    """The centroids for a manifest: base64 of little-endian float16, row by row."""
-    return {
-        "shape": list(centroids.shape),
-        "dtype": "<f2",
-        "base64": b64encode(centroids.astype("<f2").tobytes()).decode("ascii"),
-    }
+def _used(rows: np.ndarray, centroids: np.ndarray, fewest: int) -> np.ndarray:
+    """The centroids with at least so many rows; the largest one where none has."""
+    sizes = np.bincount((rows @ centroids.T).argmax(axis=1), minlength=len(centroids))
+    kept = sizes >= fewest
+    return centroids[kept] if kept.any() else centroids[[int(sizes.argmax())]]
 
 
 def _starts(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """k-means++ (Arthur and Vassilvitskii 2007): each start is drawn by its squared distance to those before it."""
-    first = int(rng.integers(len(rows)))
-    starts = [first]
-    distance = np.maximum(0.0, 1.0 - rows @ rows[first]).astype(np.float64)
-    while len(starts) < count and distance.max() > 1e-6:
-        following = int(rng.choice(len(rows), p=distance / distance.sum()))
-        starts.append(following)
-        distance = np.minimum(distance, np.maximum(0.0, 1.0 - rows @ rows[following]))
-    return rows[starts].astype(np.float32)
+    starts = [int(rng.integers(len(rows)))]
+    # Rows that differ in rounding alone are equal.
+    spare = SQUARE // 1000
+    distance = np.maximum(0, SQUARE - rows @ rows[starts[0]] - spare)
+    while len(starts) < count:
+        reached = np.cumsum(distance, dtype=np.float64)
+        if not reached[-1]:
+            break
+        starts.append(int(np.searchsorted(reached, rng.integers(int(reached[-1])), side="right")))
+        distance = np.minimum(distance, np.maximum(0, SQUARE - rows @ rows[starts[-1]] - spare))
+    return rows[starts]

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from continuum.curation import selection
-from continuum.curation.selection import Wanted, facility_location, farthest_first, ranks, select, uncertainty_of
+from continuum.curation.cosines import whole
+from continuum.curation.selection import Wanted, facility_location, farthest_first, ranks, select, weights_of
 
 
 def unit_rows(count: int, dimensions: int = 8, seed: int = 0) -> np.ndarray:
@@ -18,18 +21,63 @@ def two_towns(near_first: int, near_second: int) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-def value(vectors: np.ndarray, weights: np.ndarray, chosen: list[int]) -> float:
-    reach = np.maximum(vectors @ vectors.T, 0) * weights[:, None]
-    return float(reach[chosen].max(axis=0).sum())
+def reach_of(vectors: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The cosines and weights that the product rounds to, in exact integers."""
+    rows = whole(vectors).astype(np.int64)
+    return np.maximum(rows @ rows.T, 0) // selection.COSINES * np.rint(weights * selection.WEIGHTS).astype(np.int64)[:, None]
 
 
-def test_lazy_greedy_takes_what_plain_greedy_takes() -> None:
-    vectors, weights = unit_rows(60), np.linspace(0.3, 1, 60)
-    plain: list[int] = []
-    for _ in range(12):
-        plain.append(max((row for row in range(60) if row not in plain), key=lambda row: value(vectors, weights, [*plain, row])))
+def value(vectors: np.ndarray, weights: np.ndarray, chosen: list[int]) -> int:
+    return int(reach_of(vectors, weights)[chosen].max(axis=0).sum())
 
-    assert facility_location(vectors, weights, 12) == plain
+
+def plain_greedy(vectors: np.ndarray, weights: np.ndarray, size: int) -> list[int]:
+    """Asks every row each time; the first of equally good ones."""
+    reach = reach_of(vectors, weights)
+    covered = np.zeros(len(vectors), dtype=np.int64)
+    chosen: list[int] = []
+    for _ in range(size):
+        gains = np.maximum(reach - covered, 0).sum(axis=1)
+        gains[chosen] = -1
+        chosen.append(int(gains.argmax()))
+        covered = np.maximum(covered, reach[chosen[-1]])
+    return chosen
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.integers(2, 40), copies=st.integers(1, 3), seed=st.integers(0, 999), share=st.floats(0.1, 1), low=st.floats(0, 1))
+def test_lazy_greedy_takes_what_plain_greedy_takes(rows: int, copies: int, seed: int, share: float, low: float) -> None:
+    vectors = np.repeat(unit_rows(rows, dimensions=5, seed=seed), copies, axis=0)
+    weights = np.random.default_rng(seed).choice([low, 0.5, 1.0], len(vectors))
+    size = max(1, int(share * len(vectors)))
+
+    assert facility_location(vectors, weights, size) == plain_greedy(vectors, weights, size)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=st.integers(2, 60), copies=st.integers(1, 3), seed=st.integers(0, 999), batch=st.integers(1, 20))
+def test_the_farthest_row_is_found_without_comparing_all(rows: int, copies: int, seed: int, batch: int) -> None:
+    vectors = np.repeat(unit_rows(rows, dimensions=5, seed=seed), copies, axis=0)
+    numbers = whole(vectors).astype(np.int64)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selection, "BATCH", batch)
+        chosen = farthest_first(vectors, len(vectors) - 1)
+
+    plain = chosen[:1]
+    while len(plain) < len(vectors) - 1:
+        distance = -(numbers @ numbers[plain].T).max(axis=1)
+        distance[plain] = -(10**9)
+        plain.append(int(distance.argmax()))
+    assert chosen == plain
+
+
+def test_how_a_machine_rounds_its_sums_decides_nothing() -> None:
+    vectors, weights = unit_rows(300, dimensions=64), np.linspace(0.3, 1, 300)
+    order = np.random.default_rng(5).permutation(64)
+
+    # The same rows with their components added up in another order.
+    assert facility_location(vectors[:, order], weights, 50) == facility_location(vectors, weights, 50)
+    assert farthest_first(vectors[:, order], 50) == farthest_first(vectors, 50)
 
 
 def test_a_small_intent_is_represented_before_a_large_one_is_repeated() -> None:
@@ -49,6 +97,14 @@ def test_of_equal_rows_the_better_is_taken() -> None:
     assert sorted(chosen) == [1, 3, 5, 7]
 
 
+def test_of_equal_and_equally_good_rows_the_uncertain_is_taken() -> None:
+    vectors = np.repeat(unit_rows(4), 2, axis=0)
+
+    chosen = select(vectors, np.full(8, 4.0), np.array([0.2, 0.9] * 4), Wanted("active_learning", 4, 0.3))
+
+    assert sorted(chosen) == [1, 3, 5, 7]
+
+
 def test_a_coefficient_of_one_looks_at_spread_alone() -> None:
     vectors, scores = unit_rows(50), np.linspace(1, 5, 50)
 
@@ -57,14 +113,35 @@ def test_a_coefficient_of_one_looks_at_spread_alone() -> None:
     assert chosen == facility_location(vectors, np.ones(50), 10)
 
 
+@pytest.mark.parametrize("coefficient", [0.0, 0.3, 1.0])
+def test_diversity_is_coverage_alone_whatever_the_scores_and_the_coefficient(coefficient: float) -> None:
+    vectors, scores = unit_rows(50), np.linspace(1, 5, 50)
+
+    chosen = select(vectors, scores, np.linspace(0, 1, 50), Wanted("diversity", 10, coefficient))
+
+    assert chosen == facility_location(vectors, np.ones(50), 10)
+
+
+def test_weights_run_from_the_coefficient_to_one_and_count_quality_and_uncertainty_alike() -> None:
+    scores, uncertainty = np.array([3.5, 4.0, 4.5, 5.0]), np.array([0.9, 0.1, 0.2, 0.95])
+
+    weights = weights_of(scores, uncertainty, 0.3)
+
+    assert weights.min() == pytest.approx(0.3)
+    assert weights.max() == pytest.approx(1.0)
+    assert weights.argmax() == 3
+    assert weights_of(uncertainty, scores, 0.3).tolist() == weights.tolist()
+
+
 def test_everything_is_taken_when_everything_fits() -> None:
     assert select(unit_rows(3), np.ones(3), np.ones(3), Wanted("core_set", 3, 0.3)) == [0, 1, 2]
 
 
-def test_uncertainty_takes_the_most_uncertain() -> None:
+def test_uncertainty_takes_the_most_uncertain_and_of_equals_the_lower_score() -> None:
     uncertainty = np.array([0.1, 0.9, 0.5, 0.7])
 
     assert select(unit_rows(4), np.ones(4), uncertainty, Wanted("uncertainty", 2, 0.3)) == [1, 3]
+    assert select(unit_rows(4), np.array([5, 4, 3.5, 4]), np.full(4, 0.5), Wanted("uncertainty", 2, 0.3)) == [2, 1]
 
 
 def test_core_set_leaves_no_row_farther_than_twice_the_best_radius() -> None:
@@ -87,36 +164,44 @@ def test_every_strategy_chooses_distinct_rows_and_the_same_each_time(strategy: s
     assert select(vectors, scores, uncertainty, wanted) == chosen
 
 
-def test_large_pools_are_cut_into_parts_and_lose_little(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("strategy", ["active_learning", "diversity"])
+def test_large_pools_are_cut_into_parts_and_lose_little(strategy: selection.Strategy, monkeypatch: pytest.MonkeyPatch) -> None:
     topics, spread = unit_rows(30, dimensions=32), unit_rows(400, dimensions=32, seed=1)
     vectors = topics[np.arange(400) % 30] + 0.5 * spread
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     weights = np.ones(400)
-    whole = value(vectors, weights, facility_location(vectors, weights, 40))
+    whole_value = value(vectors, weights, facility_location(vectors, weights, 40))
     at_random = value(vectors, weights, np.random.default_rng(2).choice(400, 40, replace=False).tolist())
     monkeypatch.setattr(selection, "DENSE_ROWS", 100)
     monkeypatch.setattr(selection, "PART_ROWS", 100)
 
-    chosen = select(vectors, np.ones(400), np.full(400, 0.5), Wanted("diversity", 40, 1.0))
+    chosen = select(vectors, np.ones(400), np.full(400, 0.5), Wanted(strategy, 40, 1.0))
 
     assert len(set(chosen)) == 40
-    assert value(vectors, weights, chosen) > at_random + 0.6 * (whole - at_random)
+    assert value(vectors, weights, chosen) > at_random + 0.6 * (whole_value - at_random)
+
+
+def test_a_large_pool_of_one_and_the_same_row_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(selection, "DENSE_ROWS", 100)
+    monkeypatch.setattr(selection, "PART_ROWS", 100)
+
+    chosen = select(np.repeat(unit_rows(1), 350, axis=0), np.ones(350), np.full(350, 0.5), Wanted("diversity", 7, 0.3))
+
+    assert len(set(chosen)) == 7
+
+
+@given(st.lists(st.integers(1, 500), min_size=1, max_size=20), st.floats(0, 1))
+def test_quotas_sum_to_the_total_and_never_exceed_a_part(sizes: list[int], share: float) -> None:
+    total = int(share * sum(sizes))
+
+    quotas = selection._quotas(sizes, total)
+
+    assert sum(quotas) == total
+    assert all(0 <= quota <= size for quota, size in zip(quotas, sizes, strict=True))
 
 
 def test_ranks_run_from_0_to_1_and_ties_share() -> None:
     assert ranks(np.array([10.0, 30.0, 20.0])).tolist() == [0.0, 1.0, 0.5]
     assert ranks(np.array([1.0, 1.0, 2.0])).tolist() == [0.25, 0.25, 1.0]
     assert ranks(np.array([4.0, 4.0])).tolist() == [0.5, 0.5]
-
-
-def test_a_good_answer_among_mixed_neighbours_is_more_uncertain_than_one_among_good() -> None:
-    vectors = two_towns(20, 20)
-    scores = np.array([5.0] * 20 + [1.0, 5.0] * 10)
-
-    among_good, among_mixed = uncertainty_of(vectors, scores, np.array([0, 39]), 3.5)
-
-    assert among_mixed > among_good
-
-
-def test_nothing_to_compare_with_is_half_certain() -> None:
-    assert uncertainty_of(unit_rows(1), np.array([5.0]), np.array([0]), 3.5).tolist() == [0.5]
+    assert ranks(np.array([4.0])).tolist() == [0.5]
