@@ -62,11 +62,11 @@ class Dataset:
     ) -> None:
         # In one order wherever they come from, so that the same version read from disk trains as it did when it was built.
         self.examples = tuple(sorted(examples, key=place))
-        self.manifest = manifest
         self.preferences = tuple(sorted(preferences, key=place))
         self.rated_answers = tuple(sorted(rated_answers, key=place))
         self.removed = tuple(sorted(removed, key=place))
         self._drawn = tuple(sorted(control, key=place))
+        self.manifest = {**manifest, "files": self.files}
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -131,6 +131,11 @@ class Dataset:
         }
         return Dataset(self._drawn, manifest)
 
+    @property
+    def files(self) -> dict[str, int]:
+        """The Parquet files that `write` leaves, and how many rows each holds."""
+        return {name: len(rows) for name, (_, rows) in self._files().items()}
+
     def split(self, name: str) -> list[Example]:
         """The examples of one side: train, validation or golden."""
         return [example for example in self if example.split == name]
@@ -139,17 +144,13 @@ class Dataset:
         """Write the tables and then the manifest into `folder`; returns it. What is left after a crash does not count as one."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / MANIFEST).unlink(missing_ok=True)
-        files: dict[str, int] = {}
-        for stem, rows in self._tables().items():
-            for ending, side in sides_of(rows).items():
-                name = f"{stem}{ending}.parquet"
-                (folder / name).unlink(missing_ok=True)
-                if side or name == ROWS:
-                    frame = frame_of(stem, side)
-                    settle(folder / name, lambda path, frame=frame: frame.write_parquet(path, compression="zstd"))
-                    files[name] = len(side)
+        for name in (f"{stem}{ending}.parquet" for stem in COLUMNS for ending in ("", VALIDATION)):
+            (folder / name).unlink(missing_ok=True)
+        for name, (stem, rows) in self._files().items():
+            frame = frame_of(stem, rows)
+            settle(folder / name, lambda path, frame=frame: frame.write_parquet(path, compression="zstd"))
         # The manifest is written last: its presence means the dataset is complete.
-        text = json.dumps({**self.manifest, "files": files}, indent=2, sort_keys=True)
+        text = json.dumps(self.manifest, indent=2, sort_keys=True)
         settle(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
         sync(folder)
         return folder
@@ -179,7 +180,7 @@ class Dataset:
         except ValueError as error:
             raise StoreError(f"{path / MANIFEST} is not JSON ({error}); build the dataset again") from error
         # Versions from before there was a list of files have one.
-        files = manifest.pop("files", {ROWS: None})
+        files = manifest.get("files", {ROWS: None})
         tables: dict[str, list[Any]] = {stem: [] for stem in COLUMNS}
         for name, rows in files.items():
             stem = name.removesuffix(".parquet").removesuffix(VALIDATION)
@@ -234,14 +235,19 @@ class Dataset:
             raise MissingExtra.of(error, "Dataset.to_hf") from error
         return datasets.Dataset(self.to_polars().to_arrow())
 
-    def _tables(self) -> dict[str, tuple[Any, ...]]:
-        return {
+    def _files(self) -> dict[str, tuple[str, list[Any]]]:
+        """File to its table and its rows; only examples have a file without rows."""
+        tables = {
             "examples": self.examples,
             "preferences": self.preferences,
             "rated_answers": self.rated_answers,
             "control": self._drawn,
             "removed": self.removed,
         }
+        sides = {
+            f"{stem}{ending}.parquet": (stem, side) for stem, rows in tables.items() for ending, side in sides_of(rows).items()
+        }
+        return {name: (stem, rows) for name, (stem, rows) in sides.items() if rows or name == ROWS}
 
 
 def control_name(name: str) -> str:

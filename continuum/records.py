@@ -283,7 +283,8 @@ class DatasetRecord(Record):
     id: str
     """The fingerprint: a hash of the canonical rows and of the configuration."""
     task: str
-    kind: Literal["training", "golden"] = "training"
+    kind: Literal["training", "golden", "control"] = "training"
+    """`control`: as many rows as a training version has, drawn at random; it has the number of the version it stands beside."""
     name: str
     """`<task>_<kind>_v<version>`: what people call it."""
     version: int

@@ -12,10 +12,12 @@ import numpy as np
 from continuum.curation.clusters import find_clusters
 from continuum.curation.duplicates import remove_duplicates
 from continuum.curation.leaks import Sealed, seal
-from continuum.curation.manifest import Assembled, Recipe, configuration, fingerprint_of, manifest_of
+from continuum.curation.manifest import Assembled, Recipe, configuration
 from continuum.curation.pool import Pool, Traffic, eligible, read_traffic
 from continuum.curation.quality import Rated
-from continuum.curation.selection import Wanted, select, uncertainty_of
+from continuum.curation.selection import Wanted, select
+from continuum.curation.uncertainty import Scored, uncertainty_of
+from continuum.curation.version import publish_version
 from continuum.dataset import Dataset
 from continuum.embedding.embedder import Embedder
 from continuum.errors import NotEnoughData
@@ -23,10 +25,7 @@ from continuum.policy import TaskPolicy
 from continuum.progress import Progress
 from continuum.provenance.line import learned_through
 from continuum.records import Example
-from continuum.similarity.normalise import prompt_tail
-from continuum.splits.golden import GoldenDataset, hold_out
-from continuum.store.learning import DatasetItem
-from continuum.store.versions import publish
+from continuum.splits.golden import hold_out
 from continuum.timespan import start_of
 
 if TYPE_CHECKING:
@@ -61,10 +60,10 @@ def assemble(
     distinct = remove_duplicates(pool.good, recipe.deduplication_threshold)
     on_progress(3, STEPS, f"comparing {len(distinct.kept)} examples with the golden dataset")
     by_id = sorted(distinct.kept, key=lambda rated: rated.interaction.id)
-    sealed = seal(by_id, golden.items if golden else (), embedder, recipe.deduplication_threshold)
+    sealed = seal(by_id, golden.items if golden else (), embedder, recipe.deduplication_threshold, sides=traffic.sides)
     _require(sealed, traffic, pool, policy.task, recipe)
     on_progress(4, STEPS, f"selecting {min(recipe.target_size, len(sealed.kept))} of {len(sealed.kept)} examples")
-    positions = _select(sealed, pool, embedder, recipe)
+    positions = _select(sealed, traffic, pool, embedder, recipe)
     clusters = find_clusters(sealed.vectors, recipe.seed)
     examples = [
         _example(
@@ -76,10 +75,11 @@ def assemble(
         )
         for place, position in enumerate(positions, start=1)
     ]
-    examples.sort(key=lambda example: example.interaction_id)
-    built = Assembled(traffic, pool, distinct, sealed, clusters, positions, examples)
+    covered = len(set(clusters.assigned[positions].tolist())) / len(clusters.centroids) if positions else 0.0
+    built = Assembled(traffic, pool, distinct, sealed, examples, reports={"coverage": {"share": covered}})
     on_progress(5, STEPS, "writing the dataset")
-    dataset = _publish(store, policy, configuration(recipe, policy.splits, embedder.id), built, golden, now)
+    config = configuration(recipe, policy.splits, embedder.id)
+    dataset = publish_version(store, policy.task, built, config, golden=golden.fingerprint if golden else None, now=now)
     on_progress(STEPS, STEPS, f"{dataset.name}: {len(dataset)} examples")
     return dataset
 
@@ -99,17 +99,16 @@ def _require(sealed: Sealed, traffic: Traffic, pool: Pool, task: str, recipe: Re
     )
 
 
-def _select(sealed: Sealed, pool: Pool, embedder: Embedder, recipe: Recipe) -> list[int]:
+def _select(sealed: Sealed, traffic: Traffic, pool: Pool, embedder: Embedder, recipe: Recipe) -> list[int]:
     scores = np.array([rated.score for rated in sealed.kept])
     uncertainty = np.full(len(scores), 0.5)
     if recipe.target_size < len(scores) and recipe.strategy in ("active_learning", "uncertainty"):
         row = {rated.interaction.id: position for position, rated in enumerate(pool.scored)}
         uncertainty = uncertainty_of(
-            embedder.embed([prompt_tail(rated.interaction.messages) for rated in pool.scored]),
-            np.array([rated.score for rated in pool.scored]),
+            Scored.of(pool.scored, traffic.sides.group, embedder),
             np.array([row[rated.interaction.id] for rated in sealed.kept]),
             recipe.min_quality_score,
-        )
+        ).value
     wanted = Wanted(recipe.strategy, recipe.target_size, recipe.diversity_coefficient)
     return select(sealed.vectors, scores, uncertainty, wanted)
 
@@ -135,29 +134,3 @@ def _reason(rated: Rated, place: int, eligible_rows: int, recipe: Recipe) -> str
     if recipe.target_size >= eligible_rows:
         return f"{because}; all {eligible_rows} eligible examples fit"
     return f"{because}; choice {place} of {recipe.target_size} by {recipe.strategy} among {eligible_rows}"
-
-
-def _publish(
-    store: "Store",
-    policy: TaskPolicy,
-    config: dict[str, object],
-    built: Assembled,
-    golden: GoldenDataset | None,
-    now: Callable[[], datetime],
-) -> Dataset:
-    previous = store.datasets.latest(policy.task)
-    parents = {"golden": golden.fingerprint if golden else None, "previous": previous.id if previous else None}
-    record = publish(
-        store,
-        task=policy.task,
-        kind="training",
-        fingerprint=fingerprint_of(policy.task, config, built.examples),
-        manifest=manifest_of(built, config, parents),
-        items=[
-            DatasetItem(interaction_id=example.interaction_id, split=example.split, score=example.score, reason=example.reason)
-            for example in built.examples
-        ],
-        write=lambda folder, manifest: Dataset(built.examples, manifest).write(folder),
-        now=now,
-    )
-    return Dataset(built.examples, record.manifest)
