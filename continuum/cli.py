@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from continuum.commands import data, judging, labelling, servers, stages, tasks
+from continuum.commands import data, datasets, judging, labelling, servers, similar, stages, tasks
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.policy import explained
@@ -39,6 +39,7 @@ app = typer.Typer(
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
 db_app = typer.Typer(no_args_is_help=True, help="The store's database.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
+dataset_app = typer.Typer(no_args_is_help=True, help="Dataset versions.")
 
 
 @db_app.callback()
@@ -59,6 +60,12 @@ tasks_app.command("set")(tasks.set_policy)
 tasks_app.command("show")(tasks.show_policy)
 app.command()(tasks.status)
 app.command()(tasks.lineage)
+app.add_typer(dataset_app, name="dataset")
+dataset_app.command("list")(datasets.list_versions)
+dataset_app.command()(datasets.show)
+dataset_app.command()(datasets.diff)
+dataset_app.command()(datasets.export)
+app.command()(similar.similar)
 
 # The stages by hand.
 app.command()(judging.annotate)

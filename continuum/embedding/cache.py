@@ -110,15 +110,24 @@ class CachedEmbedder:
         return [blake2b(whose + text.encode("utf-8", "surrogatepass"), digest_size=KEY_BYTES).digest() for text in texts]
 
 
-def cached_embedder(settings: Settings, *, on_progress: Progress = silent) -> CachedEmbedder:
+def cached_embedder(settings: Settings, *, on_progress: Progress = silent, workers: Workers | None = None) -> CachedEmbedder:
     """The embedder that CONTINUUM_EMBEDDER names, with its vectors kept in the home and computed by CONTINUUM_WORKERS.
+
+    Args:
+        settings: name the embedder, the home and the workers.
+        on_progress: told after each chunk of texts that had to be computed.
+        workers: who computes instead of those that the settings name.
 
     Raises:
         ConfigurationError: there is no such embedder.
         MissingExtra: sentence-transformers, or Ray, is asked for and not installed.
     """
-    workers = open_workers(settings.workers)
-    return CachedEmbedder(open_embedder(settings.embedder), settings.embeddings_dir, on_progress=on_progress, workers=workers)
+    return CachedEmbedder(
+        open_embedder(settings.embedder),
+        settings.embeddings_dir,
+        on_progress=on_progress,
+        workers=workers or open_workers(settings.workers),
+    )
 
 
 def unit(vectors: np.ndarray, rows: Sequence[int]) -> np.ndarray:

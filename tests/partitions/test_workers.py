@@ -61,17 +61,19 @@ def failing(texts: list[str]) -> np.ndarray:
     raise ValueError(f"cannot read {texts[0]}")
 
 
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    """Two workers of Ray on this machine."""
+    pytest.importorskip("ray")
+    from continuum.partitions.ray_workers import RayWorkers
+
+    opened = RayWorkers(count=2)
+    yield opened
+    opened.close()
+
+
 @pytest.mark.slow
 class TestTwoWorkersOfRay:
-    @pytest.fixture(scope="class")
-    def workers(self) -> Iterator[Workers]:
-        pytest.importorskip("ray")
-        from continuum.partitions.ray_workers import RayWorkers
-
-        opened = RayWorkers(count=2)
-        yield opened
-        opened.close()
-
     def test_vectors_and_signatures_are_those_of_one_process_bit_for_bit(self, workers: Workers, tmp_path: Path) -> None:
         embedder = HashedEmbedder()
 
