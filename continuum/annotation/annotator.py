@@ -8,14 +8,14 @@ import asyncio
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import SecretStr
 
-from continuum.annotation.backlog import Backlog, Tally, is_judged, is_watched
+from continuum.annotation.backlog import Backlog, Draw, Tally, draw_of
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.judging.admission import ensure_admitted
@@ -27,7 +27,7 @@ from continuum.judging.judge import Judge, Judgement, floor_of
 from continuum.judging.jury import Jury
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
-from continuum.policy import Purpose, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.records import Admission, Annotation, Interaction, Message
 from continuum.rubric import DEFAULT_CRITERIA, Criterion, normalised
@@ -159,7 +159,7 @@ class Annotator:
         Args:
             task: whose interactions; the share of them that its policy asks for.
             since: only those of the last such span, like "7d"; None for all.
-            only: ids of the interactions to judge; None for all.
+            only: ids of the interactions to judge; None for all. A second judge scores them whether its sample has them or not.
             on_progress: told after each judgement.
             now: the clock.
 
@@ -180,14 +180,14 @@ class Annotator:
         await asyncio.to_thread(store.workers.settle_dead)
         if kin := warn_if_related(judge.name, filter(None, store.interactions.counts_by(task, "model"))):
             warnings.warn(kin, stacklevel=2)
-        draw = self._draw(policy).within(only)
+        draw = draw_of(policy, self._role, only)
         budget = Budget.of_task(store, policy, draw.purpose, limit_usd=self.cost_budget_usd, calls=self._concurrency, now=now)
         to_do = round((backlog.answered - backlog.scored) * draw.share)
         tally = Tally(store, to_do, on_progress, f"judging {task}", lambda: budget.spent_usd)
         try:
             if backlog.answered > backlog.scored:
                 await self.admit(policy, budget=budget, judge=judge, on_progress=on_progress, now=now)
-            await self._judge_live(backlog, judge, draw.drawn, budget, tally, now)
+            await self._judge_live(backlog, judge, draw, budget, tally, now)
         except BudgetExhausted:
             pass  # The test of the judge could not be paid for: nothing is judged without it.
         finally:
@@ -240,7 +240,8 @@ class Annotator:
             judge or self.judge,
             self.criteria,
             require=self._admission or policy.judge.admission,
-            budget=budget or Budget.of_task(store, policy, self._draw(policy).purpose, limit_usd=self.cost_budget_usd, now=now),
+            budget=budget
+            or Budget.of_task(store, policy, draw_of(policy, self._role).purpose, limit_usd=self.cost_budget_usd, now=now),
             concurrency=self._concurrency,
             on_progress=on_progress,
             now=now,
@@ -250,18 +251,18 @@ class Annotator:
         self,
         backlog: Backlog,
         judge: Judge,
-        drawn: Callable[[str], bool],
+        draw: Draw,
         budget: Budget,
         tally: Tally,
         now: Callable[[], datetime],
     ) -> None:
         """Ask about each interaction now; first those that nobody is asking about, then those that others have left."""
-        first = self._to_ask(backlog.sampled(drawn), backlog, tally, now)
+        first = self._to_ask(backlog.sampled(draw), backlog, tally, now)
         await self._ask(first, CachedJudge(judge, backlog.store, wait=False, now=now), backlog, budget, tally, now)
         left, tally.elsewhere = tally.elsewhere, set()
         if not left or budget.exhausted:
             return
-        second = self._to_ask((one for one in backlog.sampled(drawn) if one.id in left), backlog, tally, now)
+        second = self._to_ask((one for one in backlog.sampled(draw) if one.id in left), backlog, tally, now)
         with suppress(*[JudgeError] if tally.judged else []):  # What came before shows that the judge can be asked.
             await self._ask(second, CachedJudge(judge, backlog.store, now=now), backlog, budget, tally, now)
 
@@ -315,12 +316,6 @@ class Annotator:
     def _annotation(self, interaction: Interaction, judgement: Judgement, backlog: Backlog, at: datetime) -> Annotation:
         return as_annotation(interaction, judgement, backlog.judge, backlog.rubric, at, role=self._role)
 
-    def _draw(self, policy: TaskPolicy) -> "Draw":
-        rates = policy.judge
-        if self._role == "second":
-            return Draw("second", rates.sample_rate * rates.second.sample_rate, partial(is_watched, policy))
-        return Draw("annotation", rates.sample_rate, lambda interaction_id: is_judged(interaction_id, rates.sample_rate))
-
     @property
     def judge(self) -> Judge:
         """Who judges.
@@ -345,20 +340,6 @@ class Annotator:
 
 Case = tuple[Interaction, tuple[Message, ...], Message]
 """An interaction, the conversation that it answers, and its answer."""
-
-
-@dataclass(frozen=True)
-class Draw:
-    """Which interactions a judge is to score, and who pays."""
-
-    purpose: Purpose
-    share: float
-    drawn: Callable[[str], bool]
-    """Says of an interaction's id whether it is among them."""
-
-    def within(self, ids: Collection[str] | None) -> "Draw":
-        """The same among these alone."""
-        return self if ids is None else replace(self, drawn=lambda one: one in ids and self.drawn(one))
 
 
 def as_annotation(

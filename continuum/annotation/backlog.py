@@ -1,14 +1,15 @@
 """A task's backlog: what a judge has yet to score, and what has become of it in a run."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from continuum.annotation.audit import second_sample
 from continuum.judging.judge import NOT_ASKED, Judgement
-from continuum.policy import TaskPolicy
+from continuum.policy import Purpose, TaskPolicy
 from continuum.progress import Progress
 from continuum.records import Annotation, Interaction
 from continuum.splits.sides import unit_hash
@@ -42,15 +43,65 @@ class Backlog:
         self.since = since
         self.answered, self.scored = store.interactions.count_annotated(task, judge=judge, rubric=rubric, since=since)
 
-    def sampled(self, drawn: Callable[[str], bool]) -> Iterator[Interaction]:
+    def sampled(self, draw: "Draw") -> Iterator[Interaction]:
         """What is yet to score, oldest first: those that are drawn by their ids, in every run alike."""
-        found = self.store.interactions.unannotated(self.task, judge=self.judge, rubric=self.rubric, since=self.since)
-        return (interaction for interaction in found if drawn(interaction.id))
+        if draw.named is not None:
+            yield from self._named(draw.named)
+            return
+        for interaction in self.store.interactions.unannotated(self.task, judge=self.judge, rubric=self.rubric, since=self.since):
+            if draw.drawn(interaction.id):
+                yield interaction
+
+    def _named(self, ids: Collection[str]) -> Iterator[Interaction]:
+        """Those of a few that are yet to score, looked up and not searched for."""
+        from continuum.store.scores import Scores
+
+        scored = Scores(self.store.engine).of(self.task, judge=self.judge, rubric=self.rubric, role="second")
+        left = set(ids) - {one.interaction_id for one in scored}
+        found = self.store.interactions.get_many(sorted(left)).values()
+        for interaction in sorted(found, key=lambda one: (one.started_at, one.id)):
+            recent = self.since is None or interaction.started_at >= self.since
+            if recent and interaction.task == self.task and interaction.status == "ok":
+                yield interaction
 
     def standing(self) -> "Standing":
         """What the judge has said of it by now, in every run and process."""
         annotations = self.store.annotations
         return annotations.standing(self.task, judge=self.judge, rubric=self.rubric, since=self.since, unasked=NOT_ASKED)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Which interactions a judge is to score, and who pays."""
+
+    purpose: Purpose
+    share: float
+    """About how many of the interactions that is."""
+    drawn: Callable[[str], bool]
+    """Says of an interaction's id whether it is among them."""
+    named: frozenset[str] | None = None
+    """The ids themselves, where they are known and few."""
+
+
+def draw_of(policy: TaskPolicy, role: Literal["selecting", "second"], only: Collection[str] | None = None) -> Draw:
+    """What a task's policy draws for a judge.
+
+    Args:
+        policy: the task's.
+        role: the judge's.
+        only: the same among these alone; for a second judge these themselves, drawn or not, as what is referred to it is not.
+    """
+    rates = policy.judge
+    if role == "second":
+        if only is not None:
+            return Draw("second", 0.0, only.__contains__, frozenset(only))
+        return Draw("second", rates.sample_rate * rates.second.sample_rate, partial(is_watched, policy))
+    named = None if only is None else frozenset(only)
+
+    def drawn(interaction_id: str) -> bool:
+        return (named is None or interaction_id in named) and is_judged(interaction_id, rates.sample_rate)
+
+    return Draw("annotation", rates.sample_rate, drawn)
 
 
 def is_judged(interaction_id: str, rate: float) -> bool:

@@ -1,6 +1,7 @@
 """One round of annotation: all that a task's policy asks of its judges at a time, in the order in which one step needs the other.
 
-    batches that ended -> the backlog, live or as a batch -> the second judge's sample -> the draws for people -> anchors, if due
+    batches that ended -> the backlog, live or as a batch -> the second judge's sample, and what was referred to it
+    -> the draws for people -> anchors, if due
 
 The first judge's scores are what the round is for. What only watches him may fail without taking them away: it says so.
 """
@@ -20,7 +21,8 @@ from continuum.errors import ConfigurationError, ContinuumError, NotEnoughData
 from continuum.judging.criteria import rubric_fingerprint
 from continuum.judging.judge import Judge, must_be_priced
 from continuum.judging.model_judge import EndpointJudge
-from continuum.models.budget import Budget
+from continuum.judging.referred import OpenReferral, open_referrals
+from continuum.models.budget import Budget, period_of
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.timespan import utc_now
@@ -31,7 +33,8 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 USEFUL_AT_ONCE = 25
-"""The most useful queue is filled up to this many that nobody has answered: what teaches most changes with each label."""
+"""The most useful queue is filled up to this many that nobody has answered: what teaches most changes with each label. As many
+that curation referred may wait before them."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,14 @@ class Round:
     """What did not come about, and why."""
     priced: bool = True
     """Whether the judge's price is known; else what it cost is not."""
+    referred: AnnotationStats | None = None
+    """What the second judge did about what curation referred to it."""
 
     @property
     def cost_usd(self) -> float:
         """US dollars spent on it."""
-        parts = [stats.cost_usd for stats in (self.stats, self.second, self.submitted, *self.collected) if stats is not None]
-        return sum(parts)
+        parts = (self.stats, self.second, self.referred, self.submitted, *self.collected)
+        return sum(stats.cost_usd for stats in parts if stats is not None)
 
     def words(self) -> str:
         """One line on what came of it."""
@@ -81,6 +86,8 @@ class Round:
             told.append(f"{self.stats.judged} judged {cost}{ended}")
         if self.second is not None and self.second.judged:
             told.append(f"{self.second.judged} by the second judge for ${self.second.cost_usd:.4f}")
+        if self.referred is not None and self.referred.judged:
+            told.append(f"{self.referred.judged} that curation referred to it for ${self.referred.cost_usd:.4f}")
         if self.anchors is not None:
             told.append(f"{len(self.anchors.scores)} anchors judged again")
         return ", ".join(told)
@@ -125,10 +132,12 @@ async def annotate(
             stats = await annotator.annotate_backlog(policy.task, since, only=left, on_progress=on_progress, now=now)
     elif chosen == "live":
         stats = await annotator.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
-    second = None
+    second = referred = None
     if policy.judge.second.model and chosen != "collect":
         try:
-            second = await _second(store, policy, api_key, since, on_progress, now)
+            second = await _second(store, policy, api_key, since, None, on_progress, now)
+            if waiting := [one.interaction_id for one in _waiting_for_second(store, policy)]:
+                referred = await _second(store, policy, api_key, since, waiting, on_progress, now)
         except ContinuumError as error:
             troubles.append(f"the second judge scored nothing: {error}")
     drawn = await asyncio.to_thread(draw_for_people, store, policy, now=now)
@@ -139,7 +148,9 @@ async def annotate(
     except ContinuumError as error:
         troubles.append(f"the anchors were not judged again: {error}")
     troubles += [stats.error for stats in (*collected, *((submitted,) if submitted else ())) if stats.error]
-    return Round(stats, collected, submitted, second, drawn, useful, anchors, tuple(troubles), is_priced(annotator.judge))
+    return Round(
+        stats, collected, submitted, second, drawn, useful, anchors, tuple(troubles), is_priced(annotator.judge), referred
+    )
 
 
 def is_priced(judge: Judge) -> bool:
@@ -184,19 +195,36 @@ async def _second(
     policy: TaskPolicy,
     api_key: SecretStr | None,
     since: str | None,
+    only: list[str] | None,
     on_progress: Progress,
     now: Callable[[], datetime],
 ) -> AnnotationStats:
     watcher = Annotator(
         policy.judge.second.model,
         policy.judge.criteria,
+        cost_budget_usd=None if only is None else _half_of_what_is_left(store, policy, now),
         store=store,
         base_url=policy.judge.second.base_url or policy.judge.base_url,
         api_key=api_key,
         concurrency=policy.judge.concurrency,
         role="second",
     )
-    return await watcher.annotate_backlog(policy.task, since, on_progress=on_progress, now=now)
+    return await watcher.annotate_backlog(policy.task, since, only=only, on_progress=on_progress, now=now)
+
+
+def _waiting_for_second(store: "Store", policy: TaskPolicy) -> list[OpenReferral]:
+    """What curation referred to the second judge and it has not scored."""
+    found = open_referrals(store, policy.task, policy.curation.min_quality_score)
+    return [one for one in found if one.second is None]
+
+
+def _half_of_what_is_left(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) -> float | None:
+    """US dollars that referrals may cost in one go: the random sample, which alone is a witness, must never run dry for them."""
+    judge = policy.judge
+    if judge.budget_usd is None:
+        return None
+    spent = store.accounts.balance(policy.task, purpose="second", period=period_of(judge.budget_period, now()))
+    return max(judge.budget_usd * judge.shares.second - spent.spent_micro_usd / 1_000_000, 0.0) / 2
 
 
 def _useful(store: "Store", policy: TaskPolicy, judge: Judge, now: Callable[[], datetime]) -> int:
@@ -205,14 +233,20 @@ def _useful(store: "Store", policy: TaskPolicy, judge: Judge, now: Callable[[], 
     from continuum.embedding.embedder import open_embedder  # numpy starts here
     from continuum.judging.proxy import fit_proxy
 
-    waiting = sum(not reviewed.labels for reviewed in store.reviews.of(policy.task, "useful"))
+    asked = [one.review.interaction_id for one in store.reviews.of(policy.task, "useful") if not one.labels]
+    referred = store.reviews.ids(policy.task, "referred")
+    ahead = sum(one in referred for one in asked)
+    joined = 0
+    if referred and ahead < USEFUL_AT_ONCE:
+        joined = len(queue_useful(store, policy.task, USEFUL_AT_ONCE - ahead, judge=judge, only_referred=True, now=now))
+    waiting = len(asked) - ahead
     if waiting >= USEFUL_AT_ONCE:
-        return 0
+        return joined
     try:
         proxy = fit_proxy(store, policy.task, embedder=open_embedder(load_settings().embedder), now=now)
     except NotEnoughData:
         proxy = None
-    return len(queue_useful(store, policy.task, USEFUL_AT_ONCE - waiting, proxy=proxy, judge=judge, now=now))
+    return joined + len(queue_useful(store, policy.task, USEFUL_AT_ONCE - waiting, proxy=proxy, judge=judge, now=now))
 
 
 async def _anchors(

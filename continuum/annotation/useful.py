@@ -6,13 +6,14 @@ touched: labels of this queue train the proxy and are never averaged as if they 
 """
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from continuum.judging.cached import judgement_kept, judgement_key
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge
+from continuum.judging.referred import OpenReferral, open_referrals, second_scores
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.records import Annotation, Interaction, Message, Review
@@ -51,10 +52,13 @@ def queue_useful(
     proxy: "ProxyJudge | None" = None,
     judge: Judge | None = None,
     threshold: float | None = None,
+    only_referred: bool = False,
     now: Callable[[], datetime] = utc_now,
     on_progress: Progress = silent,
 ) -> list[Review]:
     """Put the interactions before people whose verdicts would teach most; one of each dialogue.
+
+    First comes what curation referred and neither a second judge nor people have settled.
 
     Considered is what a judge scored validly and nobody has scored: not the audit stream, not the anchors, not the golden side,
     not what is in the queue already. Dialogues that the queue asks about already come last.
@@ -66,6 +70,7 @@ def queue_useful(
         proxy: predicts people's taste; None to go without.
         judge: who judged, where it says how sure it is, as a jury does; its doubt counts then. None to go without.
         threshold: the score that decides over something; None for the quality that the task's curation asks for.
+        only_referred: nothing but what curation referred.
         now: the clock.
         on_progress: told as the proxy goes through what is considered.
 
@@ -79,9 +84,10 @@ def queue_useful(
     limit = policy.curation.min_quality_score if threshold is None else threshold
     sides = task_sides(store, policy)
     queued = store.reviews.ids(task, "useful")
-    judged = _candidates(store, task, sides, queued)
+    referred = {one.interaction_id: one for one in open_referrals(store, task, limit)}
+    judged = _candidates(store, task, sides, queued, referred, only_referred)
     predicted = _predictions(proxy, [interaction for interaction, _ in judged], on_progress)
-    seconds = _second_scores(store, task)
+    seconds = second_scores(store, task)
     doubts = _doubts(store, policy, judge, [interaction for interaction, _ in judged])
     worths = {
         interaction.id: worth_of(
@@ -93,8 +99,10 @@ def queue_useful(
         )
         for interaction, annotation in judged
     }
+    for one in worths.keys() & referred.keys():
+        worths[one] = replace(worths[one], reason=_why_referred(referred[one]))
     asked = {sides.group[one] for one in queued if one in sides.group}
-    chosen = _one_of_each(worths, sides, asked)[:count]
+    chosen = _one_of_each(worths, sides, asked, referred)[:count]
     at = now()
     reviews = [
         # The queue is worked through by time: the moments keep the order.
@@ -141,15 +149,23 @@ def worth_of(
     return Worth(sum(points for points, _ in parts), telling[1])
 
 
-def _candidates(store: "Store", task: str, sides: Sides, queued: Collection[str]) -> list[tuple[Interaction, Annotation]]:
-    """What was judged validly and may be asked about, newest first."""
+def _why_referred(referral: OpenReferral) -> str:
+    heard = "" if referral.second is None else f"; a second judge says {referral.second:.1f}"
+    return f"referred by curation: {referral.reason}{heard}"
+
+
+def _candidates(
+    store: "Store", task: str, sides: Sides, queued: Collection[str], referred: Collection[str], only_referred: bool
+) -> list[tuple[Interaction, Annotation]]:
+    """What was judged validly and may be asked about: what was referred, then the newest."""
     from continuum.store.scores import Scores
 
     barred = set(queued) | store.reviews.ids(task, "audit") | store.reviews.ids(task, "anchor")
     ids = [one for one in Scores(store.engine).judged_ids(task, valid=True) if one not in barred]
-    open_ = [one for one in ids if sides.side.get(one) in {"train", "validation"}]
+    open_ = [one for one in ids if sides.side.get(one) in {"train", "validation"} and (one in referred or not only_referred)]
     annotations = store.annotations.of(open_)
-    newest = sorted(annotations, key=lambda one: (annotations[one].created_at, one), reverse=True)[:CONSIDERED]
+    order = sorted(annotations, key=lambda one: (one in referred, annotations[one].created_at, one), reverse=True)
+    newest = order[:CONSIDERED]
     found = store.interactions.get_many(newest)
     said = store.feedback.of(found.values())
     raters = store.raters.of(task)
@@ -177,18 +193,6 @@ def _predictions(proxy: "ProxyJudge | None", considered: list[Interaction], on_p
     return predicted
 
 
-def _second_scores(store: "Store", task: str) -> dict[str, float]:
-    """What the newest second judge says, by interaction."""
-    from continuum.store.scores import Scores
-
-    scores = Scores(store.engine)
-    newest = scores.newest_judge(task, "second")
-    if newest is None:
-        return {}
-    found = scores.of(task, judge=newest.judge, rubric=newest.rubric, role="second")
-    return {one.interaction_id: one.overall for one in found if one.overall is not None}
-
-
 def _doubts(store: "Store", policy: TaskPolicy, judge: Judge | None, considered: Iterable[Interaction]) -> dict[str, float]:
     """How unsure the judge was of each, as its kept judgements say it."""
     if judge is None or "uncertainty" not in judge.capabilities:
@@ -205,11 +209,14 @@ def _doubts(store: "Store", policy: TaskPolicy, judge: Judge | None, considered:
     return doubts
 
 
-def _one_of_each(worths: dict[str, Worth], sides: Sides, asked: Collection[str]) -> list[str]:
-    """The interactions by what they are worth, one of each dialogue; dialogues that are asked about already come last."""
+def _one_of_each(worths: dict[str, Worth], sides: Sides, asked: Collection[str], referred: Collection[str]) -> list[str]:
+    """The interactions by what they are worth, what was referred before all others, one of each dialogue.
 
-    def rank(interaction_id: str) -> tuple[bool, float, str]:
-        return sides.group[interaction_id] in asked, -worths[interaction_id].points, interaction_id
+    Of either kind, dialogues that are asked about already come last.
+    """
+
+    def rank(one: str) -> tuple[bool, bool, float, str]:
+        return one not in referred, sides.group[one] in asked, -worths[one].points, one
 
     chosen: dict[str, str] = {}
     for interaction_id in sorted(worths, key=rank):

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
+from continuum.annotation.backlog import is_watched
 from continuum.timespan import start_of, utc_now
 
 if TYPE_CHECKING:
@@ -215,7 +216,10 @@ class _Comparison:
         people = {one: rating.score for one, rating in asked_ratings(self.store, self.task, "audit").items()}
         found = [("people", *self._against(selecting, people))]
         if second := Scores(self.store.engine).newest_judge(self.task, "second"):
-            said = {one.interaction_id: one.overall or 0.0 for one in self._scored(second.judge, second.rubric, "second")}
+            # What curation referred to it was chosen by the first judge's scores; only its random sample is a witness.
+            policy = self.store.tasks.get(self.task).policy
+            scored = self._scored(second.judge, second.rubric, "second")
+            said = {one.interaction_id: one.overall or 0.0 for one in scored if is_watched(policy, one.interaction_id)}
             found.append((second.judge, *self._against(selecting, said)))
         return found
 

@@ -49,8 +49,9 @@ def spoken_of(rated: Iterable[Rated]) -> list[Rated]:
 def preferences_of(rated: Iterable[Rated], sides: Sides) -> Preferences:
     """The preference rows of a task; of training and validation rows only, and no row crosses from one to the other.
 
-    Within a context, each correction is paired with what it corrects; then the good answers are paired with those called bad, each
-    once before any is paired again, the best and the worst first. The same two answers make one pair, however often they were given, and never one each way.
+    Within a context, each correction is paired with what it corrects; then the good answers are paired with those called bad,
+    each once before any is paired again, the best and the worst first. The same two answers make one pair, however often they
+    were given, and never one each way.
 
     Args:
         rated: what may be learned from, whatever its score: no anchor, nothing suspected of talking to the judge, nothing that

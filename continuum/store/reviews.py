@@ -58,7 +58,7 @@ class QueueCount:
 
 
 class Reviews(Rows):
-    """The two queues for people, and the anchors."""
+    """The queues for people, the anchors, and what curation referred."""
 
     def add(self, batch: Iterable[Review]) -> int:
         """Put interactions into queues; one that is in its queue already is left as it is. Returns how many were new."""
@@ -107,10 +107,11 @@ class Reviews(Rows):
         """The next reviews for a person: not answered by them, and by fewer than `overlap` others; what they took back is first.
 
         What was drawn at random comes in one random order for all, so that at any time what has been answered is a random
-        part of it. What was chosen comes as it was put in.
+        part of it. What was chosen comes as it was put in, what curation referred before the rest.
         """
         query, taken_back = _waiting(task, queue, labeller, overlap)
-        order = (reviews.c.created_at,) if queue == "useful" else (func.substr(reviews.c.id, RANDOM_PART),)
+        chosen = (case((_is_referred(), 0), else_=1), reviews.c.created_at)
+        order = chosen if queue == "useful" else (func.substr(reviews.c.id, RANDOM_PART),)
         first = case((taken_back, 0), else_=1)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(first, *order, reviews.c.id).limit(limit)).all()
@@ -167,6 +168,12 @@ class Reviews(Rows):
 
 def _in(task: str, queue: str) -> ColumnElement[bool]:
     return and_(reviews.c.task == task, reviews.c.queue == queue)
+
+
+def _is_referred() -> ColumnElement[bool]:
+    other = reviews.alias()
+    same = (other.c.task == reviews.c.task) & (other.c.interaction_id == reviews.c.interaction_id)
+    return exists().where(same, other.c.queue == "referred")
 
 
 def _interaction_is_there() -> ColumnElement[bool]:

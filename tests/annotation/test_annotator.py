@@ -6,6 +6,7 @@ import pytest
 from continuum.annotation.annotator import Annotator, nearest_score
 from continuum.demo.provider import SimulatedProvider
 from continuum.errors import ConfigurationError, JudgeError
+from continuum.judging.referred import second_scores
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
 from continuum.rubric import DEFAULT_CRITERIA, Criterion
@@ -297,3 +298,19 @@ async def test_a_second_judge_scores_its_sample_from_its_own_money_and_selects_n
     assert {annotation.judge for annotation in stored(store).values()} == {"first"}
     assert store.accounts.balance("support", purpose="second").spent_micro_usd == 1000 * stats.judged
     assert store.accounts.balance("support", purpose="annotation").spent_micro_usd == 0
+
+
+async def test_a_second_judge_scores_what_is_referred_to_it_beside_its_sample(store: Store) -> None:
+    second = ScriptedJudge("second", lambda *_: 2)
+    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(second=SecondJudge(sample_rate=0.0))))
+    rows = interactions(30)
+    store.interactions.add([*rows, *interactions(3, task="other")])
+    watcher = Annotator(second, store=store, role="second", admission="off")
+    referred = [row.id for row in rows[4:9]]
+
+    assert (await watcher.annotate_backlog("support")).judged == 0
+    stats = await watcher.annotate_backlog("support", only=[*referred, "gone"])
+    again = await watcher.annotate_backlog("support", only=referred)
+
+    assert (stats.judged, again.judged) == (5, 0)
+    assert set(second_scores(store, "support")) == set(referred)

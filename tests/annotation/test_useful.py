@@ -80,6 +80,30 @@ def test_a_second_judge_and_the_doubt_of_a_jury_count(store: Store) -> None:
     assert review.reason == "judge says 4.5, a second judge 2.0"
 
 
+def test_what_curation_referred_comes_before_all_else_until_it_is_settled(store: Store) -> None:
+    rows = interactions(40)
+    judged(store, rows, lambda n: 3.5)
+    one, other, agreed, heard = sorted(open_ids(store))[:4]
+    for place, referred in enumerate((one, other, agreed, heard)):
+        at = NOON + timedelta(minutes=place)
+        store.reviews.add([Review(task="support", interaction_id=referred, queue="referred", reason="doubted", created_at=at)])
+    for referred, score in ((one, 1.0), (agreed, 3.6)):
+        judged(store, [row for row in rows if row.id == referred], lambda n, score=score: score, judge="b", role="second")
+    store.feedback.add([Feedback(interaction_id=heard, score=4)])
+    queue_useful(store, "support", 3, threshold=2.0, now=lambda: NOON)
+    waiting = {review.interaction_id for review in store.reviews.waiting("support", "useful", "ada", overlap=1, limit=9)}
+
+    found = queue_useful(store, "support", 3, only_referred=True, now=lambda: NOON + timedelta(hours=1))
+
+    assert [review.interaction_id for review in found] == [two for two in (one, other) if two not in waiting]
+    first = store.reviews.waiting("support", "useful", "ada", overlap=1, limit=2)
+    assert {review.interaction_id for review in first} == {one, other}
+    assert {review.reason for review in found} <= {
+        "referred by curation: doubted; a second judge says 1.0",
+        "referred by curation: doubted",
+    }
+
+
 async def test_what_a_jury_disagrees_on_comes_first(store: Store) -> None:
     rows = interactions(20)
     store.interactions.add(rows)

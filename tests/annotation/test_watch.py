@@ -6,9 +6,11 @@ import pytest
 
 from continuum.annotation.audit import draw_audit, second_sample
 from continuum.annotation.watch import GoodhartReport, goodhart
+from continuum.policy import JudgePolicy, SecondJudge, SplitPolicy, TaskPolicy
 from continuum.records import Annotation, DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback, Label
 from continuum.store.database import Store
 from continuum.store.judging_tables import labels
+from continuum.store.scores import Scores
 from tests.builders import NOON, interactions
 
 DAY = timedelta(days=1)
@@ -25,7 +27,8 @@ class Loop:
         self.store, self.rng = store, np.random.default_rng(seed)
         self.audit, self.second = audit, second
         self.day = 0.0
-        store.tasks.ensure("support")
+        judge = JudgePolicy(second=SecondJudge(sample_rate=second))
+        store.tasks.register(TaskPolicy(task="support", judge=judge, splits=SplitPolicy(salt="s")))
 
     def traffic(self, days: float, *, better: float = 0.0, longer: float = 0.0, count: int = 400, talk: int = 1) -> None:
         """So many days of traffic: each answer with its quality and its length."""
@@ -124,6 +127,25 @@ def test_answers_that_became_better_raise_no_alarm(loop: Loop) -> None:
     assert found.selecting is not None
     assert found.selecting.low > 0.1
     assert "people moved by +0." in found.words()
+
+
+def test_what_was_referred_to_the_second_judge_is_no_witness(loop: Loop) -> None:
+    """Curation refers what the first judge scored low: there the second one scores higher, and more so after the change."""
+    loop.traffic(20)
+    loop.deploys()
+    loop.traffic(10, longer=0.7, better=-0.3)
+    before = loop.report()
+    newest = Scores(loop.store.engine)
+    said = {one.interaction_id for one in newest.of("support", judge="other", rubric="r", role="second")}
+    first = {one.interaction_id: one.overall or 0.0 for one in newest.of("support", judge="judge", rubric="r")}
+    referred = [one for one in first if one not in said and first[one] < 3.5]
+    scores = [min(5.0, first[one] + (0.0 if one.startswith("0-") else 2.0)) for one in referred]
+
+    loop.annotate(referred, scores, "other", "second", NOON + loop.day * DAY)
+
+    assert len(referred) > 100
+    assert loop.report() == before
+    assert before.alarm
 
 
 def test_nothing_new_raises_no_alarm(loop: Loop) -> None:

@@ -1,4 +1,4 @@
-"""The collapse guard: the cap is never broken, variety is kept, and tails outlive generations that learn from their own answers."""
+"""The collapse guard: the cap is never broken, variety is kept, and tails outlive generations of learning from oneself."""
 
 from collections.abc import Callable, Sequence
 

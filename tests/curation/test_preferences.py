@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,13 +19,12 @@ A_CALL = Message(role="assistant", tool_calls=(ToolCall(function=FunctionCall(na
 
 
 def heard(
-    number: int, answer: str | Message = "Monday.", score: float | None = None, correction: str | None = None, **fields: object
+    number: int, answer: str | Message = "Monday.", score: float | None = None, correction: str | None = None, **fields: Any
 ) -> Rated:
     """An answer that people spoke of."""
     response = assistant(answer) if isinstance(answer, str) else answer
-    interaction = an_interaction(
-        **{"id": f"row-{number:04}", "response": response, "started_at": NOON + timedelta(minutes=number)} | fields
-    )
+    values = {"id": f"row-{number:04}", "response": response, "started_at": NOON + timedelta(minutes=number)}
+    interaction = an_interaction(**(values | fields))
     said = Feedback(interaction_id=interaction.id, score=score, correction=correction, comment="hm", recorded_at=NOON)
     judged = Annotation(interaction_id=interaction.id, task="support", judge="j", rubric="r", overall=4.9)
     rated = rate(interaction, [said], judged)
