@@ -60,19 +60,16 @@ def left_out(dataset: Dataset) -> dict[str, int]:
 
 def classes_of(dataset: Dataset) -> list[Class]:
     """The classes of the coverage report, the most frequent first."""
-    report = dataset.manifest.get("coverage", {})
-    by_intent, control = report.get("by") == "intent", dataset.control
-    drawn = None if control is None else Counter(str(one.intent if by_intent else one.cluster) for one in control)
     classes = [
         Class(
-            label=str(one["name"]),
-            words=tuple(one.get("examples", ())),
+            label=str(one["label"]),
+            words=tuple(one.get("words", ())),
             eligible=int(one["eligible"]),
             selected=int(one["selected"]),
-            control=None if drawn is None else drawn[str(one["name"])],
-            score=one.get("mean_quality_selected"),
+            control=one.get("control"),
+            score=one.get("score_selected"),
         )
-        for one in report.get("classes", ())
+        for one in dataset.manifest.get("coverage", {}).get("classes", ())
     ]
     return sorted(classes, key=lambda one: (-one.eligible, one.label))
 

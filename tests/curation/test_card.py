@@ -14,9 +14,8 @@ from markdown_it import MarkdownIt
 
 from continuum.curation.card import card_of, write_card
 from continuum.curation.excerpts import LENGTH, excerpt, prose, quoted
-from continuum.curation.findings import classes_of, funnel
+from continuum.curation.findings import funnel
 from continuum.dataset import Dataset
-from tests.builders import an_example
 from tests.test_dataset import a_version
 
 ATTACKS = (
@@ -40,15 +39,8 @@ ATTACKS = (
 def described(**fields: Any) -> Dataset:
     version = a_version()
     classes = [
-        {
-            "name": "0",
-            "eligible": 7,
-            "selected": 2,
-            "mean_quality_eligible": 4.0,
-            "mean_quality_selected": 4.5,
-            "examples": ["where is it"],
-        },
-        {"name": "1", "eligible": 3, "selected": 0, "mean_quality_eligible": 4.0, "mean_quality_selected": None, "examples": []},
+        {"label": "0", "words": ["where is it"], "eligible": 7, "selected": 2, "control": 1, "score_selected": 4.5},
+        {"label": "1", "words": [], "eligible": 3, "selected": 0, "control": None, "score_selected": None},
     ]
     version.manifest |= {
         "counts": {
@@ -73,7 +65,7 @@ def described(**fields: Any) -> Dataset:
 
 def attacked(text: str) -> Dataset:
     """A version with one captured text wherever captured text can come to stand."""
-    one = {"name": text, "eligible": 7, "selected": 2, "mean_quality_selected": 4.0, "examples": [text, text]}
+    one = {"label": text, "words": [text, text], "eligible": 7, "selected": 2, "control": 1, "score_selected": 4.0}
     report = {"words": text, "by": "intent", "classes": [one], "lost": [text], "because": text, "table": {text: 3}, "name": text}
     return described(
         **dict.fromkeys(("coverage", "decontamination", "generations", "duplicates", "control", "preferences"), report),
@@ -124,14 +116,6 @@ def test_the_funnel_ends_with_what_was_selected() -> None:
         ("without near duplicates", 10),
         ("selected", 3),
     ]
-
-
-def test_the_control_is_counted_by_intent_where_there_are_intents() -> None:
-    one = {"name": "billing", "eligible": 2, "selected": 1, "examples": []}
-    version = a_version(control=[an_example("d", intent="billing"), an_example("e", intent="other")])
-    version.manifest["coverage"] = {"by": "intent", "classes": [one]}
-
-    assert [found.control for found in classes_of(version)] == [1]
 
 
 def test_a_version_that_says_little_has_a_card_all_the_same(tmp_path: Path) -> None:
