@@ -13,6 +13,7 @@ import numpy as np
 
 from continuum.curation.quality import Rated
 from continuum.embedding.embedder import Embedder
+from continuum.similarity.minhash import Sketch, signatures
 from continuum.similarity.near import Answered, Replaced, facts, keepers, same_verdict
 from continuum.similarity.normalise import canonical, prompt_tail
 
@@ -87,7 +88,9 @@ class Distinct:
         return sum(one.why == why for one in self.removed)
 
 
-def remove_duplicates(rated: Sequence[Rated], threshold: float, semantic: SemanticRule | None = None) -> Distinct:
+def remove_duplicates(
+    rated: Sequence[Rated], threshold: float, semantic: SemanticRule | None = None, *, sketch: Sketch = signatures
+) -> Distinct:
     """Keep one of each; the order of the input does not matter.
 
     Args:
@@ -95,10 +98,11 @@ def remove_duplicates(rated: Sequence[Rated], threshold: float, semantic: Semant
         threshold: character similarity, 0 to 1, of both question and answer from which two are near-duplicates; at least 0.95
             is asked in a language whose small words are not known.
         semantic: also removes what means the same; None leaves it.
+        sketch: makes the MinHash signatures of texts, here or on other machines.
     """
     ordered = sorted(rated, key=lambda one: one.preference)
     items = [_compared(one) for one in ordered]
-    stars = keepers(items, threshold)
+    stars = keepers(items, threshold, sketch)
     replaced: dict[int, tuple[Literal["exact", "near", "meaning"], Replaced]] = {
         position: ("exact" if why.exact else "near", why) for position, why in stars.replaced.items()
     }

@@ -4,7 +4,7 @@ Similarity is the Indel ratio of canonical texts: 1 is identical, 0.92 is 8% of 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -12,8 +12,8 @@ import numpy as np
 from rapidfuzz.distance import Indel
 
 from continuum.similarity.languages import OTHER, Language, language_of, words_of
-from continuum.similarity.minhash import candidates, signatures
-from continuum.similarity.words import Usage, numbers, same_words, signs, usage_of
+from continuum.similarity.minhash import Sketch, candidates, signatures
+from continuum.similarity.words import Usage, difference, numbers, same_words, signs, usage_of
 
 STRICTER = 0.95
 """The least similarity in a language whose small words are not known."""
@@ -111,11 +111,16 @@ def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, in
             yield first, second
 
 
-def keepers(items: Sequence[Answered], threshold: float) -> Stars:
+def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signatures) -> Stars:
     """Which items stay. Items come best first.
 
     The best item stays and is itself similar to everything it replaces. Connected components would chain: single linkage
     made one group of 824 different bank queries.
+
+    Args:
+        items: what is compared.
+        threshold: character similarity of question and answer, 0 to 1.
+        sketch: makes the signatures of texts, here or on other machines.
     """
     rows: dict[tuple[str, str, str], list[int]] = {}
     for position, item in enumerate(items):
@@ -125,7 +130,7 @@ def keepers(items: Sequence[Answered], threshold: float) -> Stars:
     joined = [_joined(item) for item in firsts]
     languages = [_language(text) for text in joined]
     blocks = _blocks([(numbers(text), signs(text), item.action) for text, item in zip(joined, firsts, strict=True)])
-    found = candidates(signatures(joined), joined, blocks)
+    found = candidates(sketch(joined), joined, blocks)
     neighbours: list[list[int]] = [[] for _ in groups]
     for first, second in zip(found.first.tolist(), found.second.tolist(), strict=True):
         neighbours[first].append(second)
@@ -190,37 +195,14 @@ class _Comparison:
         most = int((1 - least) * length + 1e-9)
         if abs(len(left) - len(right)) > most:
             return None
-        if length > LONGEST:
-            begin, end = _difference(left, right)
-            if max(len(left), len(right)) - begin - end > LONGEST:
-                self.too_long += 1
-                return None
-            ours, theirs = left[begin : len(left) - end], right[begin : len(right) - end]
-        else:
-            ours, theirs = left, right
+        ours, theirs = difference(left, right)
+        if max(len(ours), len(theirs)) > LONGEST:
+            self.too_long += 1
+            return None
         distance = Indel.distance(ours, theirs, score_cutoff=most)
-        if distance > most or not same_words(ours, theirs, language, self.usage):
+        if distance > most or not same_words(left, right, language, self.usage):
             return None
         return round(1 - distance / length, 4)
-
-
-def _difference(left: str, right: str) -> tuple[int, int]:
-    """How many characters two texts share at their beginning and at their end, to the words that differ."""
-    shortest = min(len(left), len(right))
-    begin = _shared(shortest, lambda size: left[:size] == right[:size])
-    begin = left.rfind(" ", 0, begin) + 1
-    end = _shared(shortest - begin, lambda size: left[len(left) - size :] == right[len(right) - size :])
-    space = left.find(" ", len(left) - end)
-    return begin, len(left) - space if space >= 0 else 0
-
-
-def _shared(most: int, holds: Callable[[int], bool]) -> int:
-    """The largest size up to `most` for which something holds that holds for all smaller ones."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if holds(middle) else (low, middle - 1)
-    return low
 
 
 def _joined(item: Answered) -> str:

@@ -8,7 +8,7 @@ both meant, and no slip of each other.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from rapidfuzz.distance import OSA, Levenshtein
@@ -17,8 +17,7 @@ from continuum.similarity.languages import ENGLISH, Language, words_of
 
 FUNCTION_WORDS = ENGLISH.function
 
-NUMBER = re.compile(r"(?<!\w)[-+\u2212]?\w+(?:[.,:/]\d\w*)*")
-_ASCII_DIGIT = re.compile(r"\d", re.ASCII)
+NUMBER = re.compile(r"(?<!\w)[-+\u2212]?[^\W\d]*\d\w*(?:[.,:/]\d\w*)*")
 SIGN = re.compile(r"""[^\w\s.,;:!?'"()\[\]{}\-…·¿¡`´。，、！？；：「」『』（）\u0300-\u036f]|!(?=[\w(])|(?<!\w)-(?=\d)""")
 """What is neither a word nor plain punctuation: "$" and "€", "<" and ">", the "!" before what a program denies."""
 
@@ -51,17 +50,19 @@ def same_words(left: str, right: str, language: Language = ENGLISH, usage: Usage
         language: of both; in one without lists every word counts.
         usage: how many different texts use a word, see `usage_of`.
     """
-    if numbers(left) != numbers(right) or signs(left) != signs(right):
-        return False
     # An alignment of words may depend on which text comes first; the answer must not.
     left, right = sorted((left, right))
+    long_enough = len(left) >= CLOSE_CHARACTERS <= len(right)
+    left, right = difference(left, right)
+    if numbers(left) != numbers(right) or signs(left) != signs(right):
+        return False
     ours, theirs = words_of(left), words_of(right)
     if ours == theirs:
         return True
     ours, theirs = _mended(ours, theirs, language, usage), _mended(theirs, ours, language, usage)
     if _weighty(ours, language) != _weighty(theirs, language):
         return False
-    close = language.known and _nearly_identical(left, right)
+    close = long_enough and language.known and OSA.distance(left, right, score_cutoff=CLOSE_EDITS) <= CLOSE_EDITS
     if close and "".join(ours) == "".join(theirs):
         return True
     for edit in Levenshtein.editops(ours, theirs):
@@ -73,11 +74,29 @@ def same_words(left: str, right: str, language: Language = ENGLISH, usage: Usage
     return True
 
 
+def difference(left: str, right: str) -> tuple[str, str]:
+    """What is left of two texts without the words that they share at their beginning and at their end."""
+    begin = _shared(min(len(left), len(right)), lambda size: left.startswith(right[:size]))
+    begin = left.rfind(" ", 0, begin) + 1
+    left, right = left[begin:], right[begin:]
+    end = _shared(min(len(left), len(right)), lambda size: left.endswith(right[len(right) - size :]))
+    space = left.find(" ", len(left) - end)
+    end = len(left) - space if end and space >= 0 else 0
+    return left[: len(left) - end], right[: len(right) - end]
+
+
+def _shared(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest size up to `most` for which something holds that holds for all smaller ones."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
+
+
 def numbers(text: str) -> tuple[str, ...]:
     """The words with digits in them, in their order, with sign and decimals: texts that differ in them never say the same."""
-    if text.isascii() and not _ASCII_DIGIT.search(text):
-        return ()
-    return tuple(word for word in NUMBER.findall(text) if not word.isalpha() and _has_digit(word))
+    return tuple(NUMBER.findall(text))
 
 
 def signs(text: str) -> str:
@@ -125,11 +144,6 @@ def _is_rare_beside(left: str, right: str, usage: Usage) -> bool:
 def _weighty(words: Sequence[str], language: Language) -> list[str]:
     """The words of which none may come, go or be misspelt."""
     return [word for word in words if word in language.negations or word in language.exact]
-
-
-def _nearly_identical(left: str, right: str) -> bool:
-    long_enough = min(len(left), len(right)) >= CLOSE_CHARACTERS
-    return long_enough and OSA.distance(left, right, score_cutoff=CLOSE_EDITS) <= CLOSE_EDITS
 
 
 def _says_the_same(left: str, right: str, language: Language, usage: Usage, close: bool) -> bool:
