@@ -154,7 +154,8 @@ DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sun
 def dialogues(task: str, rows: int, seed: int) -> list[dict[str, Any]]:
     """Rows of made-up dialogues with tool calls, each rated by a person.
 
-    One row in six answers a context a second time: mostly the one answer is good and the other bad, else both are the same.
+    One row in six answers a context a second time: mostly the one answer is good and the other bad, else both are the same but
+    for a slip of the finger in some.
     """
     rng = random.Random(seed)
     made: list[dict[str, Any]] = []
@@ -190,7 +191,18 @@ def _rate(
     _add(made, task, rng, messages, answer if good else poor, good=good)
     if rng.random() < 1 / 6:
         again = good if rng.random() < 0.3 else not good
-        _add(made, task, rng, messages, answer if again else poor, good=again)
+        second = answer if again else poor
+        _add(made, task, rng, messages, _mistyped(rng, second) if rng.random() < 0.5 else second, good=again)
+
+
+def _mistyped(rng: random.Random, answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer with two letters of its longest word exchanged; a call is called as it is."""
+    if not answer["content"]:
+        return answer
+    longest = max(answer["content"].split(), key=len)
+    at = rng.randint(1, len(longest) - 3)
+    slipped = longest[:at] + longest[at + 1] + longest[at] + longest[at + 2 :]
+    return {**answer, "content": answer["content"].replace(longest, slipped, 1)}
 
 
 def _add(
