@@ -202,7 +202,7 @@ async def _second(
     watcher = Annotator(
         policy.judge.second.model,
         policy.judge.criteria,
-        cost_budget_usd=None if only is None else _half_of_what_is_left(store, policy, now),
+        cost_budget_usd=None if only is None else half_of_what_is_left(store, policy, now),
         store=store,
         base_url=policy.judge.second.base_url or policy.judge.base_url,
         api_key=api_key,
@@ -218,7 +218,7 @@ def _waiting_for_second(store: "Store", policy: TaskPolicy) -> list[OpenReferral
     return [one for one in found if one.second is None]
 
 
-def _half_of_what_is_left(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) -> float | None:
+def half_of_what_is_left(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) -> float | None:
     """US dollars that referrals may cost in one go: the random sample, which alone is a witness, must never run dry for them."""
     judge = policy.judge
     if judge.budget_usd is None:

@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from continuum.annotation.rounds import annotate
+from continuum.annotation.rounds import annotate, half_of_what_is_left
 from continuum.annotation.trust import Trust, spending
 from continuum.commands.judging import jury_line
 from continuum.errors import ConfigurationError
+from continuum.judging.referred import second_scores
 from continuum.policy import JudgePolicy, SecondJudge, TaskPolicy
+from continuum.records import Review
+from continuum.splits.sides import task_sides
 from continuum.store.database import Store
 from continuum.timespan import utc_now
 from tests.builders import interactions
@@ -146,3 +149,35 @@ async def test_how_far_a_jury_agrees_is_told_over_its_whole_backlog(store: Store
     assert set(told) == {"overall", "helpfulness", "accuracy", "conciseness", "tone"}
     assert jury_line(told).startswith("the jury's judges agree with Krippendorff's alpha, on 30 answers: overall ")
     assert Trust.of(store, "alone").jury == {}
+
+
+async def test_what_curation_referred_is_scored_by_the_second_judge_and_then_asked_of_people(store: Store) -> None:
+    fives = scores(helpfulness=5, accuracy=5, conciseness=5, tone=5)
+    ones = scores(helpfulness=1, accuracy=1, conciseness=1, tone=1)
+    async with stub_endpoint(lambda n, body: ones if body["model"] == "stub" else fives) as stub:
+        policy = policy_for(stub, second=SecondJudge(model="witness", sample_rate=0.0), anchors=0, audit_rate=0.0)
+        registered(store, policy, 60)
+        await annotate(store, policy)
+        queued = store.reviews.ids("support", "useful")
+        side = task_sides(store, policy).side
+        referred = sorted(one for one in side if side[one] == "train" and one not in queued)[:4]
+        store.reviews.add(Review(task="support", interaction_id=one, queue="referred", reason="doubted") for one in referred)
+        done = await annotate(store, policy)
+        again = await annotate(store, policy)
+
+    assert done.referred is not None
+    assert (done.referred.judged, done.second and done.second.judged) == (4, 0)
+    assert again.referred is None
+    assert done.words().endswith("4 that curation referred to it for $0.0000")
+    assert set(second_scores(store, "support")) == set(referred)
+    waiting = store.reviews.waiting("support", "useful", "ada", overlap=1, limit=4)
+    assert {review.interaction_id for review in waiting} == set(referred)
+    assert waiting[0].reason == "referred by curation: doubted; a second judge says 5.0"
+
+
+async def test_referrals_take_half_of_what_the_second_judge_has_left(store: Store) -> None:
+    policy = TaskPolicy(task="support", judge=JudgePolicy(model="a", second=SecondJudge(model="b"), budget_usd=10.0))
+    store.tasks.register(policy)
+
+    assert half_of_what_is_left(store, policy, utc_now) == 0.5
+    assert half_of_what_is_left(store, TaskPolicy(task="support"), utc_now) is None

@@ -1,5 +1,7 @@
-from continuum.curation.quality import rate, score_histogram
-from continuum.records import Annotation, Feedback, Message
+import pytest
+
+from continuum.curation.quality import intent_of, rate, score_histogram
+from continuum.records import Annotation, Feedback, FunctionCall, Message, ToolCall
 from tests.builders import NOON, an_interaction
 
 JUDGED = Annotation(interaction_id="a", task="support", judge="gpt-4", rubric="r", overall=2.5)
@@ -46,3 +48,57 @@ def test_without_a_score_there_is_nothing_to_say() -> None:
 
 def test_the_histogram_has_all_five_levels() -> None:
     assert score_histogram([1.0, 4.5, 5.0, 3.4]) == {"1": 1, "2": 0, "3": 1, "4": 0, "5": 2}
+
+
+def test_a_correction_of_a_failed_call_is_learned() -> None:
+    failed = an_interaction(response=None, status="error", error="timeout")
+    broken = an_interaction(answer="It arr", status="cancelled")
+
+    rated = [rate(one, [said(correction="Tuesday.")], JUDGED) for one in (failed, broken)]
+
+    assert [one and one.response.text for one in rated] == ["Tuesday.", "Tuesday."]
+    assert rate(broken, [said(score=5)], JUDGED) is None
+
+
+def test_a_tool_call_can_be_corrected_by_words() -> None:
+    call = ToolCall(function=FunctionCall(name="track", arguments='{"order": 7}'))
+    tracked = an_interaction(response=Message(role="assistant", tool_calls=(call,)))
+
+    rated = rate(tracked, [said(score=2, correction="Which order?")], JUDGED, generation=3)
+
+    assert rated is not None
+    assert (rated.response, rated.verdict, rated.generation) == (Message(role="assistant", content="Which order?"), 2.0, 0)
+
+
+@pytest.mark.parametrize("blank", ["", "  \n", "\u200b\u2060 "])
+def test_a_correction_without_a_visible_word_corrects_nothing(blank: str) -> None:
+    rated = rate(an_interaction(), [said(score=4, correction=blank)], JUDGED)
+
+    assert rated is not None
+    assert (rated.score, rated.score_source) == (4.0, "human")
+
+
+def test_who_corrects_to_the_same_words_approves_and_the_model_stays_their_author() -> None:
+    rated = rate(an_interaction(), [said(correction="It arrives on  Monday.")], JUDGED, generation=2)
+
+    assert rated is not None
+    assert (rated.score, rated.score_source, rated.generation) == (5.0, "correction", 2)
+
+
+def test_of_several_corrections_a_trusted_one_counts_and_else_the_newest() -> None:
+    theirs = [said(correction=f"{day}.", user_id=day) for day in ("Tuesday", "Sunday")]
+    reviewers = said(correction="Friday.", user_id="rita", trusted=True)
+
+    newest, trusted = rate(an_interaction(), theirs, None), rate(an_interaction(), [reviewers, *theirs], None)
+
+    assert newest is not None
+    assert trusted is not None
+    assert (newest.response.text, trusted.response.text) == ("Sunday.", "Friday.")
+
+
+def test_an_intent_is_on_one_line_and_can_be_written() -> None:
+    tagged = an_interaction(tags={"intent": " a\n\udc80 refund ", "topic": " "})
+
+    assert intent_of(tagged, "intent") == "a ? refund"
+    assert intent_of(tagged, "topic") is None
+    assert intent_of(tagged, "missing") is None
