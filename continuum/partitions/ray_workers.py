@@ -16,9 +16,8 @@ warnings.filterwarnings("ignore", category=FutureWarning, module=r"ray\.")
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 if "RAY_ADDRESS" not in os.environ:
-    # A cluster of one machine: its servers listen on loopback, whatever the system, and ask for the token in ~/.ray.
+    # A cluster of one machine: its servers listen on loopback, which this stands for on every system, despite its name.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 import numpy as np
 import pyarrow as pa
@@ -64,8 +63,7 @@ class RayWorkers:
         try:
             yield from _in_order(spread.iter_rows())
         except RayError as error:
-            cause = getattr(error, "cause", None) or error
-            raise ContinuumError(f"a worker of Ray failed: {type(cause).__name__}: {cause}") from error
+            raise ContinuumError(f"the workers of Ray failed: {type(error).__name__}: {error}") from error
 
     def close(self) -> None:
         """End the workers that were started here; a cluster of others is left alone."""
@@ -76,6 +74,7 @@ class RayWorkers:
     def _start(self) -> None:
         if ray.is_initialized():
             return
+        logging.getLogger("ray").setLevel(logging.ERROR)
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error", "configure_logging": False}
         if address := os.environ.get("RAY_ADDRESS"):
             ray.init(address=address, **quiet)
@@ -92,10 +91,20 @@ class _Applied:
         self.function = function
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        made = np.ascontiguousarray(self.function(json.loads(batch["texts"][0].as_py())))
-        shape = [list(made.shape)]
-        content = pa.array([made.tobytes()], pa.large_binary())
-        return pa.table({"place": batch["place"], "type": [made.dtype.str], "shape": shape, "content": content})
+        """The array as bytes, and what it is made of; or the error, which Ray would bury under its own."""
+        place = batch["place"]
+        try:
+            made = np.ascontiguousarray(self.function(json.loads(batch["texts"][0].as_py())))
+        except Exception as error:  # noqa: BLE001 - raised again in the process that asked
+            return _result(place, np.zeros(0), f"{type(error).__name__}: {error}")
+        return _result(place, made, "")
+
+
+def _result(place: Any, made: np.ndarray, failure: str) -> pa.Table:
+    content = pa.array([made.tobytes()], pa.large_binary())
+    return pa.table(
+        {"place": place, "type": [made.dtype.str], "shape": [list(made.shape)], "content": content, "failure": [failure]}
+    )
 
 
 def _in_order(rows: Iterator[dict[str, Any]] | Any) -> Iterator[np.ndarray]:
@@ -103,6 +112,8 @@ def _in_order(rows: Iterator[dict[str, Any]] | Any) -> Iterator[np.ndarray]:
     early: dict[int, np.ndarray] = {}
     place = 0
     for row in rows:
+        if row["failure"]:
+            raise ContinuumError(f"a worker of Ray failed: {row['failure']}")
         early[row["place"]] = np.frombuffer(row["content"], dtype=row["type"]).reshape(row["shape"])
         while place in early:
             yield early.pop(place)

@@ -64,7 +64,6 @@ def failing(texts: list[str]) -> np.ndarray:
 @pytest.fixture(scope="module")
 def workers() -> Iterator[Workers]:
     """Two workers of Ray on this machine."""
-    pytest.importorskip("ray")
     from continuum.partitions.ray_workers import RayWorkers
 
     opened = RayWorkers(count=2)
@@ -77,9 +76,9 @@ class TestTwoWorkersOfRay:
     def test_vectors_and_signatures_are_those_of_one_process_bit_for_bit(self, workers: Workers, tmp_path: Path) -> None:
         embedder = HashedEmbedder()
 
-        for function in (embedder.embed, signatures, lengths):
-            here = map_rows(LocalWorkers(), function, TEXTS, 100)
-            there = map_rows(workers, function, TEXTS, 100)
+        for function in (embedder.embed, signatures):
+            here = map_rows(LocalWorkers(), function, TEXTS, 250)
+            there = map_rows(workers, function, TEXTS, 250)
             assert there.dtype == here.dtype
             assert there.shape == here.shape
             assert there.tobytes() == here.tobytes()
@@ -99,12 +98,11 @@ class TestTwoWorkersOfRay:
         assert (map_rows(workers, embedder.embed, TEXTS[:60], 20) == embedder.embed(TEXTS[:60])).all()
 
     def test_a_worker_that_fails_says_why(self, workers: Workers) -> None:
-        with pytest.raises(ContinuumError, match="cannot read where is parcel 0"):
-            map_rows(workers, failing, TEXTS, 500)
+        with pytest.raises(ContinuumError, match="a worker of Ray failed: ValueError: cannot read where is parcel 0"):
+            map_rows(workers, failing, TEXTS[:10], 10)
 
 
 def test_workers_that_are_none_are_refused() -> None:
-    pytest.importorskip("ray")
     from continuum.partitions.ray_workers import RayWorkers
 
     with pytest.raises(ConfigurationError, match="count is 0; 1 worker or more is needed"):
