@@ -83,16 +83,10 @@ def generations(dataset: Dataset) -> tuple[dict[int, int], dict[int, int]]:
 
 def coverage_words(dataset: Dataset) -> str:
     """What is covered, in sentences; the names of classes in it are captured words."""
-    report, classes = dataset.manifest.get("coverage", {}), classes_of(dataset)
-    if not classes:
-        return f"{dataset.intent_coverage:.0%} of the classes have an example."
-    covered = sum(one.selected > 0 for one in classes)
-    kind = "intents" if report.get("by") == "intent" else "clusters"
-    words = [
-        f"{covered} of {len(classes)} {kind} have an example, {report.get('traffic_share', 0):.0%} of the traffic asks for them."
-    ]
-    if report.get("random_share") is not None:
-        words.append(f"Of as many rows drawn at random, {report['random_share']:.0%} of the {kind} are to be expected.")
+    report = dataset.manifest.get("coverage", {})
+    words = [f"{report.get('words') or f'{dataset.intent_coverage:.0%} of the classes have an example'}."]
+    if report.get("traffic_share") is not None:
+        words.append(f"{report['traffic_share']:.0%} of the traffic asks for a class that has one.")
     if report.get("lost"):
         words.append(f"Without one: {_listed(report['lost'])}.")
     if report.get("lost_since"):
@@ -100,11 +94,9 @@ def coverage_words(dataset: Dataset) -> str:
     tail = report.get("tail") or {}
     if tail.get("classes"):
         words.append(
-            f"The long tail, {tail['classes']} {kind} of fewer than {tail['below']} eligible rows each, has {tail['selected']} "
+            f"The long tail, {tail['classes']} classes of fewer than {tail['below']} eligible rows each, has {tail['selected']} "
             f"examples of {tail['eligible']} eligible rows."
         )
-    if kind == "clusters" and report.get("because"):
-        words.append(f"The clusters are {'new' if report.get('refitted') else 'kept'}: {report['because']}.")
     return " ".join(words)
 
 

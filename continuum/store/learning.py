@@ -38,6 +38,13 @@ class Datasets(Rows):
         """The newest version of a task's training or golden dataset."""
         return self._first((datasets.c.task == task) & (datasets.c.kind == kind))
 
+    def versions(self, task: str | None = None) -> list[DatasetRecord]:
+        """All versions of a task, or of all tasks, whatever their kind: by task, then oldest first."""
+        query = select(datasets).order_by(datasets.c.task, datasets.c.created_at, datasets.c.kind.desc(), datasets.c.version)
+        with self.engine.connect() as connection:
+            rows = connection.execute(query if task is None else query.where(datasets.c.task == task))
+            return [from_row(DatasetRecord, row) for row in rows]
+
     def next_version(self, task: str, kind: str = "training") -> int:
         """The number the next version gets."""
         newest = self.latest(task, kind)
