@@ -76,14 +76,14 @@ def learned_from(dataset: Dataset) -> set[str]:
 
 def card(dataset: Dataset, rows: Mapping[str, Row], removed: Sequence[Removed], seed: int) -> Table:
     """The stages, the clusters in words and some of the removed pairs, one below the other."""
-    stages = table(f"{dataset.name}: what each stage left", "stage", "rows")
+    stages = table(dataset.name, "what each stage left", "rows")
     for name, left in funnel(dataset):
         stages.add_row(name, f"{left:,}")
     classes = classes_of(dataset)
     clusters = table(
         f"Clusters: the {min(SHOWN_CLUSTERS, len(classes))} largest of {len(classes)}", *("eligible", "selected", "score")
     )
-    clusters.add_column("nearest to its centre", overflow="ellipsis", no_wrap=True, max_width=90)
+    clusters.add_column("nearest to its centre", overflow="ellipsis", no_wrap=True, max_width=78)
     for one in classes[:SHOWN_CLUSTERS]:
         score = "-" if one.score is None else f"{one.score:.2f}"
         clusters.add_row(str(one.eligible), str(one.selected), score, plain(" | ".join(one.words)))
