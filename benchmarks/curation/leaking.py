@@ -56,7 +56,7 @@ def measure(setting: Setting) -> Result:
         setting.say(f"{name}: peer leaks {anything}")
     notes = [
         "dialogue: another row of the same one was trained on; beginning: through the first user turn or further, shared by "
-        f"at most {SPLITS.opening_cap} rows; near-duplicate: tail and answer are the same words but for letters that changed places",
+        f"at most {SPLITS.opening_cap} rows; near-duplicate: the same last messages and answer, letters that changed places aside",
         "a row that is nothing but a beginning more rows share is nobody's dialogue; left out: tied to both sides",
     ]
     return Result(entries, shown, notes)
@@ -69,6 +69,7 @@ def _grown(setting: Setting, name: str, told: Sequence[Told], cycles: int) -> tu
     policy = TaskPolicy(task=task, judge=JudgePolicy(model="judge"), splits=SPLITS)
     store.tasks.register(policy)
     was: dict[str, str] = {}
+    now: Mapping[str, str] = {}
     changed: set[str] = set()
     trained: set[str] = set()
     chance = random.Random(setting.seed)

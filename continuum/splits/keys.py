@@ -29,7 +29,7 @@ class Keys:
     asked: str
     """The words of the first user turn, canonical."""
     example: str
-    """The last few messages and the answer, canonical; empty without an answer."""
+    """The last few messages and the answer, canonical; empty without an answer, and where `asked` is all that was asked."""
 
     def prefixes(self) -> Iterator[bytes]:
         """The fingerprints of the beginnings, shortest first; the last is that of the whole context."""
@@ -53,7 +53,7 @@ def keys_of(interaction: Interaction) -> Keys:
     lines = [_line(message) for message in spoken]
     opening = _opening_length(spoken)
     answer = interaction.response.action if interaction.response is not None else ""
-    example = "\n".join([*lines[-TAIL_MESSAGES:], _canonical(answer)]) if answer else ""
+    example = "\n".join([*lines[-TAIL_MESSAGES:], _canonical(answer)]) if answer and len(lines) > 1 else ""
     return Keys(
         id=interaction.id,
         started_at=interaction.started_at,

@@ -6,6 +6,7 @@ A snapshot holds the same columns as text and numbers, so that a record is made 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from continuum.store.tables import bodies, interactions
 FIELDS = tuple(Interaction.model_fields)
 MESSAGES = TypeAdapter(tuple[Message, ...])
 MESSAGE = TypeAdapter(Message)
+PLAIN = {"role", "content"}
 SAID: dict[str, ColumnElement[Any]] = {
     "messages": cast(bodies.c.messages, Text).label("messages"),
     "response": func.nullif(cast(bodies.c.response, Text), "null").label("response"),
@@ -27,6 +29,8 @@ SAID: dict[str, ColumnElement[Any]] = {
 COLUMNS = ("sequence", *FIELDS, "arrived_at")
 """Columns of a frame and of a snapshot."""
 PAGE_ROWS = 500
+LONGEST_SHARED = 2000
+"""Characters of a message that is made once for all contexts in which it is read."""
 
 
 @dataclass(frozen=True)
@@ -94,11 +98,32 @@ def readable(columns: Sequence[str] = COLUMNS) -> Select:
 def record_of(row: Mapping[Any, Any]) -> Interaction:
     """The record that a row holds."""
     values = {name: row[name] for name in FIELDS}
-    values["messages"] = MESSAGES.validate_json(values["messages"])
+    values["messages"] = _messages(values["messages"])
     if values["response"] is not None:
         values["response"] = MESSAGE.validate_json(values["response"])
     values["tags"] = orjson.loads(values["tags"]) if values["tags"] != "{}" else {}
     return Interaction.model_validate(values)
+
+
+def _messages(text: str) -> tuple[Message, ...]:
+    """The messages that a JSON text holds. Plain ones are shared: the contexts of a dialogue hold the same ones over and over."""
+    made: list[Message] = []
+    try:
+        values = orjson.loads(text)
+    except ValueError:
+        values = [None]
+    for value in values:
+        # Anything else than words may hold numbers that only the full parser reads as they were written.
+        if not (isinstance(value, dict) and value.keys() == PLAIN and isinstance(value["content"], str)):
+            return MESSAGES.validate_json(text)
+        role, content = value["role"], value["content"]
+        made.append(_shared(role, content) if len(content) <= LONGEST_SHARED else Message(role=role, content=content))
+    return tuple(made)
+
+
+@lru_cache(maxsize=20_000)
+def _shared(role: str, content: str) -> Message:
+    return Message(role=role, content=content)
 
 
 def paged(engine: Engine, query: Select, size: int = PAGE_ROWS, after: int = 0) -> Iterator[Sequence[Any]]:

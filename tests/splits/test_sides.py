@@ -37,7 +37,7 @@ def traffic(draw: st.DrawFn) -> list[Interaction]:
     return rows
 
 
-@settings(max_examples=40)
+@settings(max_examples=20, deadline=None)
 @given(traffic(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(rows: list[Interaction], random) -> None:
     shuffled = random.sample(rows, len(rows))
@@ -45,7 +45,7 @@ def test_the_order_of_the_rows_does_not_matter(rows: list[Interaction], random) 
     assert sides_of(shuffled) == sides_of(rows)
 
 
-@settings(max_examples=40)
+@settings(max_examples=20, deadline=None)
 @given(traffic())
 def test_no_group_is_on_two_sides(rows: list[Interaction]) -> None:
     sides = sides_of(rows)
@@ -57,6 +57,7 @@ def test_no_group_is_on_two_sides(rows: list[Interaction]) -> None:
     assert all(len(found) == 1 for found in by_group.values())
 
 
+@settings(max_examples=30, deadline=None)
 @given(traffic())
 def test_no_training_row_is_the_beginning_of_a_golden_dialogue_or_goes_on_from_one(rows: list[Interaction]) -> None:
     sides = sides_of(rows)
@@ -68,7 +69,7 @@ def test_no_training_row_is_the_beginning_of_a_golden_dialogue_or_goes_on_from_o
             assert spoken[golden][:shared] != spoken[other][:shared]
 
 
-@settings(max_examples=60)
+@settings(max_examples=25, deadline=None)
 @given(traffic(), st.lists(st.integers(1, 25), min_size=1, max_size=4), st.data())
 def test_growth_never_trains_on_what_was_measured_nor_measures_what_was_trained_on(
     rows: list[Interaction], steps: list[int], data: st.DataObject
