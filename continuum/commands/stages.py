@@ -40,7 +40,7 @@ def train(
         raise ConfigurationError(f"there is no dataset {dataset or f'of task {task!r}'}; build one with: continuum curate {task}")
     with bar("training") as on_progress:
         trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
-        result = run(trainer.train(Dataset.read(record.uri), on_progress=on_progress))
+        result = run(trainer.train(Dataset.read(record.uri, verify=True), on_progress=on_progress))
     say(f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})")
 
 

@@ -24,6 +24,7 @@ HOLDS = {
     "removed": "ids of good answers that were taken out, and why; no words",
 }
 MOST_ROWS = 60
+MOST_PARTS = 12
 
 
 def write_card(dataset: Dataset, folder: Path) -> Path:
@@ -65,19 +66,17 @@ def card_of(dataset: Dataset) -> str:
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The plain numbers and words of a stage's report, made harmless; longer lists are told by their length."""
-    told = []
+def facts(report: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
+    """The plain numbers and words of a stage's report, made harmless, part by part; lists are told by their length."""
+    told: list[tuple[str, str]] = []
     for name, value in report.items():
-        if name == "words" or value is None or value == {} or value == []:
-            continue
-        if isinstance(value, Mapping):
-            shown = ", ".join(f"{quoted(str(key), 40)} {_value(one)}" for key, one in list(value.items())[:12])
-        elif isinstance(value, list | tuple):
-            shown = f"{len(value)} listed in the manifest"
-        else:
-            shown = _value(value)
-        told.append((name.replace("_", " "), shown))
+        label = prose(f"{within}{name.replace('_', ' ')}", 60)
+        if isinstance(value, Mapping) and len(value) <= MOST_PARTS and not within:
+            told += facts(value, f"{name.replace('_', ' ')}: ")
+        elif isinstance(value, Mapping | list | tuple):
+            told.append((label, f"{len(value):,}, listed in the manifest" if value else "none"))
+        elif value is not None and name != "words":
+            told.append((label, _value(value)))
     return told
 
 
