@@ -56,7 +56,7 @@ def measure(setting: Setting) -> Result:
         setting.say(f"{name}: peer leaks {anything}")
     notes = [
         "dialogue: another row of the same one was trained on; beginning: through the first user turn or further, shared by "
-        f"at most {SPLITS.opening_cap} rows; near-duplicate: the same last messages and answer, letters that changed places aside",
+        f"at most {SPLITS.opening_cap} rows; near-duplicate: the same last messages and answer, swapped letters aside",
         "a row that is nothing but a beginning more rows share is nobody's dialogue; left out: tied to both sides",
     ]
     return Result(entries, shown, notes)
