@@ -30,6 +30,11 @@ class Recipe:
     min_quality_score: float
     diversity_coefficient: float
     deduplication_threshold: float
+    semantic_deduplication_threshold: float | None
+    max_generated_share: float
+    diversity_floor: float
+    intent_tag: str
+    control: bool
     min_examples: int
     time_window: str | None
     only_new: bool

@@ -27,7 +27,8 @@ LARGEST_BUCKET = 64
 """In a band that more texts share, each is paired with its neighbours in alphabetical order only."""
 WINDOW = 16
 """Neighbours on each side, in the order of the texts read forwards and in that of the texts read backwards."""
-MERGED_EVERY = 8
+HELD = 4_000_000
+"""Pairs that are gathered before those found twice are put together."""
 
 _FACTORS = tuple(np.uint64(factor) for factor in (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5))
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -66,20 +67,19 @@ def signatures(texts: Sequence[str]) -> np.ndarray:
     return rows
 
 
-def candidates(sketches: np.ndarray, texts: Sequence[str], blocks: np.ndarray | None = None) -> Candidates:
+def candidates(sketches: np.ndarray, texts: Sequence[str], blocks: np.ndarray | None = None, least: float = 0.0) -> Candidates:
     """Pairs of texts that agree in a band.
 
     Args:
         sketches: what `signatures` makes of the texts.
         texts: the texts themselves; where very many share a band their alphabetical order decides who is compared.
         blocks: a number for each text, uint64; only texts of one block are paired. None for one block.
+        least: the least estimated Jaccard similarity, 0 to 1, of a pair.
     """
-    count = len(texts)
     bands = np.ascontiguousarray(sketches).view("<u8")
-    crowded = np.zeros(count, dtype=bool)
+    found = _Pairs(sketches, len(texts), least)
+    crowded = np.zeros(len(texts), dtype=bool)
     orders: list[np.ndarray] = []
-    found = np.empty(0, dtype=np.int64)
-    pending: list[np.ndarray] = []
     for band in range(bands.shape[1]):
         keys = bands[:, band] * _MIX
         if blocks is not None:
@@ -87,28 +87,24 @@ def candidates(sketches: np.ndarray, texts: Sequence[str], blocks: np.ndarray | 
         for members in _buckets(keys):
             if members.shape[1] <= LARGEST_BUCKET:
                 left, right = np.triu_indices(members.shape[1], 1)
-                pending.append(_coded(members[:, left].ravel(), members[:, right].ravel(), count))
+                found.add(members[:, left], members[:, right])
                 continue
             crowded[members.ravel()] = True
             orders = orders or [_ranks(texts), _ranks([text[::-1] for text in texts])]
             for ranks in orders:
-                sorted_members = np.take_along_axis(members, np.argsort(ranks[members], axis=1), axis=1)
+                ordered = np.take_along_axis(members, np.argsort(ranks[members], axis=1), axis=1)
                 for step in range(1, WINDOW + 1):
-                    pending.append(_coded(sorted_members[:, :-step].ravel(), sorted_members[:, step:].ravel(), count))
-        if band % MERGED_EVERY == MERGED_EVERY - 1:
-            found = _distinct(np.concatenate([found, *pending]))
-            pending = []
-    found = _distinct(np.concatenate([found, *pending]))
-    return Candidates(found // max(1, count), found % max(1, count), int(crowded.sum()))
+                    found.add(ordered[:, :-step], ordered[:, step:])
+    first, second = np.divmod(found.all(), max(1, len(texts)))
+    return Candidates(first, second, int(crowded.sum()))
 
 
-def resemblance(sketches: np.ndarray, pairs: Candidates) -> np.ndarray:
-    """The estimated Jaccard similarity of each pair, 0 to 1; its standard error is at most 0.045."""
-    estimates = np.empty(len(pairs))
-    for begin in range(0, len(pairs), BATCH):
+def resemblance(sketches: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The estimated Jaccard similarity of each pair of rows, 0 to 1; its standard error is at most 0.045."""
+    estimates = np.empty(len(first))
+    for begin in range(0, len(first), BATCH):
         part = slice(begin, begin + BATCH)
-        equal = sketches[pairs.first[part]] == sketches[pairs.second[part]]
-        estimates[part] = np.count_nonzero(equal, axis=1) / CELLS
+        estimates[part] = np.count_nonzero(sketches[first[part]] == sketches[second[part]], axis=1) / CELLS
     return estimates
 
 
@@ -155,9 +151,32 @@ def _buckets(keys: np.ndarray) -> Iterator[np.ndarray]:
         yield order[starts[sizes == size][:, None] + np.arange(size)]
 
 
-def _coded(left: np.ndarray, right: np.ndarray, count: int) -> np.ndarray:
-    """A pair of positions as one number, which sorts as the pair does."""
-    return np.minimum(left, right) * np.int64(count) + np.maximum(left, right)
+class _Pairs:
+    """Pairs of positions, each as one number that sorts as the pair does; those found again take no more memory for long."""
+
+    def __init__(self, sketches: np.ndarray, count: int, least: float) -> None:
+        self._sketches, self._count, self._least = sketches, np.int64(count), least
+        self._found = np.empty(0, dtype=np.int64)
+        self._held: list[np.ndarray] = []
+        self._size = 0
+
+    def add(self, left: np.ndarray, right: np.ndarray) -> None:
+        coded = np.minimum(left, right).ravel() * self._count + np.maximum(left, right).ravel()
+        self._held.append(coded)
+        self._size += len(coded)
+        if self._size >= HELD:
+            self._settle()
+
+    def all(self) -> np.ndarray:
+        self._settle()
+        return self._found
+
+    def _settle(self) -> None:
+        fresh = _distinct(np.concatenate([np.empty(0, dtype=np.int64), *self._held]))
+        if self._least > 0:
+            fresh = fresh[resemblance(self._sketches, *np.divmod(fresh, self._count)) >= self._least]
+        self._found = _distinct(np.concatenate([self._found, fresh]))
+        self._held, self._size = [], 0
 
 
 def _distinct(values: np.ndarray) -> np.ndarray:
