@@ -23,7 +23,7 @@ from continuum.curation.duplicates import remove_duplicates
 from continuum.curation.quality import Rated
 from continuum.policy import CurationPolicy
 from continuum.records import Interaction, Message
-from continuum.similarity.minhash import candidates, resemblance, signatures
+from continuum.similarity.minhash import candidates, signatures
 from continuum.similarity.normalise import canonical
 from continuum.similarity.simhash import fingerprints
 
@@ -160,10 +160,8 @@ def query(text: str, position: int) -> Interaction:
 def by_minhash(texts: Sequence[str], seed: int) -> Keepers:
     """Whose sketches agree in seven cells of ten."""
     forms = [canonical(text) for text in texts]
-    sketches = signatures(forms)
-    pairs = candidates(sketches, forms)
-    near = resemblance(sketches, pairs) >= JACCARD
-    return stars(len(texts), zip(pairs.first[near].tolist(), pairs.second[near].tolist(), strict=True), seed)
+    pairs = candidates(signatures(forms), forms, least=JACCARD)
+    return stars(len(texts), zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), seed)
 
 
 def by_simhash(texts: Sequence[str], seed: int) -> Keepers:

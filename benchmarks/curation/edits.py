@@ -98,13 +98,12 @@ def word(text: str, rng: random.Random, vocabulary: Sequence[str]) -> str:
     return " ".join([*words[:at], *put, *words[at + (how != 1) :]])
 
 
-def percent(text: str, rng: random.Random, _: Sequence[str]) -> str:
-    """One letter in twenty lost, added or another; at least one."""
-    letters = list(text)
-    for place in sorted(rng.sample(range(len(letters)), max(1, len(letters) // 20)), reverse=True):
-        how = rng.randrange(3)
-        letters[place : place + (how != 1)] = [] if how == 0 else [rng.choice(LETTERS)]
-    return "".join(letters)
+def percent(text: str, rng: random.Random, vocabulary: Sequence[str]) -> str:
+    """One word in twenty in another's place; at least one."""
+    words = text.split()
+    for at in rng.sample(range(len(words)), max(1, len(words) // 20)):
+        words[at] = rng.choice(vocabulary)
+    return " ".join(words)
 
 
 def signature(text: str, rng: random.Random, _: Sequence[str]) -> str:
@@ -127,6 +126,6 @@ KINDS: dict[str, Callable[[str, random.Random, Sequence[str]], str]] = {
     "punctuation": punctuation,
     "typo": typo,
     "word": word,
-    "5% of letters": percent,
+    "5% of words": percent,
     "signature": signature,
 }
