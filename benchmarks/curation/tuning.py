@@ -61,7 +61,7 @@ class Plan:
 
 
 FULL = Plan(seeds=5, base_rows=4000, base_steps=300, picks=300, steps=200)
-QUICK = Plan(seeds=1, base_rows=500, base_steps=25, picks=300, steps=30, ways=2)
+QUICK = Plan(seeds=1, base_rows=300, base_steps=15, picks=300, steps=20, ways=2)
 
 
 @dataclass(frozen=True)
