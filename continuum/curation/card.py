@@ -73,6 +73,8 @@ def facts(report: Mapping[str, Any], within: str = "") -> list[tuple[str, str]]:
         label = prose(f"{within}{name.replace('_', ' ')}", 60)
         if isinstance(value, Mapping) and len(value) <= MOST_PARTS and not within:
             told += facts(value, f"{name.replace('_', ' ')}: ")
+        elif isinstance(value, Mapping) and 0 < len(value) <= MOST_PARTS and all(isinstance(one, int) for one in value.values()):
+            told.append((label, ", ".join(f"{quoted(str(part), 40)} {_value(one)}" for part, one in value.items())))
         elif isinstance(value, Mapping | list | tuple):
             told.append((label, f"{len(value):,}, listed in the manifest" if value else "none"))
         elif value is not None and name != "words":
