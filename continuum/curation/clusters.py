@@ -20,6 +20,8 @@ COUNTS = (10, 20, 40, 80, 160)
 """Numbers of clusters that are tried."""
 SAMPLE_ROWS = 5000
 FIT_ROWS = 20_000
+ROWS_OF_CENTROID = 128
+"""A fit learns from so many rows a cluster at most; more would move the centroids little."""
 ITERATIONS = 25
 FEWEST_ROWS = 5
 """A cluster of fewer rows, or of a smaller share than the next, is dropped and its rows go to the nearest that is left."""
@@ -58,11 +60,12 @@ def find_clusters(vectors: np.ndarray, seed: int, count: int | None = None) -> C
     if not len(vectors):
         return Clusters(np.zeros((0, 0), dtype=np.float32), np.zeros(0, dtype=np.int64), np.zeros(0))
     rows = whole(vectors)
-    fitted = _sample(rows, FIT_ROWS, seed)
     if count is not None:
+        fitted = _sample(rows, min(FIT_ROWS, ROWS_OF_CENTROID * count), seed)
         return assign(rows, _used(fitted, _k_means(fitted, count, seed), fewest=1))
     sample = _sample(rows, SAMPLE_ROWS, seed)
     best = max(_counts(len(sample)), key=lambda tried: (silhouette(sample, _k_means(sample, tried, seed)), -tried))
+    fitted = _sample(rows, min(FIT_ROWS, ROWS_OF_CENTROID * best), seed)
     fewest = max(FEWEST_ROWS, int(SMALLEST_SHARE * len(fitted)))
     return assign(rows, _used(fitted, _k_means(fitted, best, seed), fewest))
 
@@ -157,12 +160,13 @@ def _sample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 def _k_means(rows: np.ndarray, count: int, seed: int) -> np.ndarray:
     centroids = _starts(rows, count, np.random.default_rng(seed))
+    exact = rows.astype(np.float64)
     for _ in range(ITERATIONS):
         assigned = (rows @ centroids.T).argmax(axis=1)
         order = np.argsort(assigned, kind="stable")
         used, begins = np.unique(assigned[order], return_index=True)
         moved = centroids.copy()
-        moved[used] = directions(np.add.reduceat(rows[order], begins, axis=0, dtype=np.float64))
+        moved[used] = directions(np.add.reduceat(exact[order], begins, axis=0))
         if np.array_equal(moved, centroids):
             break
         centroids = moved

@@ -26,6 +26,7 @@ Strategy = Literal["active_learning", "diversity", "uncertainty", "core_set"]
 DENSE_ROWS = 8000
 """Up to here all cosines are held at once, 256 MB of them; above, the rows are cut into clusters with quotas."""
 PART_ROWS = 2500
+"""Rows a part has on average, and half of what it may have."""
 WEIGHTS = 1000
 """Weights are rounded to this part of one, and cosines to as many parts that a product of both is exact in float32."""
 COSINES = 1024
@@ -175,7 +176,7 @@ def _parts(vectors: np.ndarray) -> list[np.ndarray]:
     queue, parts = [np.arange(len(vectors))], []
     while queue:
         rows = queue.pop()
-        if len(rows) <= DENSE_ROWS:
+        if len(rows) <= 2 * PART_ROWS:
             parts.append(rows)
             continue
         count = ceil(len(rows) / PART_ROWS)
