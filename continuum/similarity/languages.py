@@ -31,7 +31,7 @@ def words_of(text: str) -> list[str]:
 
 
 def _set(words: str) -> frozenset[str]:
-    return frozenset(words.split())
+    return frozenset(words.casefold().split())
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ FRENCH = Language(
         "qui quoi quel quelle quels quelles quand où pourquoi comment combien lequel laquelle zéro deux trois quatre cinq "
         "six sept huit neuf dix onze douze treize quatorze quinze seize vingt trente quarante cinquante soixante cent "
         "mille million milliard demi premier première deuxième troisième lundi mardi mercredi jeudi vendredi samedi "
-        "dimanche janvier février mars avril mai juin juillet août septembre octobre novembre décembre nord sud est ouest "
+        "dimanche janvier février mars avril mai juin juillet août septembre octobre novembre décembre nord sud ouest "
         "gauche droite avant après moins acheter vendre ouvrir fermer père mère"
     ),
     opposed=(
@@ -180,7 +180,7 @@ SPANISH = Language(
         "como cuanto cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince veinte "
         "treinta cuarenta cincuenta sesenta setenta ochenta noventa cien ciento mil millón medio primero primera segundo "
         "segunda tercero lunes martes miércoles jueves viernes sábado domingo enero febrero marzo abril mayo junio julio "
-        "agosto septiembre octubre noviembre diciembre norte sur este oeste izquierda derecha antes después más menos "
+        "agosto septiembre octubre noviembre diciembre norte sur oeste izquierda derecha antes después más menos "
         "comprar vender abrir cerrar padre madre hermano hermana hijo hija"
     ),
     opposed=(

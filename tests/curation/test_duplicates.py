@@ -1,7 +1,10 @@
+from collections.abc import Sequence
 from datetime import timedelta
 from random import Random
 
-from continuum.curation.duplicates import remove_duplicates
+import numpy as np
+
+from continuum.curation.duplicates import SemanticRule, remove_duplicates
 from continuum.curation.quality import Rated
 from tests.builders import NOON, an_interaction
 
@@ -59,3 +62,74 @@ def test_the_order_of_the_input_does_not_matter() -> None:
 
 def test_nothing_has_no_duplicates() -> None:
     assert remove_duplicates([], 0.92).kept == []
+
+
+class Meanings:
+    """An embedder that knows which texts mean the same."""
+
+    id = "meanings"
+
+    def __init__(self, **angles: float) -> None:
+        self.angles = angles
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        angles = [next((angle for word, angle in self.angles.items() if word in text), 1.5) for text in texts]
+        return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def test_each_removed_row_names_its_keeper_and_the_reason() -> None:
+    typo = QUESTION.replace("payment", "paymnet")
+
+    distinct = remove_duplicates([rated("a", score=5), rated("b", score=4.5), rated("c", typo, score=4.4)], 0.92)
+
+    assert [(one.interaction_id, one.kept_id, one.why, one.language) for one in distinct.removed] == [
+        ("b", "a", "exact", "en"),
+        ("c", "a", "near", "en"),
+    ]
+    assert 0.98 < distinct.removed[1].prompt_similarity < 1 == distinct.removed[1].response_similarity
+    assert (distinct.languages, distinct.fallback, distinct.encoder) == ({"en": 3}, 0, None)
+
+
+def test_rows_in_a_language_without_word_lists_are_counted() -> None:
+    assert remove_duplicates([rated("a", "верните мне деньги", "да"), rated("b")], 0.92).fallback == 1
+
+
+def test_a_good_and_a_bad_answer_to_one_question_both_stay() -> None:
+    pair = [rated("a", answer="We return it today."), rated("b", answer="We never return it today.", score=4.5)]
+
+    assert len(remove_duplicates([*pair, rated("c", score=2)], 0.5).kept) == 3
+
+
+def test_meaning_is_compared_only_when_asked_and_names_its_encoder() -> None:
+    rows = [rated("a", "refund please"), rated("b", "money back please", score=4.5), rated("c", "where is it", score=4.2)]
+    rule = SemanticRule(Meanings(refund=0.0, money=0.1), 0.97)
+
+    assert len(remove_duplicates(rows, 0.92).kept) == 3
+    distinct = remove_duplicates(rows, 0.92, rule)
+
+    assert distinct.replaces == {"a": ("b",), "c": ()}
+    assert (distinct.meaning, distinct.encoder, distinct.removed[0].why) == (1, "meanings", "meaning")
+
+
+def test_meaning_never_merges_other_numbers_actions_denials_or_verdicts() -> None:
+    rule = SemanticRule(Meanings(), 0.9)
+    rows = [
+        rated("a", "a table for 5"),
+        rated("b", "seats for 6 people"),
+        rated("c", "seats, but not for people"),
+        rated("d", "seats for people", score=3.5),
+        rated("e", "some seats"),
+    ]
+
+    assert remove_duplicates(rows, 0.92, rule).replaces == {"a": (), "b": (), "c": (), "d": (), "e": ()}
+
+
+def test_an_example_gives_way_by_meaning_with_all_that_it_stands_for_or_not_at_all() -> None:
+    question, typo = "I want my money returned to the card today", "I want my money returned to the crad today"
+    rows = [rated("a", "a refund please"), rated("b", question, score=4.5), rated("c", typo, score=4.0)]
+
+    together = remove_duplicates(rows, 0.92, SemanticRule(Meanings(refund=0.0, money=0.1), 0.97))
+    too_far = remove_duplicates([*rows, rated("d", typo, score=3.8)], 0.92, SemanticRule(Meanings(refund=0.0, money=0.1), 0.97))
+
+    assert together.replaces == {"a": ("b", "c")}
+    assert too_far.replaces == {"a": (), "b": ("c", "d")}

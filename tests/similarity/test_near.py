@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from continuum.similarity.near import Answered, keepers, near_pairs, same_text
@@ -38,7 +38,9 @@ def test_the_first_of_a_kind_stays() -> None:
 
 
 def test_two_answers_to_one_question_both_stay() -> None:
-    assert keepers([answered(LONG, "we will return it"), answered(LONG, "please send us a photo of the parcel")], 0.92).kept_as == [0, 1]
+    assert keepers(
+        [answered(LONG, "we will return it"), answered(LONG, "please send us a photo of the parcel")], 0.92
+    ).kept_as == [0, 1]
 
 
 def test_two_actions_both_stay() -> None:
@@ -59,6 +61,7 @@ def test_a_chain_of_small_changes_does_not_swallow_its_ends() -> None:
     assert all(same_text(chain[keeper], chain[position], 0.95) for position, keeper in enumerate(kept_as))
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([LONG, LONG + " please", LONG.replace("twice", "twcie"), "no", "yes", "where is it"]), max_size=12)
 )
@@ -77,3 +80,47 @@ def test_templated_texts_that_differ_in_their_numbers_are_not_compared_pair_by_p
     texts = [f"question number {n}: how long does parcel {n * 7} take to town {n * 13}?" for n in range(3000)]
 
     assert list(near_pairs([*texts, texts[5].replace("parcel", "parcle")], 0.92)) == [(5, 3000)]
+
+
+def test_a_row_is_within_a_point_of_its_keeper_even_where_its_text_is_anothers_copy() -> None:
+    typo = LONG.replace("payment", "paymnet")
+    stars = keepers([answered(LONG, score=5), answered(typo, score=4.2), answered(typo, score=3.5)], 0.92)
+
+    assert stars.kept_as == [0, 0, 2]
+
+
+def test_one_answer_with_two_verdicts_stays_twice() -> None:
+    assert keepers([answered(LONG, score=5), answered(LONG, score=1), answered(LONG, score=1.5)], 0.92).kept_as == [0, 1, 1]
+
+
+def test_what_gave_way_says_why() -> None:
+    stars = keepers([answered(LONG), answered(LONG), answered(LONG.replace("payment", "paymnet"))], 0.92)
+
+    assert (stars.replaced[1].exact, stars.replaced[1].prompt_similarity) == (True, 1.0)
+    assert (stars.replaced[2].exact, stars.replaced[2].language) == (False, "en")
+    assert 0.98 < stars.replaced[2].prompt_similarity < 1
+
+
+def test_a_language_without_lists_asks_for_more_likeness_and_is_counted() -> None:
+    russian = "я хочу отменить мой заказ"
+    stars = keepers([answered(LONG), answered(russian, "да"), answered(russian.replace("мой", "мйо"), "да")], 0.92)
+
+    assert stars.languages == {"en": 1, "other": 2}
+    assert stars.kept_as == [0, 1, 1]
+    assert not same_text("хочу отменить", "хочу отменитьс", 0.97)
+
+
+def test_texts_that_differ_further_back_than_is_compared_are_not_the_same() -> None:
+    tail = " ".join(f"word{n % 700}" for n in range(2000))
+
+    assert not same_text(f"refund the order {tail}", f"cancel the order {tail}", 0.92)
+    assert same_text(f"please refund the order {tail}", f"please refund the ordre {tail}", 0.92)
+
+
+def test_two_texts_that_differ_from_end_to_end_are_left_alone_and_counted() -> None:
+    middle = " ".join(f"word{n % 700}" for n in range(2000))
+    ours, theirs = f"refudn {middle} thnaks", f"refund {middle} thanks"
+
+    stars = keepers([answered(ours), answered(theirs)], 0.92)
+
+    assert (stars.kept_as, stars.too_long) == ([0, 1], 1)
