@@ -16,6 +16,8 @@ from continuum.dataset_rows import (
     FORMAT,
     ROWS,
     VALIDATION,
+    PreferencePair,
+    RatedAnswer,
     Removed,
     fingerprint_of,
     frame_of,
@@ -26,7 +28,7 @@ from continuum.dataset_rows import (
     sync,
 )
 from continuum.errors import StoreError
-from continuum.records import Example, PreferencePair, RatedAnswer
+from continuum.records import Example
 
 if TYPE_CHECKING:
     import datasets

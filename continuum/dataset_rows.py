@@ -5,10 +5,10 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.errors import StoreError
-from continuum.records import Example, Message, PreferencePair, RatedAnswer, Record, ToolCall
+from continuum.records import Example, Message, Record, ToolCall
 
 if TYPE_CHECKING:
     import polars
@@ -18,6 +18,34 @@ FORMAT = 2
 ROWS = "examples.parquet"
 VALIDATION = "-validation"
 """Ends the name of the file that holds a table's validation rows."""
+
+
+class PreferencePair(Record):
+    """Two answers to one context, the better one known from people: a row for DPO (Rafailov et al. 2023)."""
+
+    interaction_id: str
+    """Of the chosen answer; a correction carries the id of the answer it corrects."""
+    rejected_id: str
+    """Of the interaction whose answer was rejected; the same id where a correction replaced it."""
+    messages: tuple[Message, ...]
+    chosen: Message
+    rejected: Message
+    source: Literal["correction", "verdicts"]
+    """`correction`: a person wrote the chosen answer. `verdicts`: people called the one good and the other bad."""
+    split: Literal["train", "validation"] = "train"
+    group: str
+
+
+class RatedAnswer(Record):
+    """One answer that people called good or bad: a row for KTO (Ethayarajh et al. 2024)."""
+
+    interaction_id: str
+    messages: tuple[Message, ...]
+    response: Message
+    desirable: bool
+    source: Literal["correction", "verdict"]
+    split: Literal["train", "validation"] = "train"
+    group: str
 
 
 class Removed(Record):

@@ -249,34 +249,6 @@ class Example(Record):
         return next((message.text for message in reversed(self.messages) if message.text), "")
 
 
-class PreferencePair(Record):
-    """Two answers to one context, the better one known from people: a row for DPO (Rafailov et al. 2023)."""
-
-    interaction_id: str
-    """Of the chosen answer; a correction carries the id of the answer it corrects."""
-    rejected_id: str
-    """Of the interaction whose answer was rejected; the same id where a correction replaced it."""
-    messages: tuple[Message, ...]
-    chosen: Message
-    rejected: Message
-    source: Literal["correction", "verdicts"]
-    """`correction`: a person wrote the chosen answer. `verdicts`: people called the one good and the other bad."""
-    split: Literal["train", "validation"] = "train"
-    group: str
-
-
-class RatedAnswer(Record):
-    """One answer that people called good or bad: a row for KTO (Ethayarajh et al. 2024)."""
-
-    interaction_id: str
-    messages: tuple[Message, ...]
-    response: Message
-    desirable: bool
-    source: Literal["correction", "verdict"]
-    split: Literal["train", "validation"] = "train"
-    group: str
-
-
 class DatasetRecord(Record):
     """The store's row of a dataset version; its rows are Parquet at `uri` and dataset_items in the store."""
 

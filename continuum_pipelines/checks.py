@@ -28,6 +28,18 @@ with warnings.catch_warnings():
         partitions_def=tasks,
         description="People and a second judge bear out a rise of the judge that selects what is learned from.",
     )
+    dataset_sealed = dg.AssetCheckSpec(
+        "dataset_sealed",
+        asset="curated_dataset",
+        partitions_def=tasks,
+        description="Nothing that may be trained on is, begins like or repeats a golden question.",
+    )
+    dataset_diverse = dg.AssetCheckSpec(
+        "dataset_diverse",
+        asset="curated_dataset",
+        partitions_def=tasks,
+        description="The task's own models wrote no more of the answers than they may, and the answers differ as others' do.",
+    )
     no_regression = dg.AssetCheckSpec(
         "no_regression",
         asset="guard_verdict",
@@ -37,6 +49,7 @@ with warnings.catch_warnings():
 
 
 JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed)
+DATASET_CHECKS = (dataset_sealed, dataset_diverse)
 
 
 def regression_result(verdict: Verdict | None, status: str) -> dg.AssetCheckResult:

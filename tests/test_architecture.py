@@ -9,7 +9,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-VOCABULARY = {"records", "ids", "rubric", "errors", "timespan", "config", "policy", "progress", "dataset", "dataset_rows"}
+VOCABULARY = {
+    "records",
+    "ids",
+    "rubric",
+    "errors",
+    "timespan",
+    "config",
+    "policy",
+    "progress",
+    "dataset",
+    "dataset_rows",
+    "amending",
+}
 CAPABILITIES = {
     "store", "models", "embedding", "similarity", "splits", "statistics",
     "constitution", "judging", "spool", "provenance", "tracking", "partitions",

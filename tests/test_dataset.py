@@ -7,10 +7,10 @@ import polars
 import pytest
 
 from continuum.dataset import MANIFEST, Dataset
-from continuum.dataset_rows import FORMAT, ROWS, Removed, fingerprint_of
+from continuum.dataset_rows import FORMAT, ROWS, PreferencePair, RatedAnswer, Removed, fingerprint_of
 from continuum.errors import StoreError
 from continuum.models.chat_format import render
-from continuum.records import Example, FunctionCall, Message, PreferencePair, RatedAnswer, ToolCall
+from continuum.records import Example, FunctionCall, Message, ToolCall
 from tests.builders import an_example, assistant, user
 
 CALL = ToolCall(id="call_1", function=FunctionCall(name="find", arguments='{"place": "Bonn", "day": 1}'))

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from continuum.amending import amended
 from continuum.config import find_home, load_settings, postgres_driver
 from continuum.errors import ConfigurationError
 from continuum.ids import new_id
@@ -23,7 +24,6 @@ from continuum.policy import (
     JudgePolicy,
     SplitPolicy,
     TaskPolicy,
-    amended,
     checked_task_name,
 )
 from continuum.records import Feedback, Message, canonical_arguments

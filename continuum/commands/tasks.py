@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from continuum.amending import amended
 from continuum.commands.terminal import Task, complain, console, say
 from continuum.errors import ConfigurationError
-from continuum.policy import amended
 from continuum.store import default_store
 
 if TYPE_CHECKING:

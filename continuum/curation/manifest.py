@@ -11,9 +11,9 @@ from continuum.curation.leaks import Sealed
 from continuum.curation.pool import Pool, Traffic
 from continuum.curation.quality import score_histogram
 from continuum.curation.selection import Strategy
-from continuum.dataset_rows import FORMAT, Removed
+from continuum.dataset_rows import FORMAT, PreferencePair, RatedAnswer, Removed
 from continuum.policy import SplitPolicy
-from continuum.records import Example, PreferencePair, RatedAnswer
+from continuum.records import Example
 
 WHY = {"exact": "exact_duplicates", "near": "near_duplicates", "meaning": "meaning_duplicates"}
 """Why an example gave way to another, and the count that it is in."""

@@ -14,7 +14,8 @@ from statistics import median
 from typing import Literal, TypeVar
 
 from continuum.curation.quality import Rated, given_answer
-from continuum.records import Message, PreferencePair, RatedAnswer
+from continuum.dataset_rows import PreferencePair, RatedAnswer
+from continuum.records import Message
 from continuum.similarity.fingerprints import context_fingerprint, fingerprint
 from continuum.similarity.normalise import INSTRUCTIONS, canonical
 from continuum.splits.ratings import BAD_SCORE, GOOD_SCORE

@@ -267,11 +267,13 @@ def test_an_impossible_setting_is_refused_before_any_work() -> None:
 
 
 async def test_progress_is_told_stage_by_stage(curator: DataCurator) -> None:
-    steps: list[tuple[int, int]] = []
+    steps: list[tuple[int, int, str]] = []
 
-    await curator.build("support", now=noon, on_progress=lambda done, total, note: steps.append((done, total)))
+    await curator.build("support", now=noon, on_progress=lambda *told: steps.append(told))
 
-    assert steps == [(n, 6) for n in range(7)]
+    stages = [(done, total) for done, total, note in steps if not note.startswith("embedding")]
+    assert stages == [(n, 7) for n in range(8)]
+    assert any(note.startswith("embedding") for *_, note in steps)
 
 
 async def test_the_manifest_explains_the_version(curator: DataCurator, home: Path) -> None:
@@ -280,7 +282,7 @@ async def test_the_manifest_explains_the_version(curator: DataCurator, home: Pat
     manifest = json.loads((home / "datasets" / "support" / dataset.name / "manifest.json").read_text())
     assert manifest == dataset.manifest
     assert manifest["config"]["embedder"] == "hashed-384-0"
-    assert sum(row["selected"] for row in manifest["clusters"]) == 15
+    assert sum(row["selected"] for row in manifest["coverage"]["classes"]) == 15
     assert sum(manifest["score_histogram"].values()) == 120 - manifest["counts"]["golden"]
 
 

@@ -2,10 +2,10 @@ import pytest
 
 from continuum.curation.leaks import assert_sealed, seal
 from continuum.curation.quality import Rated
+from continuum.dataset_rows import PreferencePair
 from continuum.embedding.embedder import HashedEmbedder
 from continuum.errors import ContinuumError
 from continuum.policy import SplitPolicy
-from continuum.records import PreferencePair
 from continuum.splits.golden import GoldenItem
 from continuum.splits.keys import beginnings_of
 from continuum.splits.sides import assign_sides
