@@ -94,10 +94,10 @@ def measure(setting: Setting) -> Result:
     log, log_is_real = _log(setting, embedder)
     queries = f"{'banking77' if bank_is_real else 'made-up queries'}, Zipf({ZIPF}) pool of {pool_rows:,}"
     turns = f"user turns of {'' if log_is_real else 'made-up '}movie_tickets"
-    for name, corpora, gate, goal, real in (
-        (queries, lambda _: bank, None, GOAL_POINTS, bank_is_real),
-        (f"{queries}, those of {GATE} and better", lambda _: bank, GATE, GOAL_POINTS, bank_is_real),
-        (turns, log, None, 0.0, log_is_real),
+    for short, name, corpora, gate, goal, real in (
+        ("queries", queries, lambda _: bank, None, GOAL_POINTS, bank_is_real),
+        (f"queries from {GATE}", f"{queries}, those of {GATE} and better", lambda _: bank, GATE, GOAL_POINTS, bank_is_real),
+        ("user turns", turns, log, None, 0.0, log_is_real),
     ):
         agreements: list[float] = []
         outcomes: dict[tuple[int, str], list[Outcome]] = {}
@@ -110,9 +110,9 @@ def measure(setting: Setting) -> Result:
                 for strategy, choose in STRATEGIES.items():
                     outcomes.setdefault((size, strategy), []).append(outcome(pool, choose(pool, size), corpus))
         for size in sizes:
-            _rows(result, outcomes, size, name, setting.seed)
+            _rows(result, outcomes, size, short, setting.seed)
             result.entries += _entries(outcomes, size, name, goal, setting.seed, judged=real and not setting.quick)
-        result.notes.append(f"{name}: the judge's scores go with true quality by r = {np.mean(agreements):.2f}")
+        result.notes.append(f"{short}: {name}; the judge's scores go with true quality by r = {np.mean(agreements):.2f}")
     result.notes.append(f"vectors: {embedder.id}; labels that selection never saw: intents, and what the assistant did next")
     if not (bank_is_real and log_is_real) or setting.quick:
         result.notes.append(MADE_UP)
