@@ -15,7 +15,7 @@ from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
 from continuum.records import Annotation, Checkpoint, Feedback, Interaction, Message, Review, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
-from tests.builders import NOON, an_interaction, interactions
+from tests.builders import NOON, an_interaction, assistant, interactions
 
 TOPICS = ("refund for parcel", "trains to town", "password of account", "opening hours of shop", "invoice for order")
 
@@ -324,3 +324,153 @@ async def test_a_turn_learns_only_what_came_since_the_model_it_continues(store: 
 
     assert {example.interaction_id for example in second} <= {row.id for row in newer}
     assert len(everything) > len(second)
+
+
+async def test_a_control_of_the_same_size_is_drawn_from_the_same_rows_and_can_be_trained_on(
+    curator: DataCurator, store: Store
+) -> None:
+    dataset = await curator.build("support", now=noon)
+
+    control = dataset.control
+    assert control is not None
+    assert len(control) == len(dataset) == 15
+    assert {example.interaction_id for example in control} != {example.interaction_id for example in dataset}
+    assert [example.split for example in control].count("validation") == [e.split for e in dataset].count("validation")
+    assert dataset.manifest["control"]["selection"]["rows"] == dataset.manifest["control"]["control"]["rows"] == 15
+    record = store.datasets.get(control.name)
+    assert record is not None
+    assert Dataset.read(record.uri, verify=True).examples == control.examples
+    assert store.datasets.latest("support").id == dataset.fingerprint
+
+
+async def test_without_a_control_none_is_drawn_and_the_version_is_another(curator: DataCurator, store: Store) -> None:
+    first = await curator.build("support", now=noon)
+    second = await DataCurator(target_size=15, min_examples=5, control=False, store=store).build("support", now=noon)
+
+    assert second.control is None
+    assert second.examples == first.examples
+    assert second.fingerprint != first.fingerprint
+
+
+async def test_what_people_preferred_stands_beside_the_examples(store: Store) -> None:
+    rows = traffic(60)
+    again = [
+        row.model_copy(update={"id": f"again-{row.id}", "response": assistant("Ask somebody else.")}) for row in rows[:20]
+    ]
+    store.tasks.ensure("support")
+    store.interactions.add([*rows, *again])
+    store.feedback.add(
+        [
+            *(Feedback(interaction_id=row.id, score=5) for row in rows),
+            *(Feedback(interaction_id=row.id, score=1) for row in again),
+            Feedback(interaction_id=rows[30].id, score=2, correction="It was settled yesterday."),
+        ]
+    )
+
+    dataset = await DataCurator(store=store, splits=SplitPolicy(golden=0.2, validation=0)).build("support", now=noon)
+
+    golden = GoldenDataset.latest("support", store=store)
+    held = {item.interaction_id for item in golden}
+    chosen = {pair.interaction_id: pair for pair in dataset.preferences}
+    assert held.isdisjoint(one for pair in dataset.preferences for one in (pair.interaction_id, pair.rejected_id))
+    assert {row.id for row in rows[:20]} - held <= set(chosen) | {pair.rejected_id for pair in dataset.preferences}
+    assert all(pair.rejected.text == "Ask somebody else." for pair in dataset.preferences if pair.source == "verdicts")
+    assert all(example.response.text != "Ask somebody else." for example in dataset)
+    assert {answer.desirable for answer in dataset.rated_answers} == {True, False}
+    if rows[30].id not in held:
+        assert chosen[rows[30].id].chosen.text == "It was settled yesterday."
+    assert Dataset.read(store.datasets.get(dataset.name).uri, verify=True).preferences == dataset.preferences
+
+
+async def test_models_of_the_tasks_own_line_write_no_more_than_their_share(store: Store) -> None:
+    rows = [
+        row.model_copy(update={"model": "support-v2" if n % 4 else "gpt-4", "tags": {"intent": TOPICS[n % 5]}})
+        for n, row in enumerate(traffic(160))
+    ]
+    store.tasks.ensure("support")
+    store.interactions.add(rows)
+    store.feedback.add(Feedback(interaction_id=row.id, score=5) for row in rows)
+
+    dataset = await DataCurator(target_size=40, max_generated_share=0.25, store=store).build("support", now=noon)
+
+    own = [example for example in dataset if example.generation]
+    assert {example.generation for example in own} == {2}
+    assert 0 < len(own) <= 0.25 * len(dataset)
+    report = dataset.manifest["generations"]
+    assert (report["cap"], report["chosen"]["2"], report["over_cap"] > 0) == (0.25, len(own), True)
+    assert dataset.manifest["coverage"]["by"] == "intent"
+    assert {example.intent for example in dataset} <= set(TOPICS)
+    with pytest.raises(NotEnoughData, match="because models of this task wrote them"):
+        await DataCurator(min_examples=60, max_generated_share=0, store=store).build("support", now=noon)
+
+
+async def test_uncertain_picks_are_trained_on_only_where_somebody_else_finds_them_good(store: Store) -> None:
+    fill(store)
+    curator = DataCurator("uncertainty", target_size=30, min_examples=5, store=store)
+
+    with pytest.raises(NotEnoughData, match=r"0 of 30 uncertain picks are confirmed; 30 wait for people"):
+        await curator.build("support", now=noon)
+
+    referred = [reviewed.review for reviewed in store.reviews.of("support", "referred")]
+    assert len(referred) > 30
+    assert any("uncertain picks" in review.reason for review in referred)
+    assert any("asked for to learn from it" in review.reason for review in referred)
+    picks = [review.interaction_id for review in referred if "uncertain picks" in review.reason][:10]
+    store.feedback.add(Feedback(interaction_id=one, score=5) for one in picks[:8])
+    store.feedback.add(Feedback(interaction_id=one, score=1) for one in picks[8:])
+
+    dataset = await curator.build("support", now=noon)
+
+    assert {example.interaction_id for example in dataset} <= set(picks[:8])
+    assert {example.score_source for example in dataset} == {"human"}
+    assert dataset.manifest["referrals"]["waiting"] > 0
+
+
+async def test_what_the_quality_asked_for_removes_goes_to_people(curator: DataCurator, store: Store) -> None:
+    await curator.build("support", now=noon)
+    referred = {reviewed.review.interaction_id for reviewed in store.reviews.of("support", "referred")}
+    await curator.build("support", now=noon)
+
+    scores = {one: annotation.overall for one, annotation in store.annotations.of(referred).items()}
+    assert scores
+    assert max(scores.values()) < 3.5
+    assert {reviewed.review.interaction_id for reviewed in store.reviews.of("support", "referred")} == referred
+    golden = GoldenDataset.latest("support", store=store)
+    assert golden is not None
+    assert referred.isdisjoint(item.interaction_id for item in golden)
+
+
+async def test_the_next_version_is_measured_with_the_clusters_of_the_last(store: Store) -> None:
+    fill(store, 400)
+    curator = DataCurator(target_size=40, store=store)
+    first = (await curator.build("support", now=noon)).manifest["coverage"]
+    newer = traffic(412)[400:]
+    store.interactions.add(newer)
+    store.annotations.add(judged(newer))
+
+    second = (await curator.build("support", now=noon)).manifest["coverage"]
+
+    assert second["frozen"]["base64"] == first["frozen"]["base64"]
+    assert (first["lost_since"], second["refitted"]) == (None, False)
+    assert second["lost_since"] is not None
+
+
+async def test_the_report_of_what_was_kept_apart_is_in_the_manifest(curator: DataCurator) -> None:
+    dataset = await curator.build("support", now=noon)
+
+    report = dataset.manifest["decontamination"]
+    assert report["exact_contexts"] == 0
+    assert report["golden_items"] > 0
+    assert report["written"]["rows"] >= 2 * len(dataset)
+    assert set(report["sides"]["on_both_sides"].values()) <= {0}
+
+
+async def test_each_text_is_embedded_once(curator: DataCurator, store: Store, home: Path) -> None:
+    told: list[str] = []
+    await curator.build("support", now=noon)
+    other = DataCurator(target_size=12, min_examples=5, store=store)
+
+    await other.build("support", now=noon, on_progress=lambda done, total, note: told.append(note))
+
+    assert not [note for note in told if note.startswith("embedding")]
+    assert list((home / "embeddings" / "hashed-384-0").glob("part-*.parquet"))
