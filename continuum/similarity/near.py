@@ -97,13 +97,19 @@ def facts(item: Answered) -> tuple[object, ...]:
     return (item.action, *(tuple(sorted(numbers(text))) for text in texts), *denied)
 
 
-def near_pairs(texts: Sequence[str], threshold: float) -> Iterator[tuple[int, int]]:
+def near_pairs(texts: Sequence[str], threshold: float, *, corpus: Sequence[str] | None = None) -> Iterator[tuple[int, int]]:
     """Pairs of positions, the lower first, whose canonical texts are near-duplicates.
 
     A text with hundreds of look-alikes is compared with its nearest in spelling only.
+
+    Args:
+        texts: canonical.
+        threshold: the least similarity.
+        corpus: the texts that say which words are in use; None for `texts`, empty where a verdict on a pair must not change
+            with what else there is.
     """
     languages = [_language(text) for text in texts]
-    comparison = _Comparison(threshold, texts)
+    comparison = _Comparison(threshold, texts if corpus is None else corpus)
     found = candidates(signatures(texts), texts, _blocks([(numbers(text), signs(text)) for text in texts]))
     pairs: list[tuple[int, int]] = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
     for first, second in pairs:
