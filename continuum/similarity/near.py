@@ -201,10 +201,13 @@ class _Comparison:
         most = int((1 - least) * length + 1e-9)
         if abs(len(left) - len(right)) > most:
             return None
-        ours, theirs = difference(left, right)
-        if max(len(ours), len(theirs)) > LONGEST:
-            self.too_long += 1
-            return None
+        ours, theirs = left, right
+        if length > LONGEST:
+            # What both begin and end with adds nothing to the distance; of short texts it is not worth looking for.
+            ours, theirs = difference(left, right)
+            if max(len(ours), len(theirs)) > LONGEST:
+                self.too_long += 1
+                return None
         distance = Indel.distance(ours, theirs, score_cutoff=most)
         if distance > most or not same_words(left, right, language, self.usage):
             return None
