@@ -15,7 +15,7 @@ from continuum.curation.manifest import Recipe
 from continuum.curation.quality import Rated
 from continuum.curation.referrals import Confirmed, confirmed
 from continuum.curation.selection import Wanted, select
-from continuum.curation.uncertainty import NEUTRAL, Scored, uncertainty_of
+from continuum.curation.uncertainty import NEUTRAL, Scored, needed, uncertainty_of
 from continuum.embedding.embedder import Embedder
 from continuum.policy import TaskPolicy
 from continuum.similarity.normalise import canonical
@@ -106,5 +106,7 @@ def _uncertainty(
         return np.full(len(rows), NEUTRAL), {"predicted_by": "not asked: it would decide nothing here"}
     place = {one.interaction.id: position for position, one in enumerate(scored)}
     at = np.array([place[one.interaction.id] for one in rows], dtype=np.int64)
-    found = uncertainty_of(Scored.of(scored, groups, embedder), at, recipe.min_quality_score, recipe.seed)
+    known = needed([groups[one.interaction.id] for one in scored], at, recipe.seed)
+    some = Scored.of([scored[position] for position in known.tolist()], groups, embedder)
+    found = uncertainty_of(some, np.searchsorted(known, at), recipe.min_quality_score, recipe.seed)
     return found.value, found.evidence

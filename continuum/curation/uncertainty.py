@@ -135,11 +135,12 @@ def predict_scores(scored: Scored, seed: int = 0) -> Predicted:
     if len(scores) < FEWEST_ROWS or groups < FEWEST_GROUPS:
         found = f"{len(scores)} scored rows in {groups} groups"
         return Predicted(None, 0.0, f"no prediction: {found}, {FEWEST_ROWS} in {FEWEST_GROUPS} are needed")
-    variance = float(((scores - scores.mean()) ** 2).mean())
+    learned = _learned(scored.groups, seed)
+    # What is not learned from decides nothing else either, so that it need not be there.
+    variance = float(scores[learned].var())
     if variance < 1e-9:
         return Predicted(None, 0.0, "no prediction: all scores are equal")
     fold = np.array([_fold(group, seed) for group in scored.groups])
-    learned = _learned(scored.groups, seed)
     blocks = [np.flatnonzero(learned & (fold == number)) for number in range(FOLDS)]
     parts = [_moments(scored, scores, block) for block in blocks]
     whole = sum((part[0] for part in parts), start=np.zeros_like(parts[0][0]))
@@ -151,13 +152,21 @@ def predict_scores(scored: Scored, seed: int = 0) -> Predicted:
         for begin in range(0, len(held), BLOCK):
             some = held[begin : begin + BLOCK]
             predicted[:, some] = (_features(scored, some) @ weights).T
-    errors = ((predicted - scores) ** 2).mean(axis=1)
+    errors = ((predicted - scores) ** 2)[:, learned].mean(axis=1)
     best = int(np.argmin(np.round(errors, 6)))
     explained = round(1 - float(errors[best]) / variance, 4)
     if explained < LEAST_GAIN:
         return Predicted(None, max(0.0, explained), "no prediction: question and answer tell nothing of the score")
     because = f"ridge on question and answer, penalty {PENALTIES[best]:g}, {FOLDS} folds of whole groups"
     return Predicted(np.round(np.clip(predicted[best], 1, 5), DECIMALS), explained, because)
+
+
+def needed(groups: Sequence[str], rows: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Which of all scored rows must be embedded to predict some: those rows, and what a fit learns from; sorted positions.
+
+    What is left out changes no prediction: a fit would not have learned from it.
+    """
+    return np.union1d(rows, np.flatnonzero(_learned(groups, seed)))
 
 
 def _fold(group: str, seed: int) -> int:

@@ -354,9 +354,7 @@ async def test_without_a_control_none_is_drawn_and_the_version_is_another(curato
 
 async def test_what_people_preferred_stands_beside_the_examples(store: Store) -> None:
     rows = traffic(60)
-    again = [
-        row.model_copy(update={"id": f"again-{row.id}", "response": assistant("Ask somebody else.")}) for row in rows[:20]
-    ]
+    again = [row.model_copy(update={"id": f"again-{row.id}", "response": assistant("Ask somebody else.")}) for row in rows[:20]]
     store.tasks.ensure("support")
     store.interactions.add([*rows, *again])
     store.feedback.add(

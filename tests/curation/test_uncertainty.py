@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from continuum.curation import uncertainty
 from continuum.curation.quality import Rated
 from continuum.curation.uncertainty import Scored, predict_scores, uncertainty_of
 from continuum.embedding.embedder import HashedEmbedder
@@ -128,3 +129,22 @@ def test_rated_interactions_become_rows() -> None:
 
     assert log.settled.tolist() == [False, True, True]
     assert log.question.shape == log.answer.shape == (3, 384)
+
+
+def test_rows_that_no_fit_would_learn_from_need_not_be_embedded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uncertainty, "FIT_ROWS", 120)
+    rng = np.random.default_rng(4)
+    question, answer = rng.normal(size=(600, 6)).astype(np.float32), rng.normal(size=(600, 6)).astype(np.float32)
+    scores = np.clip(3 + question[:, 0] + 0.2 * rng.normal(size=600), 1, 5)
+    groups, settled = [f"g{row // 3}" for row in range(600)], np.zeros(600, dtype=bool)
+    whole = Scored(question, answer, scores, groups, settled)
+    asked = np.arange(0, 600, 7)
+
+    known = uncertainty.needed(groups, asked)
+    part = Scored(question[known], answer[known], scores[known], [groups[row] for row in known], settled[known])
+
+    assert len(asked) < len(known) < 260
+    everything = uncertainty_of(whole, asked, 3.5)
+    enough = uncertainty_of(part, np.searchsorted(known, asked), 3.5)
+    assert np.array_equal(enough.predicted, everything.predicted)
+    assert np.array_equal(enough.value, everything.value)
