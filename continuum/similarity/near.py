@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from rapidfuzz.distance import Indel
+from rapidfuzz.process import cpdist
 
 from continuum.similarity.languages import OTHER, Language, language_of, words_of
 from continuum.similarity.minhash import Sketch, candidates, signatures
@@ -23,6 +24,9 @@ HIGHEST_STEP = 1.0
 """Verdicts further apart than this point are two verdicts."""
 LANGUAGE_FROM = 600
 """Characters, from the end, by which the language of a text is told."""
+
+COMPARED_AT_ONCE = 50_000
+"""Pairs that are compared by spelling in one call."""
 
 _BLOCK = np.uint64(0x9E3779B97F4A7C15)
 
@@ -69,6 +73,8 @@ class Stars:
 
 def same_text(left: str, right: str, threshold: float) -> bool:
     """Whether two canonical texts are near-duplicates: similar to `threshold` or more, and no word of weight differs."""
+    if not _may_be_same(left, right, threshold):
+        return False
     return _Comparison(threshold).same(left, right, _common_language(_language(left), _language(right))) is not None
 
 
@@ -111,10 +117,12 @@ def near_pairs(texts: Sequence[str], threshold: float, *, corpus: Sequence[str] 
     languages = [_language(text) for text in texts]
     comparison = _Comparison(threshold, texts if corpus is None else corpus)
     found = candidates(signatures(texts), texts, _blocks([(numbers(text), signs(text)) for text in texts]))
-    pairs: list[tuple[int, int]] = list(zip(found.first.tolist(), found.second.tolist(), strict=True))
-    for first, second in pairs:
-        if comparison.same(texts[first], texts[second], _common_language(languages[first], languages[second])) is not None:
-            yield first, second
+    lengths = np.array([len(text) for text in texts], dtype=np.int64)
+    for begin in range(0, len(found), COMPARED_AT_ONCE):
+        part = slice(begin, begin + COMPARED_AT_ONCE)
+        for first, second in _similar_enough(found.first[part], found.second[part], texts, lengths, threshold):
+            if comparison.same(texts[first], texts[second], _common_language(languages[first], languages[second])) is not None:
+                yield first, second
 
 
 def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signatures) -> Stars:
@@ -212,6 +220,32 @@ class _Comparison:
         if distance > most or not same_words(left, right, language, self.usage):
             return None
         return round(1 - distance / length, 4)
+
+
+def _may_be_same(left: str, right: str, threshold: float) -> bool:
+    """False where the threshold, the least that is asked in any language, is missed; true of texts too long to tell so soon."""
+    length = len(left) + len(right)
+    if length > LONGEST:
+        return True
+    most = int((1 - threshold) * length + 1e-9)
+    return abs(len(left) - len(right)) <= most and Indel.distance(left, right, score_cutoff=most) <= most
+
+
+def _similar_enough(
+    first: np.ndarray, second: np.ndarray, texts: Sequence[str], lengths: np.ndarray, threshold: float
+) -> Iterator[tuple[int, int]]:
+    """The pairs that may reach the threshold, told for all of them at once; those too long to be told so soon are among them."""
+    together, apart = lengths[first] + lengths[second], np.abs(lengths[first] - lengths[second])
+    reached = together > LONGEST
+    asked = np.flatnonzero(~reached & (apart <= (1 - threshold) * together + 1e-6))
+    similar = cpdist(
+        [texts[position] for position in first[asked].tolist()],
+        [texts[position] for position in second[asked].tolist()],
+        scorer=Indel.normalized_similarity,
+    )
+    # A little less is asked for than is needed, so that the last bit of a quotient leaves nothing out.
+    reached[asked] = similar >= threshold - 1e-4
+    yield from zip(first[reached].tolist(), second[reached].tolist(), strict=True)
 
 
 def _joined(item: Answered) -> str:
