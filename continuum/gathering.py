@@ -44,7 +44,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         ConfigurationError: there is no such task.
         StoreError: the store, or the place of the snapshots, cannot be written.
     """
-    from continuum.embedding.embedder import open_embedder
+    from continuum.embedding.cache import cached_embedder
     from continuum.store.retention import apply_retention
     from continuum.store.snapshots import write_snapshots  # polars starts here
 
@@ -52,7 +52,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
     store.tasks.get(task)
     old = apply_retention(store, task, now=now)
     on_progress(0, 0, "reading what the logs say")
-    implicit = derive_implicit(store, task, embedder=open_embedder(load_settings().embedder), now=now)
+    implicit = derive_implicit(store, task, embedder=cached_embedder(load_settings()), now=now)
     raters = assess_raters(store, task)
     on_progress(0, 0, "writing snapshots")
     written = write_snapshots(store, task, now=now)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
 from continuum.dataset import Dataset
-from continuum.embedding.embedder import open_embedder
+from continuum.embedding.cache import cached_embedder
 from continuum.embedding.neighbours import NearestAnswer
 from continuum.records import Example, Message
 
@@ -23,7 +23,7 @@ def looked_up(store: "Store", task: str, conversations: Sequence[Conversation]) 
     for record in records.values():
         if record is not None and Path(record.uri).is_dir():
             examples |= {example.interaction_id: example for example in Dataset.read(record.uri).split("train")}
-    return NearestAnswer(list(examples.values()), open_embedder(load_settings().embedder)).answer(conversations)
+    return NearestAnswer(list(examples.values()), cached_embedder(load_settings())).answer(conversations)
 
 
 def trained_on(store: "Store", task: str) -> list[str]:

@@ -230,7 +230,7 @@ def half_of_what_is_left(store: "Store", policy: TaskPolicy, now: Callable[[], d
 def _useful(store: "Store", policy: TaskPolicy, judge: Judge, now: Callable[[], datetime]) -> int:
     """Keep the most useful queue filled, with the help of a proxy where people's verdicts carry one."""
     from continuum.annotation.useful import queue_useful
-    from continuum.embedding.embedder import open_embedder  # numpy starts here
+    from continuum.embedding.cache import cached_embedder  # numpy starts here
     from continuum.judging.proxy import fit_proxy
 
     asked = [one.review.interaction_id for one in store.reviews.of(policy.task, "useful") if not one.labels]
@@ -243,7 +243,7 @@ def _useful(store: "Store", policy: TaskPolicy, judge: Judge, now: Callable[[], 
     if waiting >= USEFUL_AT_ONCE:
         return joined
     try:
-        proxy = fit_proxy(store, policy.task, embedder=open_embedder(load_settings().embedder), now=now)
+        proxy = fit_proxy(store, policy.task, embedder=cached_embedder(load_settings()), now=now)
     except NotEnoughData:
         proxy = None
     return joined + len(queue_useful(store, policy.task, USEFUL_AT_ONCE - waiting, proxy=proxy, judge=judge, now=now))

@@ -190,9 +190,10 @@ def _built(
         labels = [one.intent for one in rows] if coverage.by == "intent" else [str(cluster) for cluster in coverage.assigned]
         scores = np.array([rated.score for rated in rows])
         control = compare(choice.positions, choice.control, labels, scores, choice.uncertainty).as_dict()
-    checked = assert_sealed(
-        [*examples, *drawn, *preferences.pairs, *preferences.answers], found.golden, common=found.traffic.sides.common
-    )
+    # The answer that was rejected has an interaction of its own.
+    rejected = [pair.model_copy(update={"interaction_id": pair.rejected_id}) for pair in preferences.pairs]
+    written = [*examples, *drawn, *preferences.pairs, *rejected, *preferences.answers]
+    checked = assert_sealed(written, found.golden, common=found.traffic.sides.common)
     reports: dict[str, dict[str, Any] | None] = {
         "coverage": coverage.as_dict(),
         "decontamination": found.sealed.report | {"written": checked},
