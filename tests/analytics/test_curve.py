@@ -166,6 +166,7 @@ async def test_the_frame_has_a_row_for_each_model_and_metric(task: Store, judge:
     assert frame.filter(model="base")["gain"].null_count() == 2
 
 
+@pytest.mark.slow
 async def test_the_plot_is_written_with_and_without_a_projection(task: Store, judge: ScriptedJudge, tmp_path: Path) -> None:
     train(task, 4)
     curve = await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())

@@ -109,6 +109,7 @@ def test_the_probability_on_record_is_the_highest_rate_an_interaction_was_ever_c
     assert {one: review.probability for one, review in stream(store, task).items()} == expected
 
 
+@pytest.mark.slow
 def test_over_salts_each_interaction_is_in_as_often_as_its_probability_says(store: Store) -> None:
     often, total = defaultdict(int), 0.0
     for salt in range(150):

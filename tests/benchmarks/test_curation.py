@@ -159,6 +159,7 @@ def test_captured_text_cannot_steer_the_terminal():
 # --- picks for a language model ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_pool_asks_few_things_often_and_has_wrong_answers_that_mostly_score_lower():
     pool, shares = tuning.drawn(World(), random.Random(1))
 

@@ -101,6 +101,7 @@ async def test_every_interaction_is_accounted_for_by_one_stage(curator: DataCura
     assert counts["selected"] == counts["train"] + counts["validation"] == 15
 
 
+@pytest.mark.slow
 async def test_no_anchor_is_trained_on(curator: DataCurator, store: Store) -> None:
     chosen = {example.interaction_id for example in await curator.build("support", now=noon)}
     store.reviews.add(Review(task="support", interaction_id=one, queue="anchor", probability=0.1) for one in sorted(chosen)[:5])
@@ -120,6 +121,7 @@ async def test_nothing_golden_is_trained_on(curator: DataCurator, store: Store) 
     assert dataset.manifest["parents"]["golden"] == golden.fingerprint
 
 
+@pytest.mark.slow
 async def test_building_again_gives_the_version_there_is(curator: DataCurator, store: Store) -> None:
     first = await curator.build("support", now=noon)
     second = await curator.build("support", now=lambda: NOON + timedelta(days=2))
@@ -129,6 +131,7 @@ async def test_building_again_gives_the_version_there_is(curator: DataCurator, s
     assert store.datasets.next_version("support") == 2
 
 
+@pytest.mark.slow
 async def test_files_that_were_lost_are_written_again(curator: DataCurator, store: Store) -> None:
     first = await curator.build("support", now=noon)
     folder = Path(store.datasets.get(first.name).uri)
@@ -139,6 +142,7 @@ async def test_files_that_were_lost_are_written_again(curator: DataCurator, stor
     assert Dataset.read(folder).examples == first.examples
 
 
+@pytest.mark.slow
 async def test_another_configuration_is_another_version(curator: DataCurator, store: Store) -> None:
     first = await curator.build("support", now=noon)
     second = await DataCurator(target_size=14, min_examples=5, store=store).build("support", now=noon)
@@ -146,6 +150,7 @@ async def test_another_configuration_is_another_version(curator: DataCurator, st
     assert (second.manifest["version"], second.manifest["parents"]["previous"]) == (2, first.fingerprint)
 
 
+@pytest.mark.slow
 async def test_a_fingerprint_is_the_same_in_another_process_and_another_folder(curator: DataCurator, tmp_path: Path) -> None:
     dataset = await curator.build("support", now=noon)
     code = """
@@ -163,6 +168,7 @@ print(asyncio.run(DataCurator(target_size=15, min_examples=5).build("support", n
     assert printed.stdout.strip() == dataset.fingerprint, printed.stderr
 
 
+@pytest.mark.slow
 async def test_a_fingerprint_is_the_same_on_postgres(curator: DataCurator, postgres_url: str) -> None:
     dataset = await curator.build("support", now=noon)
     postgres = open_store(postgres_url)
@@ -286,6 +292,7 @@ async def test_the_manifest_explains_the_version(curator: DataCurator, home: Pat
     assert sum(manifest["score_histogram"].values()) == 120 - manifest["counts"]["golden"]
 
 
+@pytest.mark.slow
 async def test_what_was_trained_on_never_becomes_golden(store: Store) -> None:
     fill(store, 60)
     first = await DataCurator(store=store, min_examples=1, splits=SplitPolicy(golden=0)).build("support", now=noon)
@@ -301,6 +308,7 @@ def test_the_builders_traffic_has_as_many_groups_as_questions() -> None:
     assert len({row.messages for row in interactions(50)}) == 50
 
 
+@pytest.mark.slow
 async def test_a_turn_learns_only_what_came_since_the_model_it_continues(store: Store) -> None:
     fill(store)
     curator = DataCurator.for_task(TaskPolicy(task="support"), store=store)
@@ -343,6 +351,7 @@ async def test_a_control_of_the_same_size_is_drawn_from_the_same_rows_and_can_be
     assert store.datasets.latest("support").id == dataset.fingerprint
 
 
+@pytest.mark.slow
 async def test_without_a_control_none_is_drawn_and_the_version_is_another(curator: DataCurator, store: Store) -> None:
     first = await curator.build("support", now=noon)
     second = await DataCurator(target_size=15, min_examples=5, control=False, store=store).build("support", now=noon)
@@ -424,6 +433,7 @@ async def test_uncertain_picks_are_trained_on_only_where_somebody_else_finds_the
     assert dataset.manifest["referrals"]["waiting"] > 0
 
 
+@pytest.mark.slow
 async def test_what_the_quality_asked_for_removes_goes_to_people(curator: DataCurator, store: Store) -> None:
     await curator.build("support", now=noon)
     referred = {reviewed.review.interaction_id for reviewed in store.reviews.of("support", "referred")}
@@ -438,6 +448,7 @@ async def test_what_the_quality_asked_for_removes_goes_to_people(curator: DataCu
     assert referred.isdisjoint(item.interaction_id for item in golden)
 
 
+@pytest.mark.slow
 async def test_the_next_version_is_measured_with_the_clusters_of_the_last(store: Store) -> None:
     fill(store, 400)
     curator = DataCurator(target_size=40, store=store)
@@ -463,6 +474,7 @@ async def test_the_report_of_what_was_kept_apart_is_in_the_manifest(curator: Dat
     assert set(report["sides"]["on_both_sides"].values()) <= {0}
 
 
+@pytest.mark.slow
 async def test_each_text_is_embedded_once(curator: DataCurator, store: Store, home: Path) -> None:
     told: list[str] = []
     await curator.build("support", now=noon)

@@ -81,6 +81,7 @@ def test_vectors_have_length_one_and_are_those_of_the_embedder_to_three_digits(t
     assert np.allclose(vectors, HashedEmbedder().embed(TEXTS), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_vectors_and_they_are_the_same(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from continuum.embedding.cache import CachedEmbedder; "
@@ -159,6 +160,7 @@ def test_progress_is_told_of_what_has_to_be_computed_and_of_nothing_else(tmp_pat
     assert told == [(0, 60), (25, 60), (50, 60), (60, 60)]
 
 
+@pytest.mark.slow
 def test_many_parts_become_few_and_nothing_is_lost(tmp_path: Path) -> None:
     embedder = CachedEmbedder(HashedEmbedder(), tmp_path)
     one_by_one = np.concatenate([embedder.embed([text]) for text in TEXTS])
@@ -169,6 +171,7 @@ def test_many_parts_become_few_and_nothing_is_lost(tmp_path: Path) -> None:
     assert warm.misses == 0
 
 
+@pytest.mark.slow
 def test_full_parts_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "PART_ROWS", 8)
     embedder = CachedEmbedder(HashedEmbedder(), tmp_path)
@@ -182,6 +185,7 @@ def test_full_parts_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert max(len(pl.read_parquet(path)) for path in tmp_path.rglob("part-*")) == 8
 
 
+@pytest.mark.slow
 def test_several_at_once_do_not_harm_each_other(tmp_path: Path) -> None:
     alone = CachedEmbedder(HashedEmbedder(), tmp_path / "alone").embed(TEXTS)
 

@@ -75,6 +75,7 @@ def test_the_sensors_and_the_schedules_run_by_themselves() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_code_location_stays_light() -> None:
     program = (
         "import sys, json, continuum_pipelines.definitions; print(json.dumps(sorted({m.split('.')[0] for m in sys.modules})))"

@@ -259,6 +259,7 @@ async def test_towards_the_gateway_the_call_names_itself(
     assert (found.deployment_id, found.variant) == ("deployment-1", "canary")
 
 
+@pytest.mark.slow
 def test_an_app_that_never_asks_for_responses_does_not_load_them() -> None:
     program = """
 import sys, openai

@@ -1,6 +1,7 @@
 from collections import defaultdict
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -69,6 +70,7 @@ def test_no_training_row_is_the_beginning_of_a_golden_dialogue_or_goes_on_from_o
             assert spoken[golden][:shared] != spoken[other][:shared]
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(traffic(), st.lists(st.integers(1, 25), min_size=1, max_size=4), st.data())
 def test_growth_never_trains_on_what_was_measured_nor_measures_what_was_trained_on(

@@ -42,6 +42,7 @@ def test_answers_of_one_conversation_count_as_one() -> None:
     assert mean_shift(before, after, groups, alpha=0.01).p > 0.2
 
 
+@pytest.mark.slow
 def test_agreement_that_fell_is_told_from_noise() -> None:
     rng = np.random.default_rng(1)
     found: dict[bool, list[float]] = {True: [], False: []}

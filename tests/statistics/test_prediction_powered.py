@@ -85,6 +85,7 @@ def test_labels_drawn_with_different_probabilities_do_not_shift_the_mean() -> No
     assert coverage(plain) < 0.1
 
 
+@pytest.mark.slow
 def test_labels_of_one_conversation_count_as_one_and_not_as_many() -> None:
     rng, together, apart = np.random.default_rng(4), [], []
     groups = [f"conversation {n // 10}" for n in range(2000)]

@@ -11,6 +11,7 @@ from tests.builders import assistant, user
 from tests.tiny_model import UNSURE, base_rows, question
 
 
+@pytest.mark.slow
 def test_a_base_learns_the_manners_of_its_text(tiny_base: Path):
     answers = LocalModel(tiny_base).answer([[user(question("Oslo"))], [user("hello")]])
 
