@@ -182,7 +182,7 @@ class CurationPolicy(Policy):
     """How the training set is chosen; the defaults of `DataCurator`."""
 
     strategy: Literal["active_learning", "diversity", "uncertainty", "core_set"] = "active_learning"
-    target_size: int = Field(default=1000, ge=1)
+    target_size: int = Field(default=1000, ge=1, le=100_000_000)
     min_quality_score: float = Field(default=3.5, ge=1, le=5)
     diversity_coefficient: float = Field(default=0.3, ge=0, le=1)
     deduplication_threshold: float = Field(default=0.92, gt=0, le=1)

@@ -105,7 +105,7 @@ def test_captured_text_does_nothing_to_the_terminal(store: Store, home: Path) ->
 
 def test_verify_notices_what_was_changed_by_hand(store: Store, home: Path) -> None:
     folder = keep(store, home, a_version())
-    assert "are those that were written" in run("show", "support", "--verify")
+    assert "what is learned from is what was written" in run("show", "support", "--verify")
 
     path = folder / "examples.parquet"
     polars.read_parquet(path).with_columns(score=polars.lit(1.0)).write_parquet(path)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from continuum.commands.terminal import complain, console, say
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def show(
         say(f"{version.name}: {len(version)} golden items, {version.with_reference} with a reference; never trained on")
     if verify:
         _verified(store, version)
-        complain(f"{version.name}: the rows are those that were written")
+        complain(f"{version.name}: what is learned from is what was written (the list of what was removed is not compared)")
 
 
 def diff(
@@ -116,10 +116,10 @@ def export(
     store = default_store()
     version = load_version(store, name)
     _verified(store, version)
-    folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
         record = store.datasets.get(version.fingerprint)
         if isinstance(version, Dataset) and (record is None or record.kind == "control"):
             write_card(version, unfinished)
@@ -127,6 +127,8 @@ def export(
         elif record is not None:
             shutil.copytree(record.uri, unfinished)
         unfinished.rename(folder)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be written ({error}); name a folder that can") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     say(f"{version.name} copied to {folder}")

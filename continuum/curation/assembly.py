@@ -97,7 +97,9 @@ def assemble(store: "Store", policy: TaskPolicy, recipe: Recipe, tools: Tools) -
     built = _built(choice, coverage, referrals, _preferences(found, tools.embedder, recipe), found, recipe)
     tools.on_progress(6, STEPS, "writing the dataset")
     config = configuration(recipe, policy.splits, tools.embedder.id)
-    dataset = publish_version(store, policy.task, built, config, golden=found.golden_id, now=tools.now)
+    dataset = publish_version(
+        store, policy.task, built, config, golden=found.golden_id, notes=_notes(choice, found, recipe), now=tools.now
+    )
     tools.on_progress(STEPS, STEPS, f"{dataset.name}: {len(dataset)} examples")
     return dataset
 
@@ -139,6 +141,7 @@ def _require(choice: Choice, found: Found, task: str, recipe: Recipe) -> None:
         f"these were left out: {', '.join(left_out) or 'none'}; {traffic.older} are older or learned already; "
         + (f"{choice.confirmed.words(task)}; " if choice.confirmed else "")
         + (f"{own} good answers were left out because models of this task wrote them: {report.words()}; " if own else "")
+        + ("lower splits.golden, " if 2 * counts["golden"] > len(traffic.interactions) else "")
         + "capture or annotate more, widen time_window or lower min_quality_score",
         available=available,
         needed=recipe.min_examples,
@@ -214,6 +217,25 @@ def _built(
         removed=_removed(found),
         reports={name: report for name, report in reports.items() if report is not None},
     )
+
+
+def _notes(choice: Choice, found: Found, recipe: Recipe) -> list[str]:
+    """What a reader must know before trusting the version."""
+    report, notes = found.traffic.sides.report, []
+    if found.golden_id is None:
+        notes.append("nothing is held out to measure a model that learns from this: there is no golden item yet")
+    if report.oversized_groups:
+        largest = max(report.oversized_groups.values())
+        notes.append(
+            f"{len(report.oversized_groups)} groups are too large to be held out, the largest with {largest} interactions: they "
+            "share a conversation, a beginning or near-equal texts, and all of each is trained on"
+        )
+    if refused := sum(report.refused.values()):
+        kinds = ", ".join(f"{count} {kind}" for kind, count in report.refused.items())
+        notes.append(f"{refused} values do not link interactions because too many share them ({kinds})")
+    if recipe.control and not choice.control:
+        notes.append("there is no random control: everything eligible was taken")
+    return notes
 
 
 def _removed(found: Found) -> list[Removed]:

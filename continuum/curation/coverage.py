@@ -133,7 +133,7 @@ def coverage_of(
     share, at_random = _rounded(len(covered), len(classes)), expected_share(sizes, len(names), len(chosen))
     lost_since = sorted(_covered_before(previous) - covered, key=_in_order) if comparable else None
     return Coverage(
-        words=_in_a_sentence(by, len(covered), len(classes), at_random, lost_since, how),
+        words=_in_a_sentence(by, len(covered), len(classes), at_random, lost_since, how) + _without(len(names) - sum(sizes)),
         by=by,
         share=share,
         traffic_share=_traffic_share(rows, members, covered),
@@ -230,6 +230,10 @@ def _in_a_sentence(
     if how["refitted"] and by == "cluster":
         return f"{words}; the clusters were fitted again ({how['because']}), so do not compare with the version before"
     return f"{words}; {len(lost_since)} that the version before covered have none now" if lost_since else words
+
+
+def _without(unlabelled: int) -> str:
+    return f"; {unlabelled} rows have no intent and are in no class" if unlabelled else ""
 
 
 def _mean(scores: np.ndarray) -> float | None:

@@ -36,7 +36,7 @@ class DataCurator:
         max_generated_share: the most of the examples that models of this task's own line may have written, 0 to 1.
         diversity_floor: to how many different answers the chosen ones must amount, as a share of those of others; 0 to 1.
         control: also draw a random control of the same size, `Dataset.control`.
-        min_examples: with fewer, `build` raises `NotEnoughData`.
+        min_examples: with fewer to choose from, `build` raises `NotEnoughData`.
         only_new: leave out what the model that is continued could have learned from already.
         store: None for the default store.
         embedder: None for the one that CONTINUUM_EMBEDDER names, its vectors kept.
@@ -84,6 +84,8 @@ class DataCurator:
             )
         except ValueError as error:
             raise ConfigurationError(f"DataCurator cannot work like this: {error}") from error
+        if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
+            raise ConfigurationError(f"seed is {seed!r}; a whole number from 0 up is needed")
         self.seed = seed
         self._store = store
         self._embedder = embedder

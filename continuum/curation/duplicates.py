@@ -5,14 +5,16 @@ negation or content word differs, the answer acts the same and the verdicts are 
 one question both stay, and so do two verdicts on one answer.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from continuum.curation.quality import Rated
 from continuum.embedding.embedder import Embedder
+from continuum.records import Message
 from continuum.similarity.minhash import Sketch, signatures
 from continuum.similarity.near import Answered, Replaced, facts, keepers, same_verdict
 from continuum.similarity.normalise import canonical, prompt_tail
@@ -132,9 +134,22 @@ def _compared(one: Rated) -> Answered:
     return Answered(
         prompt=prompt_tail(one.interaction.messages),
         response=response,
-        action=response if one.response.tool_calls else "",
+        action=_action(one.response),
         score=one.score,
     )
+
+
+def _action(response: Message) -> str:
+    """The calls of an answer as they are: an id or a path in other letters is another action."""
+    calls = [(call.function.name, _arguments(call.function.arguments)) for call in response.tool_calls or ()]
+    return json.dumps(calls, sort_keys=True) if calls else ""
+
+
+def _arguments(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _same_meaning(items: Sequence[Answered], kept_as: Sequence[int], rule: SemanticRule) -> dict[int, Replaced]:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from continuum.curation.generations import Lineage, generation_of, read_lineage
-from continuum.curation.quality import Rated, given_answer, intent_of, rate
+from continuum.curation.quality import Rated, given_answer, intent_of, is_question, rate, settled
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction
 from continuum.splits.sides import Sides, decided_sides
@@ -109,6 +109,7 @@ def eligible(store: "Store", traffic: Traffic, min_score: float, intent_tag: str
             counts["failed"] += 1
         else:
             counts["empty" if given_answer(interaction) is None else "unscored"] += 1
+    scored = settled(scored)
     good = [rated for rated in scored if rated.score >= min_score]
     counts["below_quality"] = len(scored) - len(good)
     return Pool(scored, good, {stage: counts[stage] for stage in STAGES})
@@ -121,7 +122,7 @@ def _usable(traffic: Traffic, anchors: set[str], counts: Counter[str]) -> Iterat
             counts[side] += 1
         elif interaction.id in anchors:
             counts["anchor"] += 1
-        elif not interaction.messages:
+        elif not is_question(interaction.messages):
             counts["empty" if interaction.status == "ok" else "failed"] += 1
         else:
             # A failed call is usable where a person wrote the answer.

@@ -1,10 +1,13 @@
 """How good an answer is, and which answer is meant: people's word first, else the judge's."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import median
 from typing import TYPE_CHECKING, Literal
 
 from continuum.records import Annotation, Feedback, Interaction, Message
+from continuum.similarity.fingerprints import context_fingerprint, fingerprint
+from continuum.similarity.normalise import INSTRUCTIONS
 from continuum.splits.ratings import human_rating
 
 if TYPE_CHECKING:
@@ -78,6 +81,33 @@ def rate(
     return None
 
 
+def settled(rated: Sequence[Rated]) -> list[Rated]:
+    """The same, with one score for one answer to one context, however often it was given: the middle of what people said of it.
+
+    Else whoever called it good would be believed, and the copies that others called bad would merely drop out.
+    """
+    said: dict[str, list[float]] = {}
+    for one in rated:
+        if one.score_source == "human":
+            said.setdefault(_answer_key(one), []).append(one.score)
+    return [
+        replace(one, score=median(said[_answer_key(one)]))
+        if one.score_source == "human" and len(said[_answer_key(one)]) > 1
+        else one
+        for one in rated
+    ]
+
+
+def is_question(messages: Sequence[Message]) -> bool:
+    """Whether something was asked: the last message that is no instruction says or shows something, or is a tool's result."""
+    spoken = [message for message in messages if message.role not in INSTRUCTIONS]
+    if not spoken:
+        return False
+    last = spoken[-1]
+    shows = isinstance(last.content, list) and any(not isinstance(part.get("text"), str) for part in last.content)
+    return last.role == "tool" or shows or _is_visible(last.action)
+
+
 def given_answer(interaction: Interaction) -> Message | None:
     """What the model answered, where it came to its end and says or does something."""
     if interaction.status != "ok" or interaction.response is None or not interaction.response.action:
@@ -95,6 +125,10 @@ def score_histogram(scores: Sequence[float]) -> Mapping[str, int]:
     """How many scores round to each of 1 to 5."""
     rounded = [min(5, max(1, int(score + 0.5))) for score in scores]
     return {str(level): rounded.count(level) for level in range(1, 6)}
+
+
+def _answer_key(one: Rated) -> str:
+    return fingerprint(context_fingerprint(one.interaction.messages), one.response.action)
 
 
 def _is_visible(text: str) -> bool:

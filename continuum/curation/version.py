@@ -28,6 +28,7 @@ def publish_version(
     config: dict[str, Any],
     *,
     golden: str | None,
+    notes: Sequence[str] = (),
     now: Callable[[], datetime],
 ) -> Dataset:
     """Store a training set under the next free number, with its card; the version that has this content already comes back.
@@ -38,6 +39,7 @@ def publish_version(
         built: the results of all stages.
         config: everything that decided them.
         golden: fingerprint of the golden dataset that was kept out.
+        notes: what a reader must know besides what is to be said of the scores.
         now: the clock.
     """
     previous = store.datasets.latest(task)
@@ -63,7 +65,7 @@ def publish_version(
         task=task,
         kind="training",
         fingerprint=fingerprint_of(task, config, built.examples, **tables),
-        manifest=manifest_of(built, config, parents, score_notes(store, task, built.examples)),
+        manifest=manifest_of(built, config, parents, [*notes, *score_notes(store, task, built.examples)]),
         items=[_item(example) for example in built.examples],
         write=write,
         now=now,

@@ -484,3 +484,28 @@ async def test_each_text_is_embedded_once(curator: DataCurator, store: Store, ho
 
     assert not [note for note in told if note.startswith("embedding")]
     assert list((home / "embeddings" / "hashed-384-0").glob("part-*.parquet"))
+
+
+async def test_what_a_reader_must_know_stands_among_the_notes(store: Store) -> None:
+    rows = [row.model_copy(update={"conversation_id": "one"}) for row in traffic(60)]
+    store.tasks.ensure("support")
+    store.interactions.add(rows)
+    store.feedback.add(Feedback(interaction_id=row.id, score=5) for row in rows)
+
+    notes = " / ".join((await DataCurator(store=store).build("support", now=noon)).manifest["notes"])
+
+    assert "nothing is held out" in notes
+    assert "too large to be held out, the largest with 60 interactions" in notes
+    assert "there is no random control: everything eligible was taken" in notes
+
+
+async def test_where_everything_is_golden_the_way_out_is_said(store: Store) -> None:
+    fill(store, 40)
+    with pytest.raises(NotEnoughData, match=r"lower splits\.golden"):
+        await DataCurator(store=store, splits=SplitPolicy(golden=0.99, validation=0)).build("support", now=noon)
+
+
+@pytest.mark.parametrize("seed", [-1, "x", True])
+def test_a_seed_that_is_none_is_refused(seed: object) -> None:
+    with pytest.raises(ConfigurationError, match="a whole number from 0 up"):
+        DataCurator(seed=seed)  # pyright: ignore[reportArgumentType]

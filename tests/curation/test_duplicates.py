@@ -6,6 +6,7 @@ import numpy as np
 
 from continuum.curation.duplicates import SemanticRule, remove_duplicates
 from continuum.curation.quality import Rated
+from continuum.records import FunctionCall, Message, ToolCall
 from tests.builders import NOON, an_interaction
 
 QUESTION = "I was charged twice for the same order and would like to have the second payment returned"
@@ -133,3 +134,16 @@ def test_an_example_gives_way_by_meaning_with_all_that_it_stands_for_or_not_at_a
 
     assert together.replaces == {"a": ("b", "c")}
     assert too_far.replaces == {"a": (), "b": ("c", "d")}
+
+
+def test_calls_whose_arguments_differ_in_case_alone_are_two_actions() -> None:
+    def opened(name: str, argument: str) -> Rated:
+        call = ToolCall(id=name, function=FunctionCall(name="open", arguments=argument))
+        answer = Message(role="assistant", content=None, tool_calls=(call,))
+        return Rated(an_interaction(QUESTION, id=name), answer, 5.0, "human")
+
+    rows = [opened("a", '{"id": "aBcD"}'), opened("b", '{"id": "AbCd"}'), opened("c", '{ "id":"aBcD" }')]
+
+    kept = [one.interaction.id for one in remove_duplicates(rows, 0.92).kept]
+    assert len(kept) == 2
+    assert "b" in kept

@@ -1,6 +1,6 @@
 import pytest
 
-from continuum.curation.quality import intent_of, rate, score_histogram
+from continuum.curation.quality import Rated, intent_of, is_question, rate, score_histogram, settled
 from continuum.records import Annotation, Feedback, FunctionCall, Message, ToolCall
 from tests.builders import NOON, an_interaction
 
@@ -102,3 +102,26 @@ def test_an_intent_is_on_one_line_and_can_be_written() -> None:
     assert intent_of(tagged, "intent") == "a ? refund"
     assert intent_of(tagged, "topic") is None
     assert intent_of(tagged, "missing") is None
+
+
+def test_what_people_say_of_one_answer_to_one_context_is_one_score() -> None:
+    def given(name: str, score: float, answer: str = "On Monday.") -> Rated:
+        interaction = an_interaction(answer=answer, id=name)
+        assert interaction.response is not None
+        return Rated(interaction, interaction.response, score, "human")
+
+    rows = [given("a", 5), given("b", 1), given("c", 5), given("d", 1), given("e", 5, "On Tuesday.")]
+
+    assert [one.score for one in settled(rows)] == [3, 3, 3, 3, 5]
+    assert [one.interaction.id for one in settled(rows)] == ["a", "b", "c", "d", "e"]
+
+
+@pytest.mark.parametrize("words", ["", "   ", "\u200b", "\n\t"])
+def test_nothing_is_asked_by_a_message_in_which_nothing_is_seen(words: str) -> None:
+    asked = Message(role="user", content="Where is it?")
+
+    assert not is_question((Message(role="user", content=words),))
+    assert not is_question((asked, Message(role="user", content=words)))
+    assert is_question((asked, Message(role="tool", tool_call_id="1", content=words)))
+    assert is_question((Message(role="user", content=[{"type": "image_url", "image_url": {"url": "data:"}}]),))
+    assert not is_question((Message(role="system", content="Be kind."),))
