@@ -181,7 +181,7 @@ class Dataset:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except ValueError as error:
             raise StoreError(f"{path / MANIFEST} is not JSON ({error}); build the dataset again") from error
-        if not isinstance(manifest, dict) or not {"name", "task", "fingerprint"} <= manifest.keys():
+        if not isinstance(manifest, dict):
             raise StoreError(f"{path / MANIFEST} is not the manifest of a dataset; restore it, or build the dataset again")
         # Versions from before there was a list of files have one.
         files = manifest.get("files", {ROWS: None})

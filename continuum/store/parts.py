@@ -6,6 +6,7 @@ A file appears under its name whole or not at all.
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -81,8 +82,10 @@ def sweep(root: str, task: str) -> None:
     if not _is_local(root):
         return
     for leftover in _path(root).glob(f"task={task}/day=*/.part-*.tmp"):
-        if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
-            leftover.unlink(missing_ok=True)
+        # Whoever was writing it may give it its name at this moment.
+        with suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_mtime > LEFTOVER_SECONDS:
+                leftover.unlink(missing_ok=True)
 
 
 def _put_local(path: Path, frame: pl.DataFrame) -> None:

@@ -79,7 +79,8 @@ def test_people_at_the_useful_queue_start_at_different_places(store: Store) -> N
 
     first = {Labelling(store, "support", "useful", labeller=name).next().review_id for name in names}
 
-    assert len(first) > 6
+    # Twelve people, twenty places at random: four or fewer different ones are very rare.
+    assert len(first) > 4
     head = {review.id for review in store.reviews.waiting("support", "useful", "x", overlap=1, limit=20)}
     assert first <= head
 
