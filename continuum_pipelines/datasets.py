@@ -5,8 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from continuum.curation.excerpts import excerpt
+from continuum.curation.findings import LEFT_OUT, left_out
 from continuum.dataset import Dataset
+from continuum.excerpts import excerpt
 from continuum_pipelines.checks import dataset_diverse, dataset_sealed
 from continuum_pipelines.tables import counts_table, rows_table
 
@@ -29,16 +30,11 @@ def metadata_of(dataset: Dataset) -> dict[str, Any]:
     manifest = dataset.manifest
     coverage, control = manifest.get("coverage", {}), manifest.get("control", {})
     classes = sorted(coverage.get("classes", []), key=lambda one: -one["eligible"])
-    left_out = {
-        stage.replace("_", " "): count
-        for stage, count in manifest["counts"].items()
-        if count and stage not in ("eligible", "selected", "train", "validation")
-    }
     return {
         "coverage": coverage.get("words"),
         "coverage_of_control": coverage.get("control_share"),
         "average_score_of_control": control.get("control", {}).get("mean_quality"),
-        "left_out": counts_table("stage", left_out),
+        "left_out": counts_table("left out", {LEFT_OUT.get(stage, stage): rows for stage, rows in left_out(dataset).items()}),
         "classes": rows_table(
             [
                 {"what is asked": excerpt(" / ".join(one["words"]), 200) or excerpt(one["label"])}

@@ -21,6 +21,7 @@ VOCABULARY = {
     "dataset",
     "dataset_rows",
     "amending",
+    "excerpts",
 }
 CAPABILITIES = {
     "store", "models", "embedding", "similarity", "splits", "statistics",

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,9 @@ def measure(setting: Setting) -> Result:
     cold, warm = runs["cold"], runs.get("warm") or runs[other]
     same = sum(run["fingerprint"] == cold["fingerprint"] for run in runs.values())
     size = "quick, " if setting.quick else ""
+    of_cold = Entry.of_ratio(f"{size}CPU of a cold build over a warm one", cold["cpu_s"], warm["cpu_s"], 20, at_most=False)
     entries = [
-        Entry.of_ratio(
-            f"{size}CPU of a cold build over a warm one", cold["cpu_s"], warm["cpu_s"], 0 if setting.quick else 20, at_most=False
-        ),
+        of_cold if not setting.quick else replace(of_cold, goal="stated: with so few texts nothing is shown", holds=None),
         Entry.of_value(f"{size}minutes of a warm build", warm["wall_s"] / 60, "<=", 10, peer=cold["wall_s"] / 60),
         Entry.of_value(f"{size}MB of a warm build", warm["memory_mb"], "<=", 1500, peer=cold["memory_mb"]),
         Entry.of_value(f"{size}builds with the fingerprint of the first, of {len(runs)}", same, "==", len(runs)),

@@ -6,6 +6,7 @@ SUITE = Suite(
     "benchmarks.judging",
     "Judges, their money and their proofs against their goals.",
     ("spending", "rerunning", "killing", "injecting", "debiasing", "proxying", "throughput"),
+    too_long=("spending",),
 )
 
 if __name__ == "__main__":

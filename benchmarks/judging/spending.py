@@ -37,7 +37,7 @@ class Size:
 
 
 FULL = Size(trials=100, naive=20, processes=8, concurrency=300, backlog=900, budget_usd=0.085)
-QUICK = Size(trials=1, naive=1, processes=3, concurrency=60, backlog=180, budget_usd=0.017)
+QUICK = Size(trials=3, naive=2, processes=8, concurrency=300, backlog=900, budget_usd=0.085)
 
 
 @dataclass(frozen=True)

@@ -155,8 +155,8 @@ def _verified(store: "Store", version: "Version") -> None:
 
 
 def _show(dataset: "Dataset") -> None:
-    from continuum.curation.excerpts import excerpt
     from continuum.curation.findings import LEFT_OUT, SOURCES, classes_of, coverage_words, left_out
+    from continuum.excerpts import excerpt
 
     manifest = dataset.manifest
     say(f"{dataset.name}: {len(dataset)} examples from {dataset.source_interactions} interactions, {dataset.fingerprint[:12]}")
@@ -194,7 +194,7 @@ def _show(dataset: "Dataset") -> None:
 
 def _show_removed(store: "Store", dataset: "Dataset", most: int) -> None:
     """The removed answers beside those that stayed for them; their words are looked up, for the version holds none."""
-    from continuum.curation.excerpts import excerpt
+    from continuum.excerpts import excerpt
 
     chosen = dataset.removed[:most]
     there = store.interactions.get_many({id for one in chosen for id in (one.interaction_id, one.kept_id) if id is not None})
@@ -217,7 +217,7 @@ def _show_removed(store: "Store", dataset: "Dataset", most: int) -> None:
 
 
 def _show_difference(found: "Difference") -> None:
-    from continuum.curation.excerpts import excerpt
+    from continuum.excerpts import excerpt
 
     say(found.words())
     table = _table("", "before", "after")
@@ -245,7 +245,7 @@ def _show_difference(found: "Difference") -> None:
 
 
 def _show_ids(what: str, ids: Sequence[str]) -> None:
-    from continuum.curation.excerpts import excerpt
+    from continuum.excerpts import excerpt
 
     if ids:
         more = f" and {len(ids) - CHANGES} more; --json has all" if len(ids) > CHANGES else ""

@@ -10,10 +10,10 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from continuum.curation.excerpts import prose, quoted
 from continuum.curation.findings import LEFT_OUT, SOURCES, classes_of, coverage_words, funnel, generations, left_out
 from continuum.dataset import Dataset
 from continuum.dataset_rows import VALIDATION, settle
+from continuum.excerpts import prose, quoted
 
 CARD = "README.md"
 HOLDS = {

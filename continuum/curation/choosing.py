@@ -14,7 +14,7 @@ from continuum.curation.control import draw_control
 from continuum.curation.manifest import Recipe
 from continuum.curation.quality import Rated
 from continuum.curation.referrals import Confirmed, confirmed
-from continuum.curation.selection import Wanted, select
+from continuum.curation.selection import Wanted, by_uncertainty, select
 from continuum.curation.uncertainty import NEUTRAL, Scored, needed, uncertainty_of
 from continuum.embedding.embedder import Embedder
 from continuum.policy import TaskPolicy
@@ -77,7 +77,7 @@ def choose(
     found, eligible, waiting = None, np.arange(len(rows)), []
     if recipe.strategy == "uncertainty" and len(rows):
         # By uncertainty, also where all of them fit: the order says who is asked about first.
-        by_doubt = np.lexsort((np.round(scores, 4), -np.round(uncertainty, 4)))[: recipe.target_size].tolist()
+        by_doubt = by_uncertainty(scores, uncertainty)[: recipe.target_size]
         found = confirmed(store, policy, [rows[one] for one in by_doubt], recipe.min_quality_score)
         waiting = [by_doubt[one] for one in found.waiting]
         eligible = np.array(sorted(by_doubt[one] for one in found.trainable), dtype=np.int64)

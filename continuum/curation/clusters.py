@@ -15,6 +15,7 @@ import numpy as np
 
 from continuum.curation.cosines import SQUARE, directions, whole
 from continuum.errors import ConfigurationError
+from continuum.excerpts import excerpt
 
 COUNTS = (10, 20, 40, 80, 160)
 """Numbers of clusters that are tried."""
@@ -139,12 +140,7 @@ def in_words(vectors: np.ndarray, texts: Sequence[str], members: np.ndarray) -> 
     rows = whole(vectors[members])
     order = np.argsort(-(rows @ directions(rows.sum(axis=0, keepdims=True, dtype=np.float64))[0]), kind="stable")
     nearest: list[int] = members[order].tolist()
-    return list(dict.fromkeys(_shortened(texts[row]) for row in nearest))[:NAMING_TEXTS]
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text[: 4 * NAMING_LENGTH].split())
-    return line if len(line) <= NAMING_LENGTH else line[: NAMING_LENGTH - 1] + "…"
+    return list(dict.fromkeys(excerpt(texts[row], NAMING_LENGTH) for row in nearest))[:NAMING_TEXTS]
 
 
 def _counts(rows: int) -> list[int]:

@@ -63,11 +63,15 @@ def select(vectors: np.ndarray, scores: np.ndarray, uncertainty: np.ndarray, wan
     if wanted.strategy == "core_set":
         return farthest_first(vectors, wanted.size)
     if wanted.strategy == "uncertainty":
-        # Of equally uncertain rows the lower score comes first: it is nearer to the threshold that all of them passed.
-        return np.lexsort((np.round(scores, DECIMALS), -np.round(uncertainty, DECIMALS)))[: wanted.size].tolist()
+        return by_uncertainty(scores, uncertainty)[: wanted.size]
     if wanted.strategy == "diversity":
         return _in_parts(vectors, np.ones(len(vectors)), wanted.size)
     return _in_parts(vectors, weights_of(scores, uncertainty, wanted.diversity), wanted.size)
+
+
+def by_uncertainty(scores: np.ndarray, uncertainty: np.ndarray) -> list[int]:
+    """All positions, the most uncertain first; of equals the lower score, nearer to the threshold that all of them passed."""
+    return np.lexsort((np.round(scores, DECIMALS), -np.round(uncertainty, DECIMALS))).tolist()
 
 
 def weights_of(scores: np.ndarray, uncertainty: np.ndarray, diversity: float) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Similar cases: what was asked or answered most like an interaction, how good it was found, and what became of it."""
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import fsum
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from continuum.embedding.embedder import Embedder
 from continuum.embedding.neighbours import nearest
 from continuum.errors import ConfigurationError, NotEnoughData
+from continuum.excerpts import excerpt
 from continuum.records import Annotation, Feedback, Interaction, Message
 from continuum.similarity.normalise import canonical, prompt_tail
 from continuum.splits.ratings import GOOD_SCORE, human_rating
@@ -21,8 +21,6 @@ By = Literal["question", "answer"]
 
 EXCERPT = 160
 """Characters of a text that are shown."""
-ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
-"""What steers a terminal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +126,6 @@ def summary_of(cases: Sequence[SimilarCase]) -> CasesSummary:
     )
 
 
-def excerpt(text: str, most: int = EXCERPT) -> str:
-    """The beginning of a captured text on one line, without anything that steers a terminal or cannot be seen."""
-    # Cut before it is cleaned: a captured text may be of any size.
-    plain = ESCAPES.sub(" ", text[: 8 * most])
-    words = " ".join("".join(letter if letter.isprintable() else " " for letter in plain).split())
-    return words if len(words) <= most and len(text) <= 8 * most else f"{words[:most].rstrip()}…"
-
-
 def _question(interaction: Interaction) -> str:
     return prompt_tail(interaction.messages)
 
@@ -205,8 +195,8 @@ def _case(
         label=labels[-1] if labels else None,
         corrected=rating.correction is not None,
         held_in=held_in,
-        question=excerpt(_last_words(interaction.messages)),
-        answer="" if answer is None else excerpt(answer.action),
+        question=excerpt(_last_words(interaction.messages), EXCERPT),
+        answer="" if answer is None else excerpt(answer.action, EXCERPT),
     )
 
 

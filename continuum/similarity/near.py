@@ -206,7 +206,7 @@ class _Comparison:
     def _same(self, left: str, right: str, language: Language) -> float | None:
         least = self.threshold if language.known else max(self.threshold, STRICTER)
         length = len(left) + len(right)
-        most = int((1 - least) * length + 1e-9)
+        most = _most_apart(length, least)
         if abs(len(left) - len(right)) > most:
             return None
         ours, theirs = left, right
@@ -222,12 +222,17 @@ class _Comparison:
         return round(1 - distance / length, 4)
 
 
+def _most_apart(length: int, least: float) -> int:
+    """The largest Indel distance of two texts of so many characters together that are so similar."""
+    return int((1 - least) * length + 1e-9)
+
+
 def _may_be_same(left: str, right: str, threshold: float) -> bool:
     """False where the threshold, the least that is asked in any language, is missed; true of texts too long to tell so soon."""
     length = len(left) + len(right)
     if length > LONGEST:
         return True
-    most = int((1 - threshold) * length + 1e-9)
+    most = _most_apart(length, threshold)
     return abs(len(left) - len(right)) <= most and Indel.distance(left, right, score_cutoff=most) <= most
 
 

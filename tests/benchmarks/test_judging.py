@@ -160,7 +160,7 @@ def test_waiting_for_annotations_that_never_come_ends_with_how_many_there_are(tm
 
 @pytest.mark.slow
 def test_throughput_is_told_as_a_share_of_what_the_calls_at_once_allow(setting: Setting):
-    result = throughput.measure(setting, throughput.Size(limits=(8,), of_each=2, rounds=1, goal=0.0))
+    result = throughput.measure(setting, throughput.Size(limits=(8,), of_each=2, rounds=1))
 
     (found,) = result.entries
     assert found.claim.endswith("16 interactions")

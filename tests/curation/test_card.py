@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from continuum.curation.card import card_of, write_card
-from continuum.curation.excerpts import LENGTH, excerpt, prose, quoted
 from continuum.curation.findings import funnel
 from continuum.dataset import Dataset
+from continuum.excerpts import LENGTH, excerpt, prose, quoted
 from tests.test_dataset import a_version
 
 ATTACKS = (

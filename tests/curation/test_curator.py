@@ -370,7 +370,7 @@ async def test_what_people_preferred_stands_beside_the_examples(store: Store) ->
         [
             *(Feedback(interaction_id=row.id, score=5) for row in rows),
             *(Feedback(interaction_id=row.id, score=1) for row in again),
-            Feedback(interaction_id=rows[30].id, score=2, correction="It was settled yesterday."),
+            *(Feedback(interaction_id=row.id, score=2, correction="It was settled yesterday.") for row in rows[30:40]),
         ]
     )
 
@@ -384,8 +384,9 @@ async def test_what_people_preferred_stands_beside_the_examples(store: Store) ->
     assert all(pair.rejected.text == "Ask somebody else." for pair in dataset.preferences if pair.source == "verdicts")
     assert all(example.response.text != "Ask somebody else." for example in dataset)
     assert {answer.desirable for answer in dataset.rated_answers} == {True, False}
-    if rows[30].id not in held:
-        assert chosen[rows[30].id].chosen.text == "It was settled yesterday."
+    corrected = {row.id for row in rows[30:40]} - held
+    assert corrected
+    assert {chosen[one].chosen.text for one in corrected} == {"It was settled yesterday."}
     assert Dataset.read(store.datasets.get(dataset.name).uri, verify=True).preferences == dataset.preferences
 
 

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum.embedding.cases import HeldIn, excerpt, similar_cases, summary_of
+from continuum.embedding.cases import HeldIn, similar_cases, summary_of
 from continuum.embedding.embedder import HashedEmbedder
 from continuum.errors import ConfigurationError, NotEnoughData
+from continuum.excerpts import excerpt
 from continuum.records import Annotation, DatasetRecord, Feedback
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
@@ -155,7 +156,7 @@ def test_terminal_escapes_leave_no_trace() -> None:
     hostile = "before\x1b[31m red \x1b]0;title\x07 \x1b]8;;http://evil\x1b\\link\u202e\ud800 after\r\nnext"
 
     assert excerpt(hostile) == "before red link after next"
-    assert excerpt("x" * 10_000_000) == "x" * 160 + "…"
+    assert excerpt("x" * 10_000_000, 160) == "x" * 159 + "…"
 
 
 def test_nothing_scored_has_no_average() -> None:

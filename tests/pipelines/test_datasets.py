@@ -50,5 +50,8 @@ async def test_what_is_covered_and_left_out_stands_beside_the_checks(dataset: Da
 
     assert "have an example" in shown["coverage"]
     assert sum(row.data["selected"] for row in shown["classes"].records) == 15
-    assert {row.data["stage"]: row.data["count"] for row in shown["left_out"].records}["seen"] == 120
+    left_out = {row.data["left out"]: row.data["count"] for row in shown["left_out"].records}
+    counts = dataset.manifest["counts"]
+    assert left_out["scored too low"] == counts["below_quality"]
+    assert sum(left_out.values()) == counts["seen"] - counts["eligible"]
     assert 0 < shown["coverage_of_control"] <= 1

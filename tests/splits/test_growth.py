@@ -13,6 +13,7 @@ from continuum.splits.sides import Side, Sides, assign_sides, draw_of, task_side
 from continuum.store.database import Store, open_store
 from continuum.store.retention import erase
 from tests.builders import NOON, an_interaction, assistant, interactions, user
+from tests.splits.test_sides import drawn_row
 
 HALF = SplitPolicy(golden=0.4, validation=0.1, opening_cap=3)
 TURNS = (
@@ -31,25 +32,12 @@ LONG = "I would like to have the second payment for my last order returned pleas
 @st.composite
 def arrivals(draw: st.DrawFn) -> list[list[Interaction]]:
     """Cycles of dialogues over few turns, people and conversations, that meet, merge, outgrow the cap and come late."""
+    turns = (*TURNS, LONG, LONG.replace("payment", "paymnet"))
     cycles: list[list[Interaction]] = []
-    number = 0
-    for _ in range(draw(st.integers(2, 6))):
-        cycle = []
-        for _ in range(draw(st.integers(1, 9))):
-            turns = draw(st.lists(st.sampled_from((*TURNS, LONG, LONG.replace("payment", "paymnet"))), min_size=1, max_size=3))
-            messages = [message for turn in turns for message in (user(turn), assistant(f"About {turn}"))][:-1]
-            cycle.append(
-                an_interaction(
-                    id=f"row-{number:02}",
-                    messages=tuple(messages),
-                    conversation_id=draw(st.sampled_from([None, "c1", "c2", "c3"])),
-                    user_id=draw(st.sampled_from([None, None, "ann", "bob"])),
-                    # Whatever came before may be older or younger: old logs are imported.
-                    started_at=NOON + timedelta(minutes=draw(st.integers(0, 50))),
-                )
-            )
-            number += 1
-        cycles.append(cycle)
+    for size in draw(st.lists(st.integers(1, 9), min_size=2, max_size=6)):
+        begin = sum(map(len, cycles))
+        # Whatever came before may be older or younger: old logs are imported.
+        cycles.append([drawn_row(draw, number, turns) for number in range(begin, begin + size)])
     return cycles
 
 

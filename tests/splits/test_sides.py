@@ -19,23 +19,23 @@ def sides_of(rows: list[Interaction], golden: set[str] | None = None, trained: s
     return assign_sides(rows, HALF, golden_ids=golden or set(), trained_ids=trained or set())
 
 
+def drawn_row(draw: st.DrawFn, number: int, turns: tuple[str, ...]) -> Interaction:
+    """One interaction over few turns, people and conversations, so that groups meet, merge and outgrow the cap; at any time."""
+    asked = draw(st.lists(st.sampled_from(turns), min_size=1, max_size=3))
+    messages = [message for turn in asked for message in (user(turn), assistant(f"About {turn}"))][:-1]
+    return an_interaction(
+        id=f"row-{number:02}",
+        messages=tuple(messages),
+        conversation_id=draw(st.sampled_from([None, "c1", "c2", "c3"])),
+        user_id=draw(st.sampled_from([None, None, "ann", "bob"])),
+        started_at=NOON + timedelta(minutes=draw(st.integers(0, 50))),
+    )
+
+
 @st.composite
 def traffic(draw: st.DrawFn) -> list[Interaction]:
-    """Dialogues over few turns, people and conversations, so that groups meet, merge and outgrow the cap."""
-    rows = []
-    for number in range(draw(st.integers(1, 25))):
-        turns = draw(st.lists(st.sampled_from(TURNS), min_size=1, max_size=3))
-        messages = [message for turn in turns for message in (user(turn), assistant(f"About {turn}"))][:-1]
-        rows.append(
-            an_interaction(
-                id=f"row-{number:02}",
-                messages=tuple(messages),
-                conversation_id=draw(st.sampled_from([None, "c1", "c2", "c3"])),
-                user_id=draw(st.sampled_from([None, None, "ann", "bob"])),
-                started_at=NOON + timedelta(minutes=draw(st.integers(0, 50))),
-            )
-        )
-    return rows
+    """Rows that came at different times."""
+    return [drawn_row(draw, number, TURNS) for number in range(draw(st.integers(1, 25)))]
 
 
 @settings(max_examples=20, deadline=None)

@@ -5,6 +5,8 @@ import unicodedata
 
 LENGTH = 80
 """Characters of an excerpt: enough to know an intent by, too few to be read instead of the data."""
+ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL)
+"""What steers a terminal, with what it says."""
 SPACE = re.compile(r"\s+")
 MARKUP = re.compile(r"([\\`*_{}\[\]()<>#!|~&$@]|(?<=:)/|(?<=www)\.|^[-+=](?=\s|$)|(?<=^\d)[.)])", re.IGNORECASE)
 
@@ -16,9 +18,9 @@ def excerpt(text: str, length: int = LENGTH) -> str:
     left out.
     """
     # More than is shown is looked at, because spaces run together; never all of a huge text.
-    head = text[: 8 * length]
+    head = ESCAPES.sub(" ", text[: 8 * length])
     line = SPACE.sub(" ", "".join(" " if one.isspace() else one for one in head if one.isspace() or _seen(one))).strip()
-    cut = len(line) > length or len(text) > len(head)
+    cut = len(line) > length or len(text) > 8 * length
     return f"{line[: length - 1].rstrip()}…" if cut else line
 
 
