@@ -7,6 +7,7 @@
     ├── JudgeError(RuntimeError)          a judge failed beyond one judgement
     ├── NotEnoughData(ValueError)         the message says how much there is and how much is needed
     ├── TrainingDiverged(RuntimeError)    the loss stopped being a number
+    ├── TrainingInterrupted(RuntimeError) the training worker ended before it was done; the same call goes on from its last state
     └── DeploymentError(RuntimeError)     a model may not, or cannot, be served
 
 Each class is also the built-in it specialises. A message says what was found, what was needed and what to do.
@@ -73,6 +74,10 @@ class NotEnoughData(ContinuumError, ValueError):
 
 class TrainingDiverged(ContinuumError, RuntimeError):
     """Training was stopped because its loss is no longer a number."""
+
+
+class TrainingInterrupted(ContinuumError, RuntimeError):
+    """The training worker ended before it was done; the same call goes on from the last state that it left."""
 
 
 class DeploymentError(ContinuumError, RuntimeError):
