@@ -93,6 +93,11 @@ class Settings(BaseModel):
         return self.home / "checkpoints"
 
     @property
+    def training_dir(self) -> Path:
+        """Where trainings under way lie, so that one that was killed goes on."""
+        return self.home / "training"
+
+    @property
     def models_dir(self) -> Path:
         """Where base models that were built here lie."""
         return self.home / "models"

@@ -170,14 +170,16 @@ class FitReport(Record):
 def write_job(folder: Path, job: Job, inputs: Inputs) -> Job:
     """Write a job and its rows into a folder, the job last; returns the job with the hashes of its inputs."""
     (folder / INPUTS).mkdir(parents=True, exist_ok=True)
-    hashes = {}
     for name in KINDS:
-        path = folder / INPUTS / f"{name}.jsonl"
-        path.write_text("".join(json.dumps(row.model_dump()) + "\n" for row in getattr(inputs, name)), encoding="utf-8")
-        hashes[name] = sha256_of(path)
-    told = job.model_copy(update={"inputs": hashes})
+        (folder / INPUTS / f"{name}.jsonl").write_text(_text(inputs, name), encoding="utf-8")
+    told = job.model_copy(update={"inputs": input_hashes(inputs)})
     write_json(folder / JOB, told.model_dump(mode="json"))
     return told
+
+
+def input_hashes(inputs: Inputs) -> dict[str, str]:
+    """The sha256 of each input file as `write_job` writes it."""
+    return {name: sha256(_text(inputs, name).encode()).hexdigest() for name in KINDS}
 
 
 def read_job(folder: Path) -> tuple[Job, Inputs]:
@@ -211,6 +213,10 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     unfinished.replace(path)
 
 
-def _rows(path: Path, kind: type[Row]) -> list[Row]:
+def _text(inputs: Inputs, name: str) -> str:
     # ASCII, as json.dumps writes it: captured text may hold half surrogates, which UTF-8 cannot.
+    return "".join(json.dumps(row.model_dump()) + "\n" for row in getattr(inputs, name))
+
+
+def _rows(path: Path, kind: type[Row]) -> list[Row]:
     return [kind.model_validate(json.loads(line)) for line in path.read_text(encoding="utf-8").split("\n") if line]

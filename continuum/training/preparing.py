@@ -1,0 +1,144 @@
+"""The rows of a training, gathered from the store and from the line of models behind it.
+
+Nothing golden, held out or violating is among what is trained on; what was left out is counted and named.
+"""
+
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from continuum.constitution.constraints import Constraint, probe_examples, trials
+from continuum.constitution.filtering import Violation, violating
+from continuum.dataset import Dataset
+from continuum.errors import NotEnoughData, StoreError
+from continuum.policy import FineTuneConfig
+from continuum.records import Checkpoint, Example
+from continuum.training.job import Inputs, ReplayRow, Trial
+from continuum.training.replay import ReplayBuffer
+
+if TYPE_CHECKING:
+    from continuum.dataset_rows import PreferencePair
+    from continuum.store.database import Store
+
+MEASURED_ROWS = 256
+"""Forgetting is measured on at most this many validation rows of each earlier dataset: the first by interaction id."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a training goes through, and what it does not."""
+
+    inputs: Inputs
+    violations: tuple[Violation, ...]
+    """Training rows that break a constraint; left out, unless the configuration keeps them."""
+    unmeasured: tuple[str, ...]
+    """Earlier datasets whose files are gone, so that forgetting of them cannot be measured."""
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What was gathered, by kind."""
+        inputs = self.inputs
+        return {
+            "train": len(inputs.train),
+            "validation": len(inputs.validation),
+            "violating": len(self.violations),
+            "earlier": len(inputs.earlier),
+            "pairs": len(inputs.pairs),
+            "answers": len(inputs.answers),
+        }
+
+
+def prepare(
+    store: "Store",
+    dataset: Dataset,
+    config: FineTuneConfig,
+    *,
+    constraints: Sequence[Constraint] = (),
+    parent: Checkpoint | None = None,
+    golden: AbstractSet[str] = frozenset(),
+) -> Prepared:
+    """Gather what a training needs.
+
+    Args:
+        store: where the line of models is looked up.
+        dataset: what is learned.
+        config: what the fine-tuning asks for.
+        constraints: what the model must go on doing.
+        parent: the checkpoint to continue, verified.
+        golden: interactions that nothing may be learned from.
+
+    Raises:
+        NotEnoughData: there are no training rows, or none that keeps the constraints.
+    """
+    train = dataset.split("train")
+    if not train:
+        raise NotEnoughData(f"the dataset {dataset.name!r} has 0 training rows, at least 1 is needed; curate more examples")
+    kept, violations = violating(constraints, train)
+    if config.filter_violations:
+        train = list(kept)
+    if not train:
+        raise NotEnoughData(
+            f"all {len(violations)} training rows of {dataset.name!r} break a constitutional constraint, such as "
+            f"{violations[0].interaction_id!r} ({violations[0].constraint!r}); look at what was captured, or curate again"
+        )
+    buffer = ReplayBuffer.load(Path(parent.uri)) if parent is not None and config.replay_buffer_size else ReplayBuffer()
+    earlier, unmeasured = _earlier(store, dataset, parent, golden)
+    inputs = Inputs(
+        train=tuple(train),
+        validation=tuple(dataset.split("validation")),
+        replay=buffer.without(golden).rows,
+        probes=probe_examples(constraints),
+        pairs=_pairs(dataset, config, constraints),
+        answers=tuple(row for row in dataset.rated_answers if row.split == "train") if config.method == "lora+kto" else (),
+        earlier=earlier,
+        trials=tuple(Trial(constraint=text, prompt=prompt) for text, prompt in trials(constraints)),
+    )
+    return Prepared(inputs, tuple(violations), unmeasured)
+
+
+def _pairs(dataset: Dataset, config: FineTuneConfig, constraints: Sequence[Constraint]) -> "tuple[PreferencePair, ...]":
+    """What people preferred, where the method learns from pairs, and compliant answers before violating ones, where asked."""
+    preferred = [row for row in dataset.preferences if row.split == "train"] if config.method == "lora+dpo" else []
+    compliant = [pair for constraint in constraints for pair in constraint.pairs()] if config.constraint_pairs else []
+    return (*preferred, *compliant)
+
+
+def _earlier(
+    store: "Store", dataset: Dataset, parent: Checkpoint | None, golden: AbstractSet[str]
+) -> tuple[tuple[ReplayRow, ...], tuple[str, ...]]:
+    """Validation rows of every dataset that the line behind this training has learned from, oldest first."""
+    trained = {example.interaction_id for example in dataset.split("train")} | golden
+    found: list[list[ReplayRow]] = []
+    gone: list[str] = []
+    for fingerprint in line_of_datasets(store, parent):
+        if fingerprint == dataset.fingerprint:
+            continue
+        record = store.datasets.get(fingerprint)
+        try:
+            rows = Dataset.read(record.uri).split("validation") if record is not None else None
+        except StoreError:
+            rows = None
+        if rows is None:
+            gone.append(record.name if record is not None else fingerprint)
+            continue
+        measured = [row for row in sorted(rows, key=_by_id) if row.interaction_id not in trained][:MEASURED_ROWS]
+        found.append([ReplayRow(example=row, dataset=fingerprint) for row in measured])
+    return tuple(row for rows in reversed(found) for row in rows), tuple(reversed(gone))
+
+
+def line_of_datasets(store: "Store", checkpoint: Checkpoint | None) -> list[str]:
+    """Fingerprints of the datasets that a checkpoint and those before it learned from, newest first, each once."""
+    fingerprints: list[str] = []
+    seen: set[str] = set()
+    while checkpoint is not None and checkpoint.id not in seen:
+        seen.add(checkpoint.id)
+        if checkpoint.dataset_id not in fingerprints:
+            fingerprints.append(checkpoint.dataset_id)
+        checkpoint = store.checkpoints.get(checkpoint.parent_id) if checkpoint.parent_id else None
+    return fingerprints
+
+
+def _by_id(example: Example) -> str:
+    return example.interaction_id
