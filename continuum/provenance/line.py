@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
-from continuum.policy import TaskPolicy
+from continuum.policy import FineTuneConfig, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, VerdictStatus
 
 if TYPE_CHECKING:
@@ -34,9 +34,17 @@ def learned_through(store: "Store", task: str) -> int:
 
 def already_trained(store: "Store", dataset: DatasetRecord, policy: TaskPolicy) -> Checkpoint | None:
     """The newest checkpoint that was trained on a dataset version just as the policy asks, where there is one."""
-    config, base_model = policy.training.model_dump(mode="json"), policy.base_model or load_settings().base_model
+    base_model = policy.base_model or load_settings().base_model
     made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id]
-    return next((model for model in reversed(made) if model.config == config and model.base_model == base_model), None)
+    return next((model for model in reversed(made) if model.base_model == base_model and _recipe(model) == policy.training), None)
+
+
+def _recipe(model: Checkpoint) -> FineTuneConfig | None:
+    """How a checkpoint was trained, settings that came later at their defaults; None where nothing is known of it."""
+    try:
+        return FineTuneConfig.model_validate(model.config) if model.config else None
+    except ValueError:
+        return None
 
 
 def mark_learned(store: "Store", dataset: DatasetRecord) -> None:

@@ -81,6 +81,21 @@ def test_a_dataset_is_worth_training_on_again_when_the_recipe_or_the_base_change
     assert already_trained(store, dataset, policy.model_copy(update={"base_model": "c"})) is None
 
 
+def test_a_setting_that_came_later_does_not_make_an_old_training_another(store: Store) -> None:
+    trained(store, 1, through=100, status=VerdictStatus.APPROVED)
+    dataset = store.datasets.get("support_training_v1")
+    old = {
+        name: value for name, value in FineTuneConfig().model_dump(mode="json").items() if name not in {"packing", "precision"}
+    }
+    model = Checkpoint(task="support", version=2, base_model="b", uri="u", dataset_id=dataset.id, config=old)
+    store.checkpoints.add(model)
+    policy = TaskPolicy(task="support", base_model="b")
+
+    assert already_trained(store, dataset, policy) == model
+    packed = policy.model_copy(update={"training": FineTuneConfig(packing=True)})
+    assert already_trained(store, dataset, packed) is None
+
+
 def test_the_mark_moves_to_what_a_dataset_was_chosen_from_and_never_back(store: Store) -> None:
     store.tasks.ensure("support")
     for version, through in ((1, 100), (2, 60)):
