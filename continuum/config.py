@@ -9,6 +9,8 @@
 | CONTINUUM_JUDGE_BASE_URL, CONTINUUM_JUDGE_API_KEY | the judge's OpenAI-compatible endpoint | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_EMBEDDER | `hashed`, or a path or name of a sentence-transformers model | hashed |
 | CONTINUUM_WORKERS | who embeds texts: `local`, this process, or `ray`, workers at RAY_ADDRESS or of this machine | local |
+| CONTINUUM_TRAINER | where a training runs: `process`, one of its own, or `inline`, the one that asks | process |
+| CONTINUUM_ACCELERATE_CONFIG | file for `accelerate launch`, where several processes train together | one a device (DDP) |
 | CONTINUUM_GATEWAY_URL | where this process finds the gateway | http://127.0.0.1:8787/v1 |
 | CONTINUUM_UPSTREAM_BASE_URL, CONTINUUM_UPSTREAM_API_KEY | the production model | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_SERVING_URL | where the server of the tuned models is found | http://127.0.0.1:8790/v1 |
@@ -37,6 +39,7 @@ HOME_NAME = ".continuum"
 Durability = Literal["disk", "memory"]
 RedactWhen = Literal["drain", "inline", "off"]
 WorkersName = Literal["local", "ray"]
+TrainerName = Literal["process", "inline"]
 
 
 class Settings(BaseModel):
@@ -56,6 +59,8 @@ class Settings(BaseModel):
     upstream_api_key: SecretStr | None = None
     embedder: str = "hashed"
     workers: WorkersName = "local"
+    trainer: TrainerName = "process"
+    accelerate_config: str | None = None
     durability: Durability = "disk"
     spool_max_bytes: int = 2**30
     redact: RedactWhen = "drain"
@@ -123,6 +128,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         upstream_api_key=secret(env.get("CONTINUUM_UPSTREAM_API_KEY") or env.get("OPENAI_API_KEY")),
         embedder=env.get("CONTINUUM_EMBEDDER") or "hashed",
         workers=one_of(env, "CONTINUUM_WORKERS", "local", "ray"),
+        trainer=one_of(env, "CONTINUUM_TRAINER", "process", "inline"),
+        accelerate_config=env.get("CONTINUUM_ACCELERATE_CONFIG") or None,
         gateway_url=env.get("CONTINUUM_GATEWAY_URL") or "http://127.0.0.1:8787/v1",
         serving_url=env.get("CONTINUUM_SERVING_URL") or "http://127.0.0.1:8790/v1",
         durability=one_of(env, "CONTINUUM_DURABILITY", "disk", "memory"),

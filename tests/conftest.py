@@ -20,6 +20,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name, raising=False)
     folder = tmp_path / "home"
     monkeypatch.setenv("CONTINUUM_HOME", str(folder))
+    # A training in a process of its own pays for torch once more.
+    monkeypatch.setenv("CONTINUUM_TRAINER", "inline")
     return folder
 
 

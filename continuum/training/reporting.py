@@ -3,11 +3,11 @@
 | who watches | what the worker writes |
 |---|---|
 | the process that started it | a JSON object a line on its standard output: `StdoutEvents` |
-| Dagster, through Pipes | lines in the run's log at most once a second, the steps as messages: `PipesEvents`, and the lines above |
+| Dagster, through Pipes | the same, and lines in the run's log at most once a second, and the steps as messages: `PipesEvents` |
 | the caller, in the same process | calls of its `Progress`: `ProgressEvents` |
 | nobody: the other processes of a distributed run | nothing |
 
-The lines are `{"event": "progress", "done": 3, "total": 90, "note": "training"}` and `{"event": "step", "values": {"step": 3, ...}}`.
+The lines are `{"event": "progress", "done": 3, "total": 90, "note": "training"}` and `{"event": "step", "values": {...}}`.
 Whoever reads them passes over what else is printed.
 """
 

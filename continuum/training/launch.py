@@ -1,0 +1,287 @@
+"""How a training is started: in this process, in one of its own, or in several under `accelerate launch`.
+
+A process of its own keeps two gigabytes of torch and its crashes out of the caller's. The job's folder is all that passes between
+them; a folder whose worker ended early is launched again and goes on from the state it left.
+"""
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from importlib.util import find_spec
+from os import environ, killpg
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from continuum.config import Settings
+from continuum.errors import (
+    ConfigurationError,
+    ContinuumError,
+    MissingExtra,
+    NotEnoughData,
+    StoreError,
+    TrainingDiverged,
+    TrainingInterrupted,
+)
+from continuum.policy import FineTuneConfig
+from continuum.progress import Progress
+from continuum.training.job import ERROR, JOB, REPORT, write_json
+from continuum.training.lifeline import GRACE_S, lifeline
+from continuum.training.reporting import ProgressEvents
+
+LOG = "worker.log"
+"""What the workers of a job's folder printed, one attempt after the other."""
+TAIL = 2000
+"""Characters of the log that an error quotes."""
+LOOK_EVERY_S = 0.2
+WORKER = "continuum.training.worker"
+NEEDED = ("torch", "transformers", "peft", "trl", "accelerate", "datasets", "safetensors")
+ERRORS = (ConfigurationError, MissingExtra, StoreError, NotEnoughData, TrainingDiverged, TrainingInterrupted)
+"""What a worker may raise by name in the process that started it."""
+
+T = TypeVar("T")
+
+
+class Launcher(Protocol):
+    """Starts a worker on a job's folder and waits until it is done."""
+
+    def launch(self, folder: Path, on_progress: Progress, stop: threading.Event | None = None) -> None:
+        """Train; when it returns, the folder holds the report.
+
+        Args:
+            folder: what `write_job` wrote.
+            on_progress: called as the training goes on, in this thread; an error that it raises stops the training.
+            stop: set from another thread to end the training; a worker then saves its state first.
+
+        Raises:
+            TrainingInterrupted: the worker ended, was killed or was stopped before it was done.
+            ContinuumError: what else the training raised: the same class as in the worker.
+        """
+        ...
+
+
+class InlineLauncher:
+    """Trains in this process, which then has torch in it; for tests, notebooks and debuggers."""
+
+    def launch(self, folder: Path, on_progress: Progress, stop: threading.Event | None = None) -> None:
+        """Train here; see `Launcher.launch`."""
+        try:
+            from continuum.training.loop import run_job  # torch, transformers, peft and trl start here
+        except ImportError as error:
+            raise MissingExtra.of(error, "Training") from error
+
+        def told(done: int, total: int, note: str) -> None:
+            if stop is not None and stop.is_set():
+                raise TrainingInterrupted(f"training was stopped at {done} of {total} ({note}); {GOES_ON}")
+            on_progress(done, total, note)
+
+        run_job(folder, ProgressEvents(told))
+
+
+class ProcessLauncher:
+    """Trains in a child process, or in `config.processes` of them under `accelerate launch`; none outlives this process.
+
+    Args:
+        environment: added to this process's own environment in the child's.
+        accelerate_config: file for `accelerate launch --config_file`; None for one process a device (DDP).
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None, *, accelerate_config: str | None = None) -> None:
+        self.environment = dict(environment or {})
+        self.accelerate_config = accelerate_config
+
+    def launch(self, folder: Path, on_progress: Progress, stop: threading.Event | None = None) -> None:
+        """Train in a child process; see `Launcher.launch`."""
+        command = self.command(folder)
+        (folder / ERROR).unlink(missing_ok=True)
+        where = _Where()
+        with (folder / LOG).open("ab") as log:
+            start = log.tell()
+            code = self._run(command, log, where, on_progress, stop or threading.Event())
+        if code == 0 and (folder / REPORT).is_file():
+            return
+        if (error := recorded_error(folder)) is not None:
+            raise error
+        raise TrainingInterrupted(_ending(code, where, folder / LOG, start, stopped=bool(stop and stop.is_set())))
+
+    def command(self, folder: Path) -> list[str]:
+        """The command of a job's worker.
+
+        Raises:
+            MissingExtra: the training extra is not installed.
+        """
+        for name in NEEDED:
+            if find_spec(name) is None:
+                raise MissingExtra.of(ImportError(name=name), "Training")
+        config = FineTuneConfig.model_validate(json.loads((folder / JOB).read_text(encoding="utf-8"))["config"])
+        return worker_command(str(folder), processes=config.processes, accelerate_config=self.accelerate_config)
+
+    def _run(self, command: Sequence[str], log: Any, where: "_Where", on_progress: Progress, stop: threading.Event) -> int:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env={**environ, **self.environment, **lifeline()},
+            # A Ctrl-C reaches this process alone, which then ends the worker in its own way.
+            start_new_session=True,
+        )
+        with process:
+            guard = threading.Thread(target=_guard, args=(process, stop), name="continuum-worker-guard", daemon=True)
+            guard.start()
+            try:
+                for line in process.stdout or ():
+                    if not where.heard(line, on_progress):
+                        log.write(line)
+                        log.flush()
+                return process.wait()
+            except BaseException:
+                if process.stdout is not None:
+                    # Nobody reads any more: the worker must not wait for it.
+                    process.stdout.close()
+                _end(process)
+                raise
+            finally:
+                guard.join()
+
+
+def open_launcher(settings: Settings) -> Launcher:
+    """The launcher that the settings ask for."""
+    if settings.trainer == "inline":
+        return InlineLauncher()
+    return ProcessLauncher(accelerate_config=settings.accelerate_config)
+
+
+def worker_command(
+    folder: str, *, processes: int = 1, accelerate_config: str | None = None, python: str = sys.executable
+) -> list[str]:
+    """How a worker is started on a folder; nothing secret is in it.
+
+    Args:
+        folder: of the job, as the worker sees it.
+        processes: how many train together; with one of them accelerate is not needed.
+        accelerate_config: file for `accelerate launch`, as the worker sees it.
+        python: the interpreter.
+    """
+    if processes == 1:
+        return [python, "-m", WORKER, folder]
+    # Port 0: a free one is taken, so that two trainings of one machine do not meet.
+    how = ["--config_file", accelerate_config] if accelerate_config else ["--multi_gpu", "--mixed_precision", "no"]
+    several = ["--num_processes", str(processes), "--num_machines", "1", "--main_process_port", "0", "--dynamo_backend", "no"]
+    return [python, "-m", "accelerate.commands.launch", *how, *several, "-m", WORKER, folder]
+
+
+async def stoppable(work: Callable[[threading.Event], T]) -> T:
+    """Do work in a thread; when the caller is cancelled, the event is set, and the cancellation goes on once the work has ended.
+
+    Args:
+        work: called with the event, which it hands to `Launcher.launch` as `stop`.
+    """
+    stop = threading.Event()
+    running = asyncio.ensure_future(asyncio.to_thread(work, stop))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        stop.set()
+        await asyncio.wait([running])
+        # Its end was asked for: that it was interrupted is no news to anyone.
+        if not running.cancelled():
+            running.exception()
+        raise
+    finally:
+        # A loop that is abandoned rather than cancelled closes the coroutine, and it may not wait.
+        stop.set()
+
+
+def record_error(folder: Path, error: BaseException) -> None:
+    """Leave in a job's folder what ended its worker."""
+    write_json(folder / ERROR, {"error": type(error).__name__, "message": str(error)})
+
+
+def recorded_error(folder: Path) -> ContinuumError | None:
+    """What ended the folder's last worker, as it raised it; None when it left no word."""
+    try:
+        said = json.loads((folder / ERROR).read_text(encoding="utf-8"))
+        name, message = str(said["error"]), str(said["message"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    known = {error.__name__: error for error in ERRORS}
+    return known[name](message) if name in known else TrainingInterrupted(f"the training worker failed with {name}: {message}")
+
+
+GOES_ON = "the same call goes on from the last state that it left"
+
+
+class _Where:
+    """How far a worker was when it was last heard of."""
+
+    def __init__(self) -> None:
+        self.words = "before its first step"
+
+    def heard(self, line: bytes, on_progress: Progress) -> bool:
+        """Take a line of the worker; False when it is none of its events."""
+        try:
+            event = json.loads(line)
+            if event["event"] == "progress":
+                done, total, note = int(event["done"]), int(event["total"]), str(event["note"])
+            elif event["event"] == "step":
+                self.words = f"at step {int(event['values']['step'])}"
+                return True
+            else:
+                return False
+        except (ValueError, KeyError, TypeError):
+            return False
+        on_progress(done, total, note)
+        return True
+
+
+def _ending(code: int, where: _Where, log: Path, start: int, *, stopped: bool) -> str:
+    if stopped:
+        return f"training was stopped {where.words}; {GOES_ON}"
+    how = f"ended with exit code {code}"
+    if code < 0:
+        with suppress(ValueError):
+            how = f"was killed by {signal.Signals(-code).name}"
+    if code == -signal.SIGKILL:
+        how += ", as the system does when memory runs out (a smaller batch_size needs less)"
+    with log.open("rb") as file:
+        file.seek(start)
+        said = file.read().decode(errors="replace").strip()[-TAIL:]
+    return f"the training worker {how} {where.words}; {GOES_ON}. " + (
+        f"Its log {log} ends with: {said}" if said else f"{log} is empty"
+    )
+
+
+def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
+    # An executor's threads are waited for when the interpreter ends: what they wait for must end first.
+    while process.poll() is None:
+        if stop.wait(LOOK_EVERY_S) or not threading.main_thread().is_alive():
+            _end(process)
+    # What it started, if anything is left of it, must not keep its output open.
+    _close_input(process)
+    _kill_group(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    _close_input(process)
+    try:
+        process.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        _kill_group(process)
+        process.wait()
+
+
+def _close_input(process: "subprocess.Popen[bytes]") -> None:
+    if process.stdin is not None:
+        with suppress(OSError):
+            process.stdin.close()
+
+
+def _kill_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        killpg(process.pid, signal.SIGKILL)
