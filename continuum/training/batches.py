@@ -1,4 +1,4 @@
-"""Which rows stand in which batch: every batch has its share of new, replayed and probe rows.
+"""Which rows stand in which batch: every batch has its share of new, replayed, probe and general rows.
 
 The shares are laid out beforehand and read in order, so that no batch is without what holds the model, whatever the shuffle.
 """
@@ -25,23 +25,25 @@ class Schedule(Generic[T]):
     new_per_batch: int
 
 
-def lay_out(new: Sequence[T], replay: Sequence[T], probes: Sequence[T], config: FineTuneConfig) -> Schedule[T]:
+def lay_out(
+    new: Sequence[T], replay: Sequence[T], probes: Sequence[T], general: Sequence[T], config: FineTuneConfig
+) -> Schedule[T]:
     """Batches that go `config.epochs` times through the new rows, at least.
 
-    Replayed rows and probes come round in shuffled turns, as often as their shares ask.
+    Replayed, probe and general rows come round in shuffled turns, as often as their shares ask. A batch is only wider than
+    `config.batch_size` where that is too small for one row of each.
     """
-    replayed = _rows_of(config.replay_share, config.batch_size, len(replay))
-    probed = _rows_of(config.probe_share, config.batch_size, len(probes))
-    fresh = max(1, config.batch_size - replayed - probed)
+    pools = ((replay, config.replay_share), (probes, config.probe_share), (general, config.general_share))
+    held = [_rows_of(share, config.batch_size, len(pool)) for pool, share in pools]
+    fresh = max(1, config.batch_size - sum(held))
+    # Processes and accumulation share a batch out evenly.
+    fresh += -(fresh + sum(held)) % (config.processes * config.gradient_accumulation)
     steps = max(1, math.ceil(config.epochs * len(new) / fresh - 1e-9))
     rng = random.Random(config.seed)
-    new_turn, replay_turn, probe_turn = (_endless(pool, rng) for pool in (new, replay, probes))
-    rows: list[T] = []
-    for _ in range(steps):
-        rows += [next(new_turn) for _ in range(fresh)]
-        rows += [next(replay_turn) for _ in range(replayed)]
-        rows += [next(probe_turn) for _ in range(probed)]
-    return Schedule(rows, fresh + replayed + probed, steps, fresh)
+    counts = (fresh, *held)
+    turns = [_endless(pool, rng) for pool in (new, *(pool for pool, _ in pools))]
+    rows = [next(turn) for _ in range(steps) for turn, count in zip(turns, counts, strict=True) for _ in range(count)]
+    return Schedule(rows, sum(counts), steps, fresh)
 
 
 def _rows_of(share: float, batch_size: int, available: int) -> int:
