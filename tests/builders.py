@@ -54,3 +54,9 @@ def an_example(question: str = "Where is my order?", answer: str = "It arrives o
         "reason": "made for a test",
     }
     return Example(**(values | fields))
+
+
+def safetensors_bytes(content: bytes) -> bytes:
+    """The bytes of a safetensors file that holds one tensor with these bytes."""
+    header = b'{"weight":{"dtype":"U8","shape":[%d],"data_offsets":[0,%d]}}' % (len(content), len(content))
+    return len(header).to_bytes(8, "little") + header + content

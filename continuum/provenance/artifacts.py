@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from continuum.errors import StoreError
+from continuum.provenance.plain_files import require_no_pickle
 
 MANIFEST = "manifest.json"
 
@@ -29,7 +30,7 @@ def write_manifest(folder: Path) -> dict[str, str]:
 
 
 def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Check that the artifact is complete and that no file was altered, removed or added since it was written.
+    """Check that the artifact is complete, that no file was altered, removed or added since, and that none is a pickle.
 
     Args:
         folder: the artifact.
@@ -46,7 +47,7 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
         raise StoreError(f"{path} holds no complete artifact: {MANIFEST} is missing; train it again")
     try:
         written: dict[str, str] = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise StoreError(f"{path / MANIFEST} cannot be read as a manifest; restore the artifact from a backup") from error
     if expected is not None and dict(expected) != written:
         raise StoreError(f"{path / MANIFEST} is not the manifest that the store holds; restore the artifact from a backup")
@@ -58,6 +59,8 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
             raise StoreError(f"{path / name} was altered after it was written; restore the artifact from a backup")
     if unknown := sorted(present - written.keys()):
         raise StoreError(f"{path / unknown[0]} is not part of the artifact; remove it")
+    # A manifest vouches for what was written, not for what whoever wrote it put in.
+    require_no_pickle(path)
     return written
 
 

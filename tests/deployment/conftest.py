@@ -11,6 +11,7 @@ from continuum.config import Settings, load_settings
 from continuum.provenance.artifacts import write_manifest
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.store.database import Store
+from tests.builders import safetensors_bytes
 from tests.deployment.provider import Provider
 
 MakeCheckpoint = Callable[..., Checkpoint]
@@ -23,7 +24,7 @@ def a_checkpoint(store: Store, tmp_path: Path) -> MakeCheckpoint:
     def make(version: int = 1, *, status: str | None = "approved", **verdict: Any) -> Checkpoint:
         folder = tmp_path / f"support-v{version}"
         folder.mkdir()
-        (folder / "adapter_model.safetensors").write_bytes(b"weights %d" % version)
+        (folder / "adapter_model.safetensors").write_bytes(safetensors_bytes(b"weights %d" % version))
         checkpoint = Checkpoint(
             task="support",
             version=version,

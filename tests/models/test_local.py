@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.models.local import LocalModel
 from continuum.records import Checkpoint
 from tests.builders import assistant, user
@@ -92,6 +92,21 @@ def test_an_adapter_without_safetensors_is_never_opened(model: LocalModel, tiny_
 
     with pytest.raises(ConfigurationError, match=r"no adapter_model\.safetensors"):
         model.load_adapter("pickle", folder)
+
+
+def test_a_pickle_beside_the_weights_keeps_an_adapter_out(model: LocalModel, tiny_checkpoint: Checkpoint, tmp_path: Path):
+    folder = tmp_path / "adapter"
+    shutil.copytree(tiny_checkpoint.uri, folder)
+    (folder / "training_args.bin").write_bytes(b"\x80\x02}.")
+
+    with pytest.raises(StoreError, match=r"training_args\.bin may be a pickle"):
+        model.load_adapter("pickle", folder)
+    assert "pickle" not in model.adapters
+
+
+def test_an_adapter_is_no_base(tiny_checkpoint: Checkpoint):
+    with pytest.raises(ConfigurationError, match="holds an adapter"):
+        LocalModel(tiny_checkpoint.uri)
 
 
 @pytest.mark.parametrize("first", [True, False])
