@@ -24,6 +24,12 @@ def listening(progress: Progress) -> Iterator[None]:
         _listeners.remove(progress)
 
 
+def tell_listeners(done: int, total: int, note: str) -> None:
+    """Tell those who drive the runs that this process executes, and nobody else."""
+    for listener in _listeners:
+        listener(done, total, note)
+
+
 def log_progress(
     context: dg.AssetExecutionContext | dg.OpExecutionContext, *, clock: Callable[[], float] = time.monotonic
 ) -> Progress:
@@ -32,8 +38,7 @@ def log_progress(
 
     def report(done: int, total: int, note: str) -> None:
         nonlocal last_line
-        for listener in _listeners:
-            listener(done, total, note)
+        tell_listeners(done, total, note)
         if done >= total or clock() - last_line >= LINES_EVERY_S:
             last_line = clock()
             context.log.info(f"{bar(done, total)} {done}/{total} {note}")

@@ -88,11 +88,15 @@ class ProcessLauncher:
     Args:
         environment: added to this process's own environment in the child's.
         accelerate_config: file for `accelerate launch --config_file`; None for one process a device (DDP).
+        grace_s: seconds that a worker which was asked to end may take to save its state.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None, *, accelerate_config: str | None = None) -> None:
+    def __init__(
+        self, environment: Mapping[str, str] | None = None, *, accelerate_config: str | None = None, grace_s: float = GRACE_S
+    ) -> None:
         self.environment = dict(environment or {})
         self.accelerate_config = accelerate_config
+        self.grace_s = grace_s
 
     def launch(self, folder: Path, on_progress: Progress, stop: threading.Event | None = None) -> None:
         """Train in a child process; see `Launcher.launch`."""
@@ -131,7 +135,9 @@ class ProcessLauncher:
             start_new_session=True,
         )
         with process:
-            guard = threading.Thread(target=_guard, args=(process, stop), name="continuum-worker-guard", daemon=True)
+            guard = threading.Thread(
+                target=_guard, args=(process, stop, self.grace_s), name="continuum-worker-guard", daemon=True
+            )
             guard.start()
             try:
                 for line in process.stdout or ():
@@ -143,7 +149,7 @@ class ProcessLauncher:
                 if process.stdout is not None:
                     # Nobody reads any more: the worker must not wait for it.
                     process.stdout.close()
-                _end(process)
+                _end(process, self.grace_s)
                 raise
             finally:
                 guard.join()
@@ -256,21 +262,21 @@ def _ending(code: int, where: _Where, log: Path, start: int, *, stopped: bool) -
     )
 
 
-def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event) -> None:
+def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event, grace_s: float) -> None:
     # An executor's threads are waited for when the interpreter ends: what they wait for must end first.
     while process.poll() is None:
         if stop.wait(LOOK_EVERY_S) or not threading.main_thread().is_alive():
-            _end(process)
+            _end(process, grace_s)
     # What it started, if anything is left of it, must not keep its output open.
     _close_input(process)
     _kill_group(process)
 
 
-def _end(process: "subprocess.Popen[bytes]") -> None:
+def _end(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
     process.terminate()
     _close_input(process)
     try:
-        process.wait(GRACE_S)
+        process.wait(grace_s)
     except subprocess.TimeoutExpired:
         _kill_group(process)
         process.wait()
