@@ -3,12 +3,14 @@
 Answers are greedy, so the same weights and the same question give the same words.
 """
 
+import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
+from typing import Any
 
 import torch
 from peft import LoraModel, PeftModel
@@ -18,9 +20,10 @@ from transformers.utils.logging import disable_progress_bar
 from continuum.errors import ConfigurationError
 from continuum.models.chat import Usage
 from continuum.models.chat_format import IGNORED, EncodedTurn, Turn, encode_prompts, encode_turns, parse_answer
+from continuum.provenance.plain_files import require_no_pickle
 from continuum.records import Message
 
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
+ADAPTER_WEIGHTS, ADAPTER_CONFIG = "adapter_model.safetensors", "adapter_config.json"
 NO_ADAPTER = "__base__"
 """PEFT's name for a row of a batch that the base model answers."""
 
@@ -62,8 +65,10 @@ class LocalModel:
 
         Raises:
             ConfigurationError: the folder has no safetensors weights, or they do not fit the base model.
+            StoreError: the folder holds a pickle, a broken file, or a link that leads out of it.
         """
         require_safetensors(folder)
+        require_no_pickle(folder)
         with self._lock:
             # PEFT keeps adapters as torch modules, whose names may not hold dots; task names may.
             slot = f"adapter_{self._loaded}"
@@ -120,7 +125,7 @@ class LocalModel:
             max_new_tokens = min(max_new_tokens, max(1, (self._context or 2 * max_new_tokens) // 2))
             prompts = encode_prompts(self.tokenizer, conversations, self._room(max_new_tokens))
             answers: list[Answer | None] = [None] * len(prompts)
-            for batch in _by_length([len(prompt) for prompt in prompts], batch_size):
+            for batch in by_length([len(prompt) for prompt in prompts], batch_size):
                 written = self._generate([prompts[n] for n in batch], [slots[n] for n in batch], max_new_tokens)
                 for n, tokens in zip(batch, written, strict=True):
                     message = parse_answer(str(self.tokenizer.decode(tokens, skip_special_tokens=True)))
@@ -163,7 +168,7 @@ class LocalModel:
         assert self._adapted is not None and isinstance(self._adapted.base_model, LoraModel)  # noqa: S101, PT018 - only LoRA is loaded
         return self._adapted.base_model
 
-    def _ready(self, slot: str) -> torch.nn.Module:
+    def _ready(self, slot: str) -> PreTrainedModel | PeftModel:
         """The model with one adapter switched on, or with none."""
         if self._adapted is None:
             return self._base
@@ -181,20 +186,10 @@ class LocalModel:
     def _room(self, max_new_tokens: int) -> int | None:
         return None if self._context is None else self._context - max_new_tokens
 
-    @torch.inference_mode()
     def _generate(self, prompts: list[list[int]], slots: list[str], max_new_tokens: int) -> list[list[int]]:
-        width = max(len(prompt) for prompt in prompts)
-        pad = pad_id(self.tokenizer)
-        ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=self._base.device)
-        mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=self._base.device)
-        ends = _end_ids(self._base, self.tokenizer)
-        config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=ends)
-        mixed = len(set(slots)) > 1
         model = self._ready(next((slot for slot in slots if slot != NO_ADAPTER), NO_ADAPTER))
-        output = model.generate(  # pyright: ignore[reportCallIssue]
-            input_ids=ids, attention_mask=mask, generation_config=config, **({"adapter_names": slots} if mixed else {})
-        )
-        return [_until_end(row, ends) for row in output[:, width:].tolist()]
+        mixed = {"adapter_names": slots} if len(set(slots)) > 1 else {}
+        return greedy_answers(model, self.tokenizer, prompts, max_new_tokens, **mixed)
 
 
 def load_tokenizer(base_model: str | Path) -> PreTrainedTokenizerBase:
@@ -212,20 +207,31 @@ def load_tokenizer(base_model: str | Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_base(base_model: str | Path) -> PreTrainedModel:
+def load_base(base_model: str | Path, *, dtype: torch.dtype | None = None, quantization: Any = None) -> PreTrainedModel:
     """The weights of a base model from safetensors: on a GPU in half precision where there is one, else on the CPU.
 
+    Args:
+        base_model: a local path or a hub id.
+        dtype: of the weights in memory; None for bfloat16 on a GPU and float32 on a CPU.
+        quantization: transformers' configuration of weights in fewer bits; None for none.
+
     Raises:
-        ConfigurationError: there is no such model, or it has no safetensors weights.
+        ConfigurationError: there is no such model, it has no safetensors weights, or it is an adapter.
     """
+    if (Path(base_model) / ADAPTER_CONFIG).is_file():
+        # transformers would load the adapter too, by rules of its own, or go to the base that the adapter names.
+        raise ConfigurationError(f"{base_model} holds an adapter ({ADAPTER_CONFIG}); give the base model that it was trained on")
     on_gpu = torch.cuda.is_available()
     disable_progress_bar()
+    # Of several processes that train together each has a GPU of its own.
+    gpu = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:
         model = AutoModelForCausalLM.from_pretrained(
             str(base_model),
             use_safetensors=True,
-            dtype=torch.bfloat16 if on_gpu else torch.float32,
-            device_map="cuda" if on_gpu else None,
+            dtype=dtype or (torch.bfloat16 if on_gpu else torch.float32),
+            device_map=gpu if on_gpu else None,
+            **({"quantization_config": quantization} if quantization is not None else {}),
         )
     except (OSError, ValueError) as error:
         raise _no_model(base_model) from error
@@ -277,7 +283,7 @@ def answer_losses(model: torch.nn.Module, rows: Sequence[EncodedTurn], pad: int,
     """Mean negative log-likelihood, in nats per answer token, of each row."""
     device = next(model.parameters()).device
     losses = [0.0] * len(rows)
-    for batch in _by_length([len(row.input_ids) for row in rows], batch_size):
+    for batch in by_length([len(row.input_ids) for row in rows], batch_size):
         ids, mask, labels = padded([rows[n] for n in batch], pad, device)
         logits = model(input_ids=ids, attention_mask=mask).logits[:, :-1].float()
         targets = labels[:, 1:]
@@ -288,14 +294,41 @@ def answer_losses(model: torch.nn.Module, rows: Sequence[EncodedTurn], pad: int,
     return losses
 
 
-def _by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+@torch.inference_mode()
+def greedy_answers(
+    model: PreTrainedModel | PeftModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    **options: Any,
+) -> list[list[int]]:
+    """The tokens that a model in evaluation mode answers each prompt with, its end token included.
+
+    Args:
+        model: the base, with or without adapters.
+        tokenizer: the base's.
+        prompts: one batch, token ids, padded here on the left.
+        max_new_tokens: the longest answer, in tokens.
+        options: passed to `generate`.
+    """
+    width = max(len(prompt) for prompt in prompts)
+    pad = pad_id(tokenizer)
+    ids = torch.tensor([[pad] * (width - len(prompt)) + prompt for prompt in prompts], device=model.device)
+    mask = torch.tensor([[0] * (width - len(prompt)) + [1] * len(prompt) for prompt in prompts], device=model.device)
+    ends = _end_ids(model, tokenizer)
+    config = GenerationConfig(do_sample=False, max_new_tokens=max_new_tokens, pad_token_id=pad, eos_token_id=ends)
+    output = model.generate(input_ids=ids, attention_mask=mask, generation_config=config, **options)  # pyright: ignore[reportCallIssue]
+    return [_until_end(row, ends) for row in output[:, width:].tolist()]
+
+
+def by_length(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
     """Indices in batches of similar length, so that little is padded."""
     order = sorted(range(len(lengths)), key=lambda n: (lengths[n], n))
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
 
 
-def _end_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+def _end_ids(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> list[int]:
     configured = model.generation_config.eos_token_id if model.generation_config is not None else None
     ends = configured if isinstance(configured, list) else [configured]
     return sorted({end for end in (*ends, tokenizer.eos_token_id) if isinstance(end, int)})

@@ -108,6 +108,8 @@ class Losses(Record):
     before: tuple[float, ...]
     """At the parent, or at the base where there is none."""
     after: tuple[float, ...]
+    groups: tuple[str, ...] = ()
+    """The conversation of each row; empty where each is one of its own."""
 
 
 class TrialAnswer(Record):
