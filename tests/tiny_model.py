@@ -1,10 +1,14 @@
 """The smallest model that still learns: built and tuned in seconds, for every test that needs weights."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from continuum.policy import FineTuneConfig
 from continuum.records import Checkpoint, Example, Message
 from tests.builders import an_example, assistant, user
+
+if TYPE_CHECKING:
+    from continuum.training.job import Inputs
 
 CITIES = ("Oslo", "Rome", "Lima", "Cairo", "Paris", "Delhi")
 UNSURE = "I am not sure about that."
@@ -40,17 +44,45 @@ def build_tiny_base(folder: Path) -> Path:
     return folder
 
 
+def write_tiny_job(
+    base: Path,
+    folder: Path,
+    config: FineTuneConfig = CONFIG,
+    *,
+    inputs: "Inputs | None" = None,
+    parent: Path | None = None,
+    **fields: Any,
+) -> Path:
+    """A job on the tiny base in `folder`, whose artifact goes beside it; returns where."""
+    from continuum.training.job import Inputs, Job, write_job
+
+    artifact = folder.with_name(folder.name + "-artifact")
+    job = Job(
+        task="support",
+        base_model=str(base),
+        config=config,
+        dataset=fields.pop("dataset", "tiny-dataset"),
+        artifact=str(artifact),
+        parent=str(parent) if parent else None,
+        **fields,
+    )
+    write_job(folder, job, inputs or Inputs(train=tuple(lessons())))
+    return artifact
+
+
 def train_tiny_checkpoint(base: Path, folder: Path) -> Checkpoint:
     """The tiny base tuned on the lessons: it answers RIGHT."""
-    from continuum.training.loop import Job, fit
+    from continuum.training.loop import run_job
+    from continuum.training.reporting import SilentEvents
 
-    report = fit(Job(str(base), CONFIG, tuple(lessons()), folder))
+    artifact = write_tiny_job(base, folder)
+    report = run_job(folder, SilentEvents())
     return Checkpoint(
         id="tiny-checkpoint",
         task="support",
         version=1,
         base_model=str(base),
-        uri=str(folder),
+        uri=str(artifact),
         dataset_id="tiny-dataset",
         manifest=report.manifest,
         metrics={"initial_loss": report.initial_loss, "final_loss": report.final_loss},

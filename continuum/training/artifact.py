@@ -21,6 +21,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import torch
 from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
@@ -43,6 +44,7 @@ def write_artifact(
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
     *,
+    weights: Mapping[str, torch.Tensor],
     fisher: Fisher | None,
     replay: ReplayBuffer,
     training: Mapping[str, Any],
@@ -50,6 +52,15 @@ def write_artifact(
     """Write the artifact into `folder` and return its manifest: file name to sha256.
 
     The folder appears whole: everything is written beside it first, and what an attempt before this one left there is removed.
+
+    Args:
+        folder: where it goes; there may be nothing but an artifact of the same job.
+        model: the base with the adapter.
+        tokenizer: the base's.
+        weights: the adapter's, whole, by the names they have in the model.
+        fisher: what the next training must hold on to; None for nothing.
+        replay: what the next training goes through again.
+        training: the content of `training.json`.
 
     Raises:
         StoreError: there is an artifact of another job at this place.
@@ -61,7 +72,7 @@ def write_artifact(
         shutil.rmtree(folder)
     unfinished.mkdir(parents=True)
     try:
-        files = _write(unfinished, model, tokenizer, fisher, replay, training)
+        files = _write(unfinished, model, tokenizer, weights, fisher, replay, training)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -75,12 +86,19 @@ def _write(
     folder: Path,
     model: PeftModel,
     tokenizer: PreTrainedTokenizerBase,
+    weights: Mapping[str, torch.Tensor],
     fisher: Fisher | None,
     replay: ReplayBuffer,
     training: Mapping[str, Any],
 ) -> dict[str, str]:
     # Embedding layers are never trained here; asking PEFT to look whether they were would ask the hub.
-    model.save_pretrained(str(folder), safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"])
+    model.save_pretrained(
+        str(folder),
+        safe_serialization=True,
+        save_embedding_layers=False,
+        selected_adapters=["default"],
+        state_dict=dict(weights),
+    )
     (folder / "README.md").unlink(missing_ok=True)
     _sort_adapter_config(folder / ADAPTER_CONFIG)
     tokenizer.save_pretrained(str(folder))

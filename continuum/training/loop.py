@@ -1,37 +1,27 @@
-"""One fine-tuning, from a job's folder to its artifact, in phases that each go on from what is on the disk.
+"""One fine-tuning, from a job's folder to its artifact: alone in the folder, and with plain words for what can go wrong.
 
-| phase | what it leaves in the folder |
-|---|---|
-| ask the base general questions | general.json, asked of the base once in a line |
-| measure before | before.json |
-| what must be held (`training/fisher.py`) | ewc.safetensors |
-| learn from examples, at the lambda that is chosen | states/ |
-| learn from preferences | preferences/ |
-| measure after, and write the artifact | the artifact, then report.json |
-
-Killed at any moment, the same call goes on and ends with the same bytes on the same kind of CPU with the same number of threads.
-What holds the model is in every batch (replayed examples, probes, general answers) and in the penalty; with all of it switched off
-this is a plain LoRA.
+Killed at any moment, the same call goes on and ends with the same bytes on the same kind of CPU with the same number of threads;
+`run.py` has the phases and what each leaves on the disk.
 """
 
 import fcntl
-import gc
-import json
 import os
+import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 
+from safetensors import SafetensorError
 from transformers import set_seed
 
-from continuum.errors import ConfigurationError, StoreError
-from continuum.training.job import REPORT, FitReport, Job, read_job, read_report, write_json
-from continuum.training.memory import is_out_of_memory
+from continuum.errors import ContinuumError, StoreError
+from continuum.training.job import REPORT, STATES, FitReport, read_job, read_report, write_json
+from continuum.training.memory import free_memory, is_out_of_memory
 from continuum.training.processes import Processes
 from continuum.training.reporting import Events
-from continuum.training.run import Run
+from continuum.training.run import PREFERENCES, Run
 from continuum.training.states import is_full, no_room
 from continuum.training.watching import Stopping, never
 
@@ -55,17 +45,76 @@ def run_job(folder: Path, events: Events, stopping: Stopping = never) -> FitRepo
         TrainingDiverged: the loss stopped being a number or rose without end; the last sound state is kept.
         TrainingInterrupted: somebody asked to stop.
     """
+    started = time.perf_counter()
     processes = Processes.join()
-    with ONE_AT_A_TIME, sole_worker(folder, processes):
-        report = read_report(folder)
-        if report is not None:
-            return report
-        started = time.perf_counter()
+    with ONE_AT_A_TIME, _sole_worker(folder, processes):
+        if processes.any((folder / REPORT).is_file()):
+            return _report_of(folder)
         job, inputs = read_job(folder)
-        events.progress(0, 1, "loading the base model")
         set_seed(job.config.seed)
         run = Run(folder, job, inputs, events, stopping, processes)
-        with no_surprise(run, folder):
-            report = run.to_end().model_copy(update={"seconds": time.perf_counter() - started})
+        with _plain_words(run):
+            report = run.to_end()
+            report = report.model_copy(update={"seconds": time.perf_counter() - started})
             processes.once(lambda: write_json(folder / REPORT, report.model_dump(mode="json")))
-        return report
+        if processes.first:
+            # What a killed run would have gone on from has had its day.
+            for name in (STATES, PREFERENCES):
+                shutil.rmtree(folder / name, ignore_errors=True)
+        return _report_of(folder)
+
+
+def _report_of(folder: Path) -> FitReport:
+    report = read_report(folder)
+    assert report is not None  # noqa: S101 - it was there a moment ago, and nobody else may remove it
+    return report
+
+
+@contextmanager
+def _sole_worker(folder: Path, processes: Processes) -> Iterator[None]:
+    """Hold the folder against other workers; the system lets go of it whenever and however this process ends.
+
+    Raises:
+        StoreError: another worker holds it, or there is no folder.
+    """
+    if not processes.first:
+        yield
+        return
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be worked in: {error}; write the job there first") from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            other = os.read(descriptor, 20).decode(errors="replace").strip()
+            raise StoreError(
+                f"another worker, process {other}, trains {folder} at this moment; wait for it, or end it and run the same again"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, str(os.getpid()).encode())
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _plain_words(run: Run) -> Iterator[None]:
+    """Say of a full disk how much is missing, and of full memory what would fit."""
+    try:
+        yield
+        return
+    except ContinuumError:
+        raise
+    except (OSError, SafetensorError) as error:
+        if not is_full(error):
+            raise
+        raise no_room(run.folder, run.bytes_needed) from error
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error)
+    # Outside of the handler nothing holds on to the frames of the failed step, nor to what they had allocated.
+    free_memory()
+    raise run.too_large(said)
