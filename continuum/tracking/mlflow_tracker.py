@@ -20,7 +20,7 @@ from sqlalchemy.exc import SADeprecationWarning
 
 from continuum.errors import StoreError
 from continuum.records import Checkpoint, Verdict
-from continuum.tracking.tracker import CANDIDATE, History, TrackedModel
+from continuum.tracking.tracker import CANDIDATE, Files, History, TrackedModel
 
 # It announces every database it makes.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
@@ -50,14 +50,16 @@ class MlflowTracker:
                 Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
             self._client = MlflowClient(tracking_uri=tracking_uri)
 
-    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
-        """Log parameters, losses step by step, and the artifact's files; register the version as `candidate`."""
+    def log_training(self, checkpoint: Checkpoint, history: History = (), files: Files | None = None) -> TrackedModel:
+        """Log parameters, curves step by step, the artifact and the files; register the version as `candidate`."""
         with self._talking():
             run = self._client.create_run(self._experiment(checkpoint.task), run_name=checkpoint.name)
             run_id = run.info.run_id
             try:
                 self._log_values(run_id, checkpoint, history)
                 self._client.log_artifacts(run_id, checkpoint.uri, ARTIFACT_PATH)
+                for name, text in (files or {}).items():
+                    self._client.log_text(run_id, text, name)
                 version = self._register(checkpoint, f"{run.info.artifact_uri}/{ARTIFACT_PATH}", run_id)
             except BaseException:
                 self._client.set_terminated(run_id, "FAILED")

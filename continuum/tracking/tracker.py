@@ -21,6 +21,8 @@ CHAMPION = "champion"
 
 History = Sequence[Mapping[str, float]]
 """What was logged at each step: `step`, and metrics by name."""
+Files = Mapping[str, str]
+"""File name, such as `forgetting.svg`, to its text; shown beside the run, no part of the artifact."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,8 @@ class TrackedModel:
 class Tracker(Protocol):
     """Keeps the history of a task's models."""
 
-    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
-        """Log a training with its artifact, register the model version, and move the alias `candidate` to it."""
+    def log_training(self, checkpoint: Checkpoint, history: History = (), files: Files | None = None) -> TrackedModel:
+        """Log a training with its curves, its artifact and the files; register the model version as `candidate`."""
         ...
 
     def set_alias(self, task: str, alias: str, version: str) -> None:
@@ -71,9 +73,13 @@ class FolderTracker:
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
 
-    def log_training(self, checkpoint: Checkpoint, history: History = ()) -> TrackedModel:
-        """Write the run; the artifact stays where it is."""
+    def log_training(self, checkpoint: Checkpoint, history: History = (), files: Files | None = None) -> TrackedModel:
+        """Write the run, and the files into a folder of its own; the artifact stays where it is."""
         run_id = new_id()
+        for name, text in (files or {}).items():
+            path = self.folder / "runs" / run_id / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
         self._write(self._run(run_id), {"checkpoint": checkpoint.model_dump(mode="json"), "history": [dict(h) for h in history]})
         tracked = TrackedModel(run_id, str(checkpoint.version))
         self.set_alias(checkpoint.task, CANDIDATE, tracked.version)

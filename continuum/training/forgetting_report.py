@@ -10,7 +10,7 @@
 R is the probability of `matrix.py`. The best earlier version is chosen by looking, so forgetting errs on the side of too much.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from continuum.records import Checkpoint, Record
 from continuum.training.job import TrialAnswer
 from continuum.training.matrix import Cell, Change, Line, Matrix
 from continuum.training.measured import GENERAL, Measured
+from continuum.training.plots import curves_svg, matrix_svg
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -91,6 +92,16 @@ class ForgettingReport(Record):
                 "trials": every.trials,
             }
         return {name: float(value) for name, value in found.items() if value is not None}
+
+    def files(self, history: Sequence[Mapping[str, float]] = ()) -> dict[str, str]:
+        """What a tracker shows beside the run: the report as JSON and Markdown, the matrix and the run's curves as pictures."""
+        files = {
+            "forgetting.json": self.model_dump_json(indent=2) + "\n",
+            "forgetting.md": self.to_markdown(),
+            "forgetting.svg": matrix_svg(self.matrix),
+            "curves.svg": curves_svg(history),
+        }
+        return {name: text for name, text in files.items() if text}
 
     def to_markdown(self) -> str:
         """The matrix and what follows from it, for people."""
@@ -182,8 +193,8 @@ def violations_of(trials: Sequence[TrialAnswer], constraints: Sequence[Constrain
         newly = (t.prompt for t, before, after in zip(tried, kept_before, kept_after, strict=True) if before and not after)
         found.append(_violations(constraint.text, len(tried), kept_before.count(False), kept_after.count(False), newly))
     if len(found) > 1:
-        trials, before, after = (sum(getattr(one, name) for one in found) for name in ("trials", "before", "after"))
-        found.append(_violations(ALL, trials, before, after, (question for one in found for question in one.newly)))
+        asked, before, after = (sum(getattr(one, name) for one in found) for name in ("trials", "before", "after"))
+        found.append(_violations(ALL, asked, before, after, (question for one in found for question in one.newly)))
     return tuple(found)
 
 
@@ -207,7 +218,8 @@ def _changes_table(report: ForgettingReport) -> str:
     named = [
         *([("learned", report.learned)] if report.learned else []),
         *(("backward transfer", change) for change in report.backward),
-        *(("since known best", change) for change in report.forgotten),
+        # Most often a dataset was known best right after it was learned, and this would say the same again.
+        *(("since known best", change) for change in report.forgotten if change not in report.backward),
         *([("general skill", report.general)] if report.general else []),
     ]
     rows = [
