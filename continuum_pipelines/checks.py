@@ -40,6 +40,18 @@ with warnings.catch_warnings():
         partitions_def=tasks,
         description="The task's own models wrote no more of the answers than they may, and the answers differ as others' do.",
     )
+    constitution_kept = dg.AssetCheckSpec(
+        "constitution_kept",
+        asset="lora_checkpoint",
+        partitions_def=tasks,
+        description="No held-out question of a constraint is answered against it that was answered in keeping with it before.",
+    )
+    forgetting_budget = dg.AssetCheckSpec(
+        "forgetting_budget",
+        asset="lora_checkpoint",
+        partitions_def=tasks,
+        description="The training lost no more of what earlier datasets taught than the policy's budget allows.",
+    )
     no_regression = dg.AssetCheckSpec(
         "no_regression",
         asset="guard_verdict",
@@ -50,6 +62,7 @@ with warnings.catch_warnings():
 
 JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed)
 DATASET_CHECKS = (dataset_sealed, dataset_diverse)
+TRAINING_CHECKS = (constitution_kept, forgetting_budget)
 
 
 def regression_result(verdict: Verdict | None, status: str) -> dg.AssetCheckResult:

@@ -74,12 +74,7 @@ class InlineLauncher:
         except ImportError as error:
             raise MissingExtra.of(error, "Training") from error
 
-        def told(done: int, total: int, note: str) -> None:
-            if stop is not None and stop.is_set():
-                raise TrainingInterrupted(f"training was stopped at {done} of {total} ({note}); {GOES_ON}")
-            on_progress(done, total, note)
-
-        run_job(folder, ProgressEvents(told))
+        run_job(folder, ProgressEvents(on_progress), (stop or threading.Event()).is_set)
 
 
 class ProcessLauncher:
@@ -92,7 +87,7 @@ class ProcessLauncher:
     """
 
     def __init__(
-        self, environment: Mapping[str, str] | None = None, *, accelerate_config: str | None = None, grace_s: float = GRACE_S
+        self, environment: Mapping[str, str] | None = None, *, accelerate_config: str | None = None, grace_s: float = GRACE_S + 5
     ) -> None:
         self.environment = dict(environment or {})
         self.accelerate_config = accelerate_config
@@ -273,7 +268,7 @@ def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event, grace_s: f
 
 
 def _end(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
-    process.terminate()
+    # Its lifeline passes this on, once: being asked a second time a worker would not stay to save its state.
     _close_input(process)
     try:
         process.wait(grace_s)

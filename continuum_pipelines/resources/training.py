@@ -1,16 +1,21 @@
-"""Where trainings run, as a resource."""
+"""Where trainings run, as a resource: beside the run, in the run, or in a pod of a Kubernetes cluster."""
 
+import os
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
+import yaml
+from pydantic import Field, ValidationError
 
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.training.launch import InlineLauncher, Launcher
 from continuum_pipelines.launchers import KubernetesLauncher, PipesLauncher, open_pod_client
 
-RUNNERS = ("process", "kubernetes", "inline")
+RUNNERS = ("process", "inline", "kubernetes")
+TRAINING_CONFIG = "CONTINUUM_TRAINING_CONFIG"
+"""The environment variable that names a YAML file with the fields of the resource; deploy/kubernetes/training.yaml is one."""
 
 
 class TrainingResource(dg.ConfigurableResource):
@@ -18,7 +23,7 @@ class TrainingResource(dg.ConfigurableResource):
 
     runner: str | None = Field(
         default=None,
-        description="`process`: a child of the run, started through Pipes. `kubernetes`: a pod. `inline`: the run itself. "
+        description="`process`: a child of the run, started through Pipes. `inline`: the run itself. `kubernetes`: a pod. "
         "That of the environment (CONTINUUM_TRAINER) when left out.",
     )
     accelerate_config: str | None = Field(
@@ -29,7 +34,7 @@ class TrainingResource(dg.ConfigurableResource):
     image: str | None = Field(default=None, description="Kubernetes: the image of the pod, built by deploy/Dockerfile.")
     namespace: str | None = Field(default=None, description="Kubernetes: where the pod runs; the current one when left out.")
     pod_spec: dict[str, Any] = Field(
-        default={}, description="Kubernetes: the rest of the pod: volumes, GPU limits, secrets; see deploy/kubernetes/README.md."
+        default={}, description="Kubernetes: the rest of the pod's spec: volumes, GPU limits, secrets for its environment."
     )
     environment: dict[str, str] = Field(default={}, description="Kubernetes: variables of the pod; no secrets.")
 
@@ -58,5 +63,24 @@ class TrainingResource(dg.ConfigurableResource):
             namespace=self.namespace,
             pod_spec=self.pod_spec,
             environment=self.environment,
-            accelerate_config=accelerate_config,
+            # A file of this machine means nothing in a pod.
+            accelerate_config=self.accelerate_config,
         )
+
+
+def training_resource() -> TrainingResource:
+    """The resource as CONTINUUM_TRAINING_CONFIG says; by default, what the rest of the environment says.
+
+    Raises:
+        ConfigurationError: the file cannot be read, or holds what the resource has no field for.
+    """
+    path = os.environ.get(TRAINING_CONFIG)
+    if not path:
+        return TrainingResource()
+    try:
+        return TrainingResource.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, yaml.YAMLError, dg.DagsterInvalidInvocationError, ValidationError) as error:
+        raise ConfigurationError(
+            f"{TRAINING_CONFIG} names {path!r}, which is no configuration of the resource `training`: {error}; its fields are "
+            f"{', '.join(TrainingResource.model_fields)}"
+        ) from error

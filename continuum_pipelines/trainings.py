@@ -1,0 +1,181 @@
+"""A trained version as the Dagster UI shows it: two checks, and the figures beside them, read from its artifact and its line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from continuum.constitution.constraints import Constraint, constraint_for
+from continuum.errors import ConfigurationError, StoreError
+from continuum.excerpts import excerpt
+from continuum.policy import FineTuneConfig
+from continuum.records import Checkpoint
+from continuum.store.database import Store
+from continuum.training.budget import lost_share
+from continuum.training.forgetting_report import ForgettingReport, Violations, forgetting_report
+from continuum.training.job import FitReport
+from continuum.training.measured import GENERAL, VALIDATION, Measured
+from continuum_pipelines.checks import constitution_kept, forgetting_budget
+from continuum_pipelines.plots import heat_map
+from continuum_pipelines.tables import markdown, rows_table
+
+TRAINING_FILE = "training.json"
+COUNTS = ("replayed", "general", "probes", "preferences")
+MOST_NAMED = 5
+
+
+def checks_of(store: Store, checkpoint: Checkpoint | None, status: str) -> list[dg.AssetCheckResult]:
+    """The results of the two checks; each passes while there is nothing that could fail it, and says so."""
+    if checkpoint is None:
+        words = f"nothing is trained yet: {status}"
+        return [
+            dg.AssetCheckResult(check_name=check.name, passed=True, description=words)
+            for check in (constitution_kept, forgetting_budget)
+        ]
+    return [_constitution(_report(store, checkpoint)), _budget(checkpoint)]
+
+
+def metadata_of(store: Store, checkpoint: Checkpoint) -> dict[str, Any]:
+    """What the asset shows besides: what was in the batches, the search for lambda, and what became of what was known."""
+    outcome = outcome_of(checkpoint)
+    shown: dict[str, Any] = {name: outcome.get(name) for name in COUNTS}
+    shown |= {
+        "lambda_ewc": outcome.get("lambda_ewc"),
+        "lambda_search": rows_table(
+            [{name: one.get(name) for name in ("lambda_ewc", "lost", "loss")} for one in outcome.get("tried", ())]
+        ),
+    }
+    report = _report(store, checkpoint)
+    return shown if report is None else shown | _forgetting(report)
+
+
+def outcome_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """How the training went, as the artifact says; empty where it cannot be read."""
+    try:
+        found = json.loads((Path(checkpoint.uri) / TRAINING_FILE).read_text(encoding="utf-8"))["outcome"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def run_metadata(report: FitReport) -> dict[str, Any]:
+    """What only this run knows: where it went on, and how long it took."""
+    return {
+        "resumed_at": ", ".join(f"step {step}" for step in report.resumed_at) or None,
+        "steps": report.steps,
+        "epochs": report.epochs,
+        "seconds": round(report.seconds, 1),
+    }
+
+
+def _forgetting(report: ForgettingReport) -> dict[str, Any]:
+    matrix = report.matrix
+    shares = [[None if cell is None else cell.probability for cell in row] for row in matrix.cells]
+    titles = [column.title for column in matrix.columns]
+    changes = [("since it was learned", change) for change in report.backward]
+    changes += [("general questions", report.general)] if report.general else []
+    return {
+        "backward_transfer": report.backward_transfer,
+        "forgetting": report.forgetting,
+        "matrix": rows_table(
+            [{"version": name} | dict(zip(titles, row, strict=True)) for name, row in zip(matrix.versions, shares, strict=True)]
+            if titles
+            else []
+        ),
+        "matrix_picture": markdown(heat_map(shares, f"what versions know of: {', '.join(titles)}")),
+        "changes": rows_table(
+            [
+                {
+                    "of": change.title,
+                    "what": what,
+                    "low": change.probability_low,
+                    "change": change.probability,
+                    "high": change.probability_high,
+                    "rows": change.rows,
+                }
+                for what, change in changes
+            ]
+        ),
+        "constraints": rows_table([_violation_row(one) for one in report.violations]),
+        "forgetting_report": markdown(report.to_markdown()) if titles or report.violations else None,
+    }
+
+
+def _violation_row(one: Violations) -> dict[str, Any]:
+    return {
+        "constraint": excerpt(one.constraint),
+        "questions": one.trials,
+        "broken_before": one.before,
+        "broken_now": one.after,
+        "newly": len(one.newly),
+        "at_most": one.upper,
+    }
+
+
+def _report(store: Store, checkpoint: Checkpoint) -> ForgettingReport | None:
+    try:
+        return forgetting_report(store, checkpoint, _constraints(checkpoint))
+    except StoreError:
+        # The artifact is gone or altered: the deployment refuses it and says so, the figures are only missing.
+        return None
+
+
+def _constraints(checkpoint: Checkpoint) -> list[Constraint]:
+    found = []
+    for text in FineTuneConfig.model_validate(checkpoint.config).constitutional_constraints:
+        try:
+            found.append(constraint_for(text))
+        except ConfigurationError:
+            # Its probes were removed since.
+            continue
+    return found
+
+
+def _constitution(report: ForgettingReport | None) -> dg.AssetCheckResult:
+    if report is None or not report.violations:
+        return dg.AssetCheckResult(
+            check_name=constitution_kept.name, passed=True, description="no question of a constraint was put to this version"
+        )
+    every = report.violations[-1]
+    named = "".join(f"; {excerpt(question)!r}" for question in every.newly[:MOST_NAMED])
+    return dg.AssetCheckResult(
+        check_name=constitution_kept.name,
+        passed=not every.newly,
+        description=(
+            f"{len(every.newly)} of {every.trials} held-out questions are newly answered against a constraint, "
+            f"{every.after} in all; "
+            f"at most {every.upper:.1%} of such questions would be, with 95% confidence{named}"
+        ),
+        metadata={"newly": len(every.newly), "broken": every.after, "questions": every.trials, "at_most": every.upper},
+    )
+
+
+def _budget(checkpoint: Checkpoint) -> dg.AssetCheckResult:
+    budget = FineTuneConfig.model_validate(checkpoint.config).forgetting_prevention.budget
+    lost = _lost(checkpoint)
+    if lost is None:
+        return dg.AssetCheckResult(
+            check_name=forgetting_budget.name, passed=True, description="no earlier dataset was measured: nothing could be lost"
+        )
+    allowed = f"the budget is {budget:.2%}" if budget is not None else "no budget is set"
+    return dg.AssetCheckResult(
+        check_name=forgetting_budget.name,
+        passed=budget is None or lost <= budget,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{lost:.2%} of the probability that earlier answers had is lost; {allowed}",
+        metadata={"lost": lost} | ({"budget": budget} if budget is not None else {}),
+    )
+
+
+def _lost(checkpoint: Checkpoint) -> float | None:
+    """The share that this training lost of all earlier datasets' held-out answers; None where none was measured."""
+    try:
+        measured = Measured.load(Path(checkpoint.uri))
+    except StoreError:
+        return None
+    if measured is None:
+        return None
+    earlier = [losses for name, losses in measured.losses.items() if name not in {VALIDATION, GENERAL}]
+    before = [nats for losses in earlier for nats in losses.before]
+    return lost_share(before, [nats for losses in earlier for nats in losses.after]) if before else None
