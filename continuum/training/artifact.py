@@ -6,6 +6,7 @@
 | tokenizer and chat template files | the base model's, so that the adapter is served with the words it was trained with |
 | ewc.safetensors | what the next training must hold on to; the adapter itself is the anchor |
 | replay.jsonl | the examples that the next training goes through again, their ids with them |
+| forgetting.json | losses on held-out rows and answers to trials, before and after |
 | training.json | the job, its inputs with their sha256, the code that ran it, and how the training went |
 | manifest.json | sha256 of each of them, written last |
 
@@ -31,6 +32,7 @@ from continuum.policy import FineTuneConfig
 from continuum.provenance.artifacts import MANIFEST, write_manifest
 from continuum.training.ewc import Fisher, save_fisher
 from continuum.training.job import Job
+from continuum.training.measured import Measured
 from continuum.training.replay import ReplayBuffer
 from continuum.training.states import sync_folder
 
@@ -48,6 +50,7 @@ def write_artifact(
     fisher: Fisher | None,
     replay: ReplayBuffer,
     training: Mapping[str, Any],
+    measured: Measured | None = None,
 ) -> dict[str, str]:
     """Write the artifact into `folder` and return its manifest: file name to sha256.
 
@@ -61,6 +64,7 @@ def write_artifact(
         fisher: what the next training must hold on to; None for nothing.
         replay: what the next training goes through again.
         training: the content of `training.json`.
+        measured: what the training measured of itself; None for nothing.
 
     Raises:
         StoreError: there is an artifact of another job at this place.
@@ -72,7 +76,7 @@ def write_artifact(
         shutil.rmtree(folder)
     unfinished.mkdir(parents=True)
     try:
-        files = _write(unfinished, model, tokenizer, weights, fisher, replay, training)
+        files = _write(unfinished, model, tokenizer, weights, fisher, replay, training, measured)
     except BaseException:
         shutil.rmtree(unfinished, ignore_errors=True)
         raise
@@ -90,6 +94,7 @@ def _write(
     fisher: Fisher | None,
     replay: ReplayBuffer,
     training: Mapping[str, Any],
+    measured: Measured | None,
 ) -> dict[str, str]:
     # Embedding layers are never trained here; asking PEFT to look whether they were would ask the hub.
     model.save_pretrained(
@@ -106,6 +111,8 @@ def _write(
         save_fisher(fisher, folder)
     if replay.rows:
         replay.save(folder)
+    if measured is not None:
+        measured.save(folder)
     (folder / TRAINING_FILE).write_text(json.dumps(training, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     for path in folder.iterdir():
         # The safetensors library writes for its owner alone; whoever serves the model may be somebody else.

@@ -58,7 +58,9 @@ class ForgettingReport(Record):
     """Since the base, or the first version that was asked."""
     violations: tuple[Violations, ...]
     """For each constraint, and for all where there are several."""
-    unmeasured: tuple[str, ...]
+    unjudged: tuple[str, ...] = ()
+    """Constraints that were tried and that only a judge can tell the keeping of."""
+    unmeasured: tuple[str, ...] = ()
     """Earlier datasets, by their names in the matrix, that the newest version was not measured on."""
 
     @property
@@ -110,6 +112,8 @@ class ForgettingReport(Record):
             parts.append(_changes_table(self))
         if self.unmeasured:
             parts.append(f"Not measured, for their rows are gone: {', '.join(prose(name) for name in self.unmeasured)}.")
+        if self.unjudged:
+            parts.append(f"Only a judge can tell whether these were kept: {', '.join(prose(text) for text in self.unjudged)}.")
         if self.violations:
             parts.append(_violations_table(self.violations))
             newly = [(one.constraint, question) for one in self.violations if one.constraint != ALL for question in one.newly]
@@ -177,19 +181,21 @@ def report_of(
         forgotten=tuple(change for column, version in best if version is not None and (change := line.change(column, version))),
         general=line.change(GENERAL, asked[0]) if asked else None,
         violations=violations_of(newest.trials if newest else (), constraints),
+        unjudged=tuple(constraint.text for constraint in constraints if constraint.check is None),
         unmeasured=tuple(line.title(column) for column in earlier if not line.measured(line.newest, column)),
     )
 
 
 def violations_of(trials: Sequence[TrialAnswer], constraints: Sequence[Constraint]) -> tuple[Violations, ...]:
-    """How often each constraint was broken, and all of them; those that nothing tried are left out."""
+    """How often each constraint was broken, and all of them; those that nothing tried, or only a judge can tell, are left out."""
     found: list[Violations] = []
     for constraint in constraints:
         tried = [trial for trial in trials if trial.constraint == constraint.text]
-        if not tried:
+        check = constraint.check
+        if not tried or check is None:
             continue
-        kept_before = [constraint.check(trial.prompt, trial.before) for trial in tried]
-        kept_after = [constraint.check(trial.prompt, trial.after) for trial in tried]
+        kept_before = [check(trial.prompt, trial.before) for trial in tried]
+        kept_after = [check(trial.prompt, trial.after) for trial in tried]
         newly = (t.prompt for t, before, after in zip(tried, kept_before, kept_after, strict=True) if before and not after)
         found.append(_violations(constraint.text, len(tried), kept_before.count(False), kept_after.count(False), newly))
     if len(found) > 1:
