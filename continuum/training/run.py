@@ -12,7 +12,7 @@
 | write | the artifact |
 
 What holds the model is in every batch (replayed examples, probes, general answers) and in the penalty; with all of it switched
-off this is a plain LoRA. Of several processes all compute the same and the first writes; what is decided follows from what it wrote.
+off this is a plain LoRA. Of several processes all compute the same and the first one writes; decisions follow from what it wrote.
 """
 
 import json
@@ -35,8 +35,8 @@ from continuum.training.forgetting import HeldOut, answers_to, held_out_rows, lo
 from continuum.training.general import HELD_OUT_PROMPTS, TRAINING_PROMPTS, general_rows
 from continuum.training.job import STATES, FitReport, Inputs, Job, LambdaTried
 from continuum.training.loading import adapted, base_for_training, sample
-from continuum.training.measured import GENERAL, VALIDATION
-from continuum.training.memory import rows_that_fit, too_large
+from continuum.training.measured import GENERAL, VALIDATION, Measured
+from continuum.training.preference import Preferred, tune_preferences
 from continuum.training.processes import Processes
 from continuum.training.replay import ReplayBuffer
 from continuum.training.reporting import Events
@@ -104,7 +104,8 @@ class Run:
         tried = self._search(held_out, before, held) if held and self._searches else ()
         strength = self._chosen(tried)
         penalty, done = self._train(held, strength)
-        preferences = self._learn_preferences(penalty)
+        preferred = self._learn_preferences(penalty)
+        history = [*done.history, *_continued(preferred.history, len(done.history))]
         after = self._kept("after.json", lambda: self._known(held_out))
         losses = losses_of(held_out, before["losses"], after["losses"])
         measured, validation = losses.pop(TRAINED), losses.get(VALIDATION)
@@ -114,12 +115,12 @@ class Run:
             final_loss=statistics.fmean(measured.after),
             initial_validation_loss=statistics.fmean(validation.before) if validation else None,
             final_validation_loss=statistics.fmean(validation.after) if validation else None,
-            steps=len(done.history),
+            steps=len(history),
             epochs=done.epochs,
             replayed=len(self.rows.replay),
             probes=len(self.rows.probes),
             general=len(self.rows.general),
-            preferences=preferences,
+            preferences=preferred.rows,
             lambda_ewc=strength if penalty else 0.0,
             ewc_penalty=float(moved.penalty.detach()) if moved else 0.0,
             l2_distance=float(moved.l2_distance) if moved else 0.0,
@@ -127,25 +128,10 @@ class Run:
             losses=losses,
             trials=trial_answers(self.inputs.trials, before["answers"], after["answers"]),
             tried=tried,
-            history=tuple(done.history),
+            history=tuple(history),
             resumed_at=tuple(self._resumed()),
         )
         return report.model_copy(update={"manifest": self._write(report, self._next_fisher(held), general)})
-
-    def too_large(self, said: str) -> ConfigurationError:
-        """The error for a run that memory had no room for."""
-        longest = max((len(row.input_ids) for row in self.rows.trained), default=self.longest)
-        tried = self._laid_out_at_once()
-        fitting: int | None = None
-        if self.processes.world == 1:
-            try:
-                fitting = rows_that_fit(self.model, self.rows.trained, pad_id(self.tokenizer), tried)
-            except TypeError:
-                # It ran out before the trainer was there: nothing is known of what training needs.
-                fitting = None
-        error = too_large(self.config, tried, longest, fitting)
-        error.__cause__ = MemoryError(said)
-        return error
 
     # --- rows and what is known of them ---------------------------------------------------------------------------
 
@@ -292,8 +278,20 @@ class Run:
     def _states_at(self, strength: float) -> States:
         return States(self.folder / STATES / f"lambda-{strength:g}")
 
-    def _learn_preferences(self, penalty: EWCPenalty | None) -> int:
-        return 0
+    def _learn_preferences(self, penalty: EWCPenalty | None) -> Preferred:
+        return tune_preferences(
+            self.model,
+            self.tokenizer,
+            pairs=self.inputs.pairs,
+            answers=self.inputs.answers,
+            config=self.config,
+            limit=self.longest,
+            penalty=penalty,
+            states=States(self.folder / PREFERENCES),
+            events=self.events,
+            stopping=self.stopping,
+            processes=self.processes,
+        )
 
     def _note_resumption(self, states: States) -> None:
         found = states.newest()
@@ -312,7 +310,8 @@ class Run:
         weights = copy_of_adapter(self.model)
         if not all(bool(weight.isfinite().all()) for weight in weights.values()):
             raise TrainingDiverged("the last step left weights that are no numbers; lower learning_rate")
-        # How long it took, and how often it was interrupted, are not part of the artifact; nor are rows that only measured.
+        # How long it took, and how often it was interrupted, are not part of the artifact; what was measured row by row is
+        # a file of its own.
         outcome = report.model_dump(mode="json", exclude={"manifest", "seconds", "history", "resumed_at", "losses", "trials"})
         training = provenance(self.job) | {"outcome": outcome}
         buffer = self._next_buffer(general)
@@ -321,7 +320,14 @@ class Run:
             with room_on_disk(artifact.parent, self.bytes_needed):
                 artifact.parent.mkdir(parents=True, exist_ok=True)
                 write_artifact(
-                    artifact, self.model, self.tokenizer, weights=weights, fisher=fisher, replay=buffer, training=training
+                    artifact,
+                    self.model,
+                    self.tokenizer,
+                    weights=weights,
+                    fisher=fisher,
+                    replay=buffer,
+                    training=training,
+                    measured=Measured.of(self.job.dataset, report),
                 )
 
         self._told(0, 1, "writing the artifact")
@@ -351,9 +357,16 @@ class Run:
         if self.stopping():
             raise TrainingInterrupted(f"training was asked to stop while {note}; run the same again and it goes on from there")
 
-    def _laid_out_at_once(self) -> int:
-        parts = self.config.processes * self.config.gradient_accumulation
-        return max(1, self.rows.laid_out(self.config).width // parts)
+
+def _continued(history: Sequence[Mapping[str, float]], steps: int) -> list[dict[str, float]]:
+    """Steps that come after `steps` others and have a loss of another kind."""
+    return [
+        {
+            "step": steps + n,
+            **{("preference_loss" if name == "loss" else name): value for name, value in row.items() if name != "step"},
+        }
+        for n, row in enumerate(history, start=1)
+    ]
 
 
 def _require_same_base(job: Job) -> None:
