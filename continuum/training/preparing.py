@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continuum.constitution.constraints import Constraint, probe_examples, trials
-from continuum.constitution.filtering import Violation, violating
+from continuum.constitution.filtering import Violation, unfiltered, violating
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData, StoreError
 from continuum.policy import FineTuneConfig
@@ -33,6 +33,8 @@ class Prepared:
     inputs: Inputs
     violations: tuple[Violation, ...]
     """Training rows that break a constraint; left out, unless the configuration keeps them."""
+    unfiltered: tuple[str, ...]
+    """Constraints that no row is left out for, because only a judge could tell."""
     unmeasured: tuple[str, ...]
     """Earlier datasets whose files are gone, so that forgetting of them cannot be measured."""
 
@@ -90,19 +92,23 @@ def prepare(
         validation=tuple(dataset.split("validation")),
         replay=buffer.without(golden).rows,
         probes=probe_examples(constraints),
-        pairs=_pairs(dataset, config, constraints),
+        pairs=_pairs(dataset, config, constraints, violations),
         answers=tuple(row for row in dataset.rated_answers if row.split == "train") if config.method == "lora+kto" else (),
         earlier=earlier,
         trials=tuple(Trial(constraint=text, prompt=prompt) for text, prompt in trials(constraints)),
     )
-    return Prepared(inputs, tuple(violations), unmeasured)
+    return Prepared(inputs, tuple(violations), unfiltered(constraints), unmeasured)
 
 
-def _pairs(dataset: Dataset, config: FineTuneConfig, constraints: Sequence[Constraint]) -> "tuple[PreferencePair, ...]":
+def _pairs(
+    dataset: Dataset, config: FineTuneConfig, constraints: Sequence[Constraint], violations: Sequence[Violation]
+) -> "tuple[PreferencePair, ...]":
     """What people preferred, where the method learns from pairs, and compliant answers before violating ones, where asked."""
-    preferred = [row for row in dataset.preferences if row.split == "train"] if config.method == "lora+dpo" else []
-    compliant = [pair for constraint in constraints for pair in constraint.pairs()] if config.constraint_pairs else []
-    return (*preferred, *compliant)
+    pairs = [row for row in dataset.preferences if row.split == "train"] if config.method == "lora+dpo" else []
+    if config.constraint_pairs:
+        pairs += [pair for constraint in constraints for pair in constraint.pairs()]
+        pairs += [violation.pair for violation in violations if violation.pair is not None]
+    return tuple(pairs)
 
 
 def _earlier(

@@ -1,30 +1,39 @@
 """The trainer: a dataset in, a checkpoint out, with the line of adapters behind it found and continued.
 
-Light to import; torch starts when `train` is called.
+Light to import: torch starts in the worker, which is a process of its own.
 """
 
 import asyncio
 import logging
+import shutil
+import threading
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.config import load_settings
-from continuum.constitution.constraints import constraint_for
+from continuum.constitution.constraints import Constraint, constraint_for
+from continuum.constitution.filtering import Violation
 from continuum.dataset import Dataset
-from continuum.errors import ConfigurationError, MissingExtra, NotEnoughData, StoreError
+from continuum.errors import ConfigurationError, StoreError, TrainingInterrupted
 from continuum.ids import new_id
 from continuum.policy import FineTuneConfig, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.artifacts import verify_artifact
 from continuum.provenance.line import head_of_line
+from continuum.provenance.revisions import base_revision
 from continuum.records import Checkpoint
 from continuum.store import default_store
 from continuum.tracking.tracker import Tracker, open_tracker
+from continuum.training.forgetting_report import ForgettingReport, forgetting_report
+from continuum.training.job import FitReport, Job, input_hashes, read_job, read_report, write_job
+from continuum.training.launch import Launcher, open_launcher
+from continuum.training.preparing import Prepared, prepare
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
-    from continuum.training.loop import FitReport, Job
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +52,13 @@ class TrainingResult:
     metrics: dict[str, float]
     mlflow_run_id: str | None
     history: tuple[dict[str, float], ...] = field(default=(), repr=False)
-    """For each step: step, loss, learning_rate, and ewc_penalty where one was applied."""
+    """For each step: step, loss, learning_rate, and ewc_penalty and l2_distance where something is held."""
+    forgetting: ForgettingReport | None = field(default=None, repr=False)
+    """What was kept and what was lost of everything learned before, general skills and constraints included."""
+    violations: tuple[Violation, ...] = field(default=(), repr=False)
+    """Training rows that break a constraint, and were left out unless the configuration keeps them."""
+    report: FitReport | None = field(default=None, repr=False)
+    """All that the worker measured."""
 
 
 class Trainer:
@@ -56,6 +71,8 @@ class Trainer:
         tracker: where the run is logged; None for MLflow at the process's tracking URI.
         parent: the checkpoint to continue, itself or by id or name; None for a new line; by default the task's champion, else
             the newest checkpoint that has a verdict and is not blocked.
+        constraints: constraints with probes and a check of your own, beside those that the configuration names.
+        launcher: how the worker is started; a child process, or as CONTINUUM_TRAINER says, where none is given.
 
     Raises:
         ConfigurationError: a constitutional constraint has no probes.
@@ -69,70 +86,101 @@ class Trainer:
         store: "Store | None" = None,
         tracker: Tracker | None = None,
         parent: Checkpoint | str | None = CHAMPION,
+        constraints: Sequence[Constraint] = (),
+        launcher: Launcher | None = None,
     ) -> None:
         self.base_model = base_model
         self.config = config
         self.store = store
         self.tracker = tracker
         self.parent = parent
-        self.constraints = tuple(constraint_for(text) for text in config.constitutional_constraints)
+        self.launcher = launcher
+        home = load_settings().home
+        self.constraints = (*(constraint_for(text, home) for text in config.constitutional_constraints), *constraints)
 
     @classmethod
-    def for_task(cls, policy: TaskPolicy, *, store: "Store | None" = None, tracker: Tracker | None = None) -> "Trainer":
+    def for_task(
+        cls,
+        policy: TaskPolicy,
+        *,
+        store: "Store | None" = None,
+        tracker: Tracker | None = None,
+        launcher: Launcher | None = None,
+    ) -> "Trainer":
         """The trainer that a task's policy asks for."""
-        return cls(policy.base_model, policy.training, store=store, tracker=tracker)
+        return cls(policy.base_model, policy.training, store=store, tracker=tracker, launcher=launcher)
 
     async def train(self, dataset: Dataset, on_progress: Progress = silent) -> TrainingResult:
         """Fine-tune on the dataset's training rows and store the checkpoint.
+
+        A training that was killed goes on from its last state when it is asked for again: same dataset, parent and configuration.
 
         Args:
             dataset: what `DataCurator.build` made; its validation rows are measured, never trained on.
             on_progress: called after each step, from another thread.
 
         Raises:
-            ConfigurationError: there is no base model, the parent does not fit, or the dataset holds golden items.
-            NotEnoughData: the dataset has no training rows.
-            TrainingDiverged: the loss stopped being a number.
-            StoreError: the parent's artifact is not what was written.
+            ConfigurationError: there is no base model, the parent does not fit, the dataset holds golden items, or a batch does
+                not fit in memory.
+            NotEnoughData: the dataset has no training rows, or none that keeps the constraints.
+            TrainingDiverged: the loss stopped being a number, or ran away.
+            TrainingInterrupted: the worker was stopped; the same call goes on.
+            StoreError: the parent's artifact is not what was written, or the disk is full.
             MissingExtra: the training extra is not installed.
         """
-        return await asyncio.to_thread(self._train, dataset, on_progress)
+        stop = threading.Event()
+        try:
+            return await asyncio.to_thread(self._train, dataset, on_progress, stop)
+        except asyncio.CancelledError:
+            # The thread cannot be cancelled; its worker can, and leaves a state to go on from.
+            stop.set()
+            raise
 
-    def _train(self, dataset: Dataset, on_progress: Progress) -> TrainingResult:
+    def _train(self, dataset: Dataset, on_progress: Progress, stop: threading.Event) -> TrainingResult:
         store = self.store or default_store()
         policy = store.tasks.get(dataset.task).policy if dataset.task in store.tasks.names() else TaskPolicy(task=dataset.task)
         golden = store.datasets.member_ids(dataset.task, "golden")
         _refuse_golden(dataset, golden)
-        if not dataset.split("train"):
-            raise NotEnoughData(f"the dataset {dataset.name!r} has 0 training rows, at least 1 is needed; curate more examples")
         base_model = self._base_model(policy)
         parent = self._parent(store, dataset.task, base_model)
         _mention_terms(store, dataset, policy)
-        checkpoint_id = new_id()
-        job = self._job(dataset, base_model, parent, checkpoint_id, golden)
-        report = _fit(job, on_progress)
+        if parent is not None:
+            verify_artifact(parent.uri, parent.manifest)
+        prepared = prepare(store, dataset, self.config, constraints=self.constraints, parent=parent, golden=golden)
+        _mention_what_is_left_out(dataset, prepared)
+        job, folder = self._job(dataset, base_model, parent, prepared)
+        (self.launcher or open_launcher(load_settings())).launch(folder, on_progress, stop)
+        report = read_report(folder)
+        if report is None:
+            raise TrainingInterrupted(f"the worker left no report in {folder}; call train again to go on from its last state")
         checkpoint = Checkpoint(
-            id=checkpoint_id,
+            id=Path(job.artifact).name,
             task=dataset.task,
             version=store.checkpoints.next_version(dataset.task),
             base_model=base_model,
-            uri=str(job.folder),
+            uri=job.artifact,
             dataset_id=dataset.fingerprint,
             parent_id=parent.id if parent else None,
             generation=parent.generation + 1 if parent else 1,
             manifest=report.manifest,
-            metrics=_metrics(report),
+            metrics=_metrics(report, prepared),
             config=self.config.model_dump(mode="json"),
         )
-        checkpoint = self._recorded(store, checkpoint, report)
+        forgetting = forgetting_report(store, checkpoint, self.constraints)
+        checkpoint = checkpoint.model_copy(update={"metrics": checkpoint.metrics | forgetting.metrics()})
+        checkpoint = self._recorded(store, checkpoint, report, forgetting)
+        shutil.rmtree(folder, ignore_errors=True)
         return TrainingResult(
-            epochs_completed=int(self.config.epochs) if self.config.epochs == int(self.config.epochs) else self.config.epochs,
+            epochs_completed=_whole(min(report.epochs, self.config.epochs)),
             initial_loss=report.initial_loss,
             final_loss=report.final_loss,
             model=checkpoint,
             metrics=checkpoint.metrics,
             mlflow_run_id=checkpoint.mlflow_run_id,
             history=report.history,
+            forgetting=forgetting,
+            violations=prepared.violations,
+            report=report,
         )
 
     def _base_model(self, policy: TaskPolicy) -> str:
@@ -161,35 +209,36 @@ class Trainer:
             )
         return parent
 
-    def _job(self, dataset: Dataset, base_model: str, parent: Checkpoint | None, checkpoint_id: str, golden: set[str]) -> "Job":
-        try:
-            from continuum.training.loop import Job  # torch, transformers, peft and trl start here
-        except ImportError as error:
-            raise MissingExtra.of(error, "Training") from error
-        if parent is not None:
-            verify_artifact(parent.uri, parent.manifest)
-        return Job(
+    def _job(self, dataset: Dataset, base_model: str, parent: Checkpoint | None, prepared: Prepared) -> tuple[Job, Path]:
+        """The job and its folder: the one of an earlier attempt, where the same work was begun and not finished."""
+        settings = load_settings()
+        job = Job(
+            task=dataset.task,
             base_model=base_model,
+            base_revision=base_revision(base_model),
             config=self.config,
-            train=tuple(dataset.split("train")),
-            validation=tuple(dataset.split("validation")),
-            constraints=self.constraints,
-            parent=Path(parent.uri) if parent else None,
-            forbidden=frozenset(golden),
-            folder=load_settings().checkpoints_dir / dataset.task / checkpoint_id,
-            origin={
-                "task": dataset.task,
-                "base_model": base_model,
-                "dataset": dataset.fingerprint,
-                "parent": parent.id if parent else None,
-                "parent_manifest": parent.manifest if parent else None,
-            },
+            dataset=dataset.fingerprint,
+            parent=parent.uri if parent else None,
+            parent_id=parent.id if parent else None,
+            parent_manifest=parent.manifest if parent else None,
+            origin={"rows": prepared.counts},
+            artifact=str(settings.checkpoints_dir / dataset.task / new_id()),
         )
+        job = job.model_copy(update={"inputs": input_hashes(prepared.inputs)})
+        folder = settings.training_dir / dataset.task / job.key[:16]
+        try:
+            begun, _ = read_job(folder)
+        except StoreError:
+            shutil.rmtree(folder, ignore_errors=True)
+            return write_job(folder, job, prepared.inputs), folder
+        return begun, folder
 
-    def _recorded(self, store: "Store", checkpoint: Checkpoint, report: "FitReport") -> Checkpoint:
+    def _recorded(self, store: "Store", checkpoint: Checkpoint, report: FitReport, forgetting: ForgettingReport) -> Checkpoint:
         """Log and store the checkpoint; another training of the task may have taken its version meanwhile."""
         try:
-            logged = (self.tracker or open_tracker(load_settings())).log_training(checkpoint, report.history)
+            logged = (self.tracker or open_tracker(load_settings())).log_training(
+                checkpoint, report.history, forgetting.files(report.history)
+            )
             checkpoint = checkpoint.model_copy(update={"mlflow_run_id": logged.run_id, "mlflow_version": logged.version})
         except StoreError as error:
             # Hours of training must not be lost to a tracking server that is down.
@@ -204,10 +253,9 @@ class Trainer:
         )
 
 
-def _fit(job: "Job", on_progress: Progress) -> "FitReport":
-    from continuum.training.loop import fit
-
-    return fit(job, on_progress)
+def _whole(epochs: float) -> float:
+    """3 rather than 3.0: what a person asked for; the last batch of a run may go a little beyond it."""
+    return int(epochs) if epochs == int(epochs) else epochs
 
 
 def _refuse_golden(dataset: Dataset, golden: set[str]) -> None:
@@ -232,7 +280,22 @@ def _mention_terms(store: "Store", dataset: Dataset, policy: TaskPolicy) -> None
         )
 
 
-def _metrics(report: "FitReport") -> dict[str, float]:
+def _mention_what_is_left_out(dataset: Dataset, prepared: Prepared) -> None:
+    if prepared.violations:
+        by_constraint = Counter(violation.constraint for violation in prepared.violations)
+        logger.warning(
+            "%d training rows of %s break a constitutional constraint: %s",
+            len(prepared.violations),
+            dataset.name,
+            ", ".join(f"{text!r} {count}" for text, count in sorted(by_constraint.items())),
+        )
+    if prepared.unfiltered:
+        logger.warning("only a judge can tell whether rows keep %s: none is left out for it", ", ".join(prepared.unfiltered))
+    if prepared.unmeasured:
+        logger.warning("forgetting of %s is not measured: its files are gone", ", ".join(prepared.unmeasured))
+
+
+def _metrics(report: FitReport, prepared: Prepared) -> dict[str, float]:
     values: dict[str, Any] = {
         "initial_loss": report.initial_loss,
         "final_loss": report.final_loss,
@@ -241,7 +304,12 @@ def _metrics(report: "FitReport") -> dict[str, float]:
         "steps": report.steps,
         "replayed_examples": report.replayed,
         "probe_examples": report.probes,
+        "general_examples": report.general,
+        "preference_examples": report.preferences,
+        "violating_examples": len(prepared.violations),
+        "lambda_ewc": report.lambda_ewc,
         "ewc_penalty": report.ewc_penalty,
+        "l2_distance": report.l2_distance,
         "fisher_trace": report.fisher_trace,
         "seconds": report.seconds,
     }
