@@ -137,7 +137,9 @@ def forgetting_report(store: "Store", checkpoint: Checkpoint, constraints: Seque
         StoreError: an artifact holds figures that cannot be read.
     """
     line = line_of(store, checkpoint)
-    return report_of(checkpoint, [(one.name, Measured.load(Path(one.uri))) for one in line], constraints)
+    # Of an artifact without figures, what it learned is known all the same: the next training may have measured it.
+    versions = [(one.name, Measured.load(Path(one.uri)) or Measured(dataset=one.dataset_id)) for one in line]
+    return report_of(checkpoint, versions, constraints)
 
 
 def line_of(store: "Store", checkpoint: Checkpoint) -> list[Checkpoint]:
@@ -154,7 +156,7 @@ def line_of(store: "Store", checkpoint: Checkpoint) -> list[Checkpoint]:
 
 
 def report_of(
-    checkpoint: Checkpoint, versions: Sequence[tuple[str, Measured | None]], constraints: Sequence[Constraint] = ()
+    checkpoint: Checkpoint, versions: Sequence[tuple[str, Measured]], constraints: Sequence[Constraint] = ()
 ) -> ForgettingReport:
     """What the last of the versions still knows.
 
@@ -176,11 +178,11 @@ def report_of(
         version=line.names[-1],
         checkpoint_id=checkpoint.id,
         matrix=line.matrix(),
-        learned=line.change(newest.dataset, line.newest - 1) if newest else None,
+        learned=line.change(newest.dataset, line.newest - 1),
         backward=tuple(change for change in backward if change),
         forgotten=tuple(change for column, version in best if version is not None and (change := line.change(column, version))),
         general=line.change(GENERAL, asked[0]) if asked else None,
-        violations=violations_of(newest.trials if newest else (), constraints),
+        violations=violations_of(newest.trials, constraints),
         unjudged=tuple(constraint.text for constraint in constraints if constraint.check is None),
         unmeasured=tuple(line.title(column) for column in earlier if not line.measured(line.newest, column)),
     )

@@ -85,18 +85,16 @@ class Line:
     """What was measured along a line of versions, each continuing the one before it.
 
     Args:
-        versions: names and what each training measured, oldest first; None where nothing is kept of it.
+        versions: names and what each training measured, oldest first.
     """
 
-    def __init__(self, versions: Sequence[tuple[str, Measured | None]]) -> None:
+    def __init__(self, versions: Sequence[tuple[str, Measured]]) -> None:
         self.names = (BASE, *(name for name, _ in versions))
         self.learned_by: dict[str, int] = {}
         """Dataset to the last version that learned from it, counted from 1."""
         self.known: list[Known] = [{} for _ in self.names]
         self.groups: dict[str, dict[str, str]] = {}
         for version, (_, measured) in enumerate(versions, start=1):
-            if measured is None:
-                continue
             self.learned_by[measured.dataset] = version
             for column, losses in measured.by_dataset.items():
                 self.groups.setdefault(column, {}).update(zip(losses.ids, losses.groups or losses.ids, strict=True))

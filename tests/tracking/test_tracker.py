@@ -7,7 +7,11 @@ from continuum.errors import StoreError
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.tracking.tracker import FolderTracker, Tracker, open_tracker
 
-HISTORY = ({"step": 1, "loss": 2.0}, {"step": 2, "loss": 1.5})
+HISTORY = (
+    {"step": 1, "loss": 2.0, "learning_rate": 1e-3, "ewc_penalty": 0.0, "l2_distance": 0.0},
+    {"step": 2, "loss": 1.5, "learning_rate": 5e-4, "ewc_penalty": 0.25, "l2_distance": 4.0},
+)
+FILES = {"forgetting.json": '{"task": "support"}', "forgetting.svg": "<svg/>"}
 
 
 @pytest.fixture
@@ -42,7 +46,7 @@ def a_verdict(checkpoint: Checkpoint) -> Verdict:
 def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tmp_path: Path):
     tracker = FolderTracker(tmp_path / "runs")
 
-    logged = tracker.log_training(checkpoint, HISTORY)
+    logged = tracker.log_training(checkpoint, HISTORY, FILES)
     tracker.set_alias("support", "champion", logged.version)
     tracker.log_verdict(a_verdict(checkpoint), logged.run_id)
 
@@ -52,6 +56,8 @@ def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tm
     assert run["verdict"]["status"] == "blocked"
     assert tracker.aliases("support") == {"candidate": "1", "champion": "1"}
     assert tracker.run_url(logged.run_id) is None
+    kept = tmp_path / "runs" / "runs" / logged.run_id
+    assert {path.name: path.read_text() for path in kept.iterdir()} == FILES
 
 
 @pytest.mark.slow
@@ -59,7 +65,7 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     from mlflow import MlflowClient
 
     tracker: Tracker = open_tracker(load_settings())
-    first = tracker.log_training(checkpoint, HISTORY)
+    first = tracker.log_training(checkpoint, HISTORY, FILES)
     second = tracker.log_training(checkpoint.model_copy(update={"version": 2, "metrics": {}}), ())
     tracker.set_alias("support", "champion", first.version)
     tracker.log_verdict(a_verdict(checkpoint), first.run_id)
@@ -69,8 +75,12 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     assert (first.version, second.version) == ("1", "2")
     assert run.info.status == "FINISHED"
     assert run.data.params["forgetting_prevention.lambda_ewc"] == "1000.0"
-    assert run.data.metrics == {"final_loss": 1.5, "step_loss": 1.5, "delta_accuracy": -0.2}
-    assert [point.value for point in client.get_metric_history(first.run_id, "step_loss")] == [2.0, 1.5]
+    last = {f"step_{name}": value for name, value in HISTORY[-1].items() if name != "step"}
+    assert run.data.metrics == {"final_loss": 1.5, "delta_accuracy": -0.2, **last}
+    for name in ("loss", "learning_rate", "ewc_penalty", "l2_distance"):
+        curve = [(point.step, point.value) for point in client.get_metric_history(first.run_id, f"step_{name}")]
+        assert curve == [(1, HISTORY[0][name]), (2, HISTORY[1][name])]
+    assert {file.path for file in client.list_artifacts(first.run_id)} >= FILES.keys(), "beside the adapter, not in it"
     assert run.data.tags["verdict"] == "blocked"
     assert {file.path for file in client.list_artifacts(first.run_id, "adapter")} == {
         "adapter/adapter_model.safetensors",
