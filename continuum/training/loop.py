@@ -18,7 +18,7 @@ from transformers import set_seed
 
 from continuum.errors import ContinuumError, StoreError
 from continuum.training.job import REPORT, STATES, FitReport, read_job, read_report, write_json
-from continuum.training.memory import free_memory, is_out_of_memory
+from continuum.training.memory import free_memory, is_out_of_memory, too_large
 from continuum.training.processes import Processes
 from continuum.training.reporting import Events
 from continuum.training.run import PREFERENCES, Run
@@ -117,4 +117,4 @@ def _plain_words(run: Run) -> Iterator[None]:
         said = str(error)
     # Outside of the handler nothing holds on to the frames of the failed step, nor to what they had allocated.
     free_memory()
-    raise run.too_large(said)
+    raise too_large(run.config, run.at_once, run.longest, None) from MemoryError(said)

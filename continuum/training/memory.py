@@ -48,27 +48,26 @@ def too_large(config: FineTuneConfig, rows: int, longest: int, fitting: int | No
     return ConfigurationError(f"{found}; {certain}{same}batch_size={smaller}; or {others}")
 
 
-def rows_that_fit(model: torch.nn.Module, rows: Sequence[EncodedTurn], pad: int, tried: int) -> int:
-    """The most rows as long as the longest, among halves of what was tried, that a step of training fits in memory with; 0 for none.
+def rows_that_fit(model: torch.nn.Module, rows: Sequence[EncodedTurn], tried: int) -> int:
+    """The most rows as long as the longest, among halves of what was tried, that a step of training has room for; 0 for none.
 
     Args:
         model: as the trainer left it.
         rows: that are trained on.
-        pad: id that fills a batch.
         tried: rows that did not fit.
     """
     longest = max(rows, key=lambda row: len(row.input_ids))
     size = tried // 2
-    while size and not _fits(model, [longest] * size, pad):
+    while size and not _fits(model, [longest] * size):
         size //= 2
     return size
 
 
-def _fits(model: torch.nn.Module, rows: Sequence[EncodedTurn], pad: int) -> bool:
+def _fits(model: torch.nn.Module, rows: Sequence[EncodedTurn]) -> bool:
     free_memory()
     model.train()
     try:
-        ids, mask, labels = padded(rows, pad, next(model.parameters()).device)
+        ids, mask, labels = padded(rows, 0, next(model.parameters()).device)
         # The trainer has taught the model to compute the loss without building all logits at once.
         said = model(input_ids=ids, attention_mask=mask, labels=labels, fused_lm_head=True, use_cache=False)
         said.log_probs.sum().backward()

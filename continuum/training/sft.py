@@ -15,10 +15,19 @@ from continuum.models.local import pad_id
 from continuum.policy import FineTuneConfig
 from continuum.training.batches import Schedule, lay_out
 from continuum.training.ewc import EWCPenalty
+from continuum.training.memory import is_out_of_memory, rows_that_fit, too_large
 from continuum.training.processes import Processes
 from continuum.training.reporting import Events
 from continuum.training.states import States
-from continuum.training.trainers import EWCTrainer, common_arguments, copy_of_adapter, finished, run_to_end
+from continuum.training.trainers import (
+    EWCTrainer,
+    common_arguments,
+    copy_of_adapter,
+    finished,
+    parts_of,
+    plain_forward,
+    run_to_end,
+)
 from continuum.training.watching import EarlyStopping, Stopping, Watch, never
 
 
@@ -49,7 +58,7 @@ class Rows:
             [next(places) for _ in rows] for rows in (self.new, self.replay, self.probes, self.general)
         )
         schedule = lay_out(new, replay, probes, general, config)
-        parts = config.processes * config.gradient_accumulation
+        parts = parts_of(config)
         if schedule.width % parts:
             raise ConfigurationError(
                 f"a batch is of {schedule.width} rows, for each kind has one at least, and cannot be divided into {parts} parts; "
@@ -103,8 +112,27 @@ def train(
     if done is not None and done.values("finished"):
         history = finished(model, done)
     else:
-        history = run_to_end(_trainer(model, tokenizer, rows, schedule, config, penalty, states, events, stopping, processes))
+        with plain_forward(model):
+            trainer = _trainer(model, tokenizer, rows, schedule, config, penalty, states, events, stopping, processes)
+            history = _run_to_end(model, trainer, rows, config, schedule.width // parts_of(config))
     return Trained(history, len(history) * schedule.new_per_batch / max(1, len(rows.new)))
+
+
+def _run_to_end(
+    model: PeftModel, trainer: EWCTrainer, rows: Rows, config: FineTuneConfig, at_once: int
+) -> list[dict[str, float]]:
+    """Train to the end; where memory runs out, see how many rows at once it has room for."""
+    try:
+        return run_to_end(trainer)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error)
+    # Outside of the handler nothing holds on to the frames of the failed step, nor to what they had allocated.
+    trained = rows.trained
+    fitting = rows_that_fit(model, trained, at_once) if config.processes == 1 else None
+    longest = max(len(row.input_ids) for row in trained)
+    raise too_large(config, at_once, longest, fitting) from MemoryError(said)
 
 
 def _trainer(

@@ -4,10 +4,12 @@ and states of our own instead of the Trainer's checkpoints, which are pickles an
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import Any
 
 import torch
+from peft import PeftModel
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.data import Sampler
 from transformers import PrinterCallback
@@ -165,6 +167,19 @@ def finished(model: torch.nn.Module, state: State) -> list[dict[str, float]]:
     return history_of(state.values(TRAINER_STATE)["log_history"])
 
 
+@contextmanager
+def plain_forward(model: PeftModel) -> Iterator[None]:
+    """Take back the forward that TRL's trainers give the base for good, one around the other."""
+    base = model.get_base_model()
+    before = base.__dict__.get("forward")
+    try:
+        yield
+    finally:
+        base.__dict__.pop("forward", None)
+        if before is not None:
+            base.forward = before
+
+
 def history_of(log: Sequence[Mapping[str, Any]]) -> list[dict[str, float]]:
     """What is kept of the Trainer's log: one row a step."""
     return [{name: row[name] for name in KEPT_OF_LOG if name in row} for row in log if "loss" in row]
@@ -201,7 +216,7 @@ def common_arguments(config: FineTuneConfig, states: States, *, learning_rate: f
     checkpointing = on_gpu if config.gradient_checkpointing is None else config.gradient_checkpointing
     return {
         "output_dir": str(states.folder),
-        "per_device_train_batch_size": rows // (config.processes * config.gradient_accumulation),
+        "per_device_train_batch_size": rows // parts_of(config),
         "gradient_accumulation_steps": config.gradient_accumulation,
         "num_train_epochs": 1,
         "learning_rate": learning_rate,
@@ -222,6 +237,11 @@ def common_arguments(config: FineTuneConfig, states: States, *, learning_rate: f
         "save_steps": config.checkpoint_every,
         "ddp_timeout": int(PATIENCE.total_seconds()),
     }
+
+
+def parts_of(config: FineTuneConfig) -> int:
+    """How many parts a batch is computed in, over all processes."""
+    return config.processes * config.gradient_accumulation
 
 
 def is_bf16(config: FineTuneConfig) -> bool:
