@@ -168,9 +168,9 @@ def load_fisher(folder: Path) -> Fisher | None:
 class EWCPenalty:
     """The penalty on an adapter's distance from where it stands now, which becomes the anchor.
 
-    Calling it gives the penalty; `displacement` gives the plain distance beside it at little cost. It computes in float32 whatever
-    the parameters' precision and under autocast, and each layer may be on a device of its own. Under DDP it is the same in every
-    process; the shards of FSDP2 are gathered, so every process must make it, and call it, together with the others.
+    Calling it gives the penalty; `displacement` gives the plain distance beside it at little cost. It computes in float32
+    whatever the parameters' precision and under autocast, and each layer may be on a device of its own. Under DDP it is the same
+    in every process; the shards of FSDP2 are gathered, so every process must make it, and call it, together with the others.
 
     Args:
         layers: the layers of the adapter being trained; those without a Fisher are left free.

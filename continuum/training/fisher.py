@@ -194,8 +194,8 @@ class FisherSums:
             x, g = x.unsqueeze(0), g.unsqueeze(0)
         if x.ndim != 3 or len(x) != self.examples:
             raise ConfigurationError(
-                f"layer {name} was given an input of {tuple(x.shape)} for {self.examples} rows, whose gradients cannot be told apart "
-                "in it; estimate the Fisher with batch_size=1, or leave the layer out"
+                f"layer {name} was given an input of {tuple(x.shape)} for {self.examples} rows, whose gradients cannot be told "
+                "apart in it; estimate the Fisher with batch_size=1, or leave the layer out"
             )
         rows, columns = squared_gradients(x, g)
         self._rows[name] = self._rows[name] + rows if name in self._rows else rows
