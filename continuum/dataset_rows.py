@@ -30,8 +30,9 @@ class PreferencePair(Record):
     messages: tuple[Message, ...]
     chosen: Message
     rejected: Message
-    source: Literal["correction", "verdicts"]
-    """`correction`: a person wrote the chosen answer. `verdicts`: people called the one good and the other bad."""
+    source: Literal["correction", "verdicts", "constraint"]
+    """`correction`: a person wrote the chosen answer. `verdicts`: people called the one good and the other bad. `constraint`: the
+    chosen answer keeps a constitutional constraint that the rejected one breaks; no dataset holds such pairs."""
     split: Literal["train", "validation"] = "train"
     group: str
 
