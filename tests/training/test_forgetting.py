@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 
 EARLIER = tuple(
     ReplayRow(
-        example=an_example(question(city), UNSURE, interaction_id=f"old-{city}", group=f"talk of {city[0]}"), dataset="aaaa"
+        example=an_example(question(city), UNSURE, interaction_id=f"old-{city}", group=f"talk of {city[0]}"),
+        dataset="aaaa",
     )
     for city in CITIES
 )
