@@ -13,6 +13,7 @@ from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.jobs import anchors, annotation, flywheel
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
+from continuum_pipelines.resources.training import training_resource
 from continuum_pipelines.schedules import anchors_when_due, nightly_annotation
 from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
 
@@ -29,7 +30,7 @@ defs = dg.Definitions(
     jobs=[flywheel, annotation, anchors, batch_collection],
     schedules=[nightly_annotation, anchors_when_due],
     sensors=[new_tasks, bootstrap_new_tasks, enough_new_data, poll_batches],
-    resources={"store": StoreResource(), "tracker": TrackerResource()},
+    resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.
     executor=dg.in_process_executor,
 )

@@ -44,28 +44,18 @@ def bar_plot(counts: Mapping[str, int], title: str) -> str:
     return picture(body, title)
 
 
-def heat_map(rows: Sequence[Sequence[float | None]], title: str) -> str:
-    """Shares from 0, pale, to 1, full, as a grid; of a larger one its last 4 rows and 4 columns; empty without a value."""
-    shown = [row[-4:] for row in rows[-4:]]
-    if not any(value is not None for row in shown for value in row):
-        return ""
-    wide, high = WIDTH // len(shown[0]), HEIGHT // len(shown)
-    body = "".join(
-        f'<path d="M{x * wide} {y * high}h{wide - 2}v{high - 2}h-{wide - 2}" opacity="{min(max(value, 0.05), 1):.2g}"/>'
-        for y, row in enumerate(shown)
-        for x, value in enumerate(row)
-        if value is not None and isfinite(value)
-    )
-    return picture(f'<g fill="{ACCENT}">{body}</g>', title)
-
-
 def picture(body: str, title: str) -> str:
     """An SVG body as a Markdown image; an empty text when it would be too long to be shown."""
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-size="10">{body}</svg>'
+    markdown = image(svg, title)
+    return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""
+
+
+def image(svg: str, title: str) -> str:
+    """A whole SVG as a Markdown image, which the UI hides behind a click where it is long; an empty text for an empty one."""
     data = base64.b64encode(svg.encode()).decode()
     alternative = title.translate(str.maketrans("[]\n", "() "))
-    markdown = f"![{alternative}](data:image/svg+xml;base64,{data})"
-    return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""
+    return f"![{alternative}](data:image/svg+xml;base64,{data})" if svg else ""
 
 
 def thinned(values: Sequence[float], size: int) -> list[float]:

@@ -1,6 +1,6 @@
 """A trained version as the Dagster UI shows it: two checks, and the figures beside them, read from its artifact and its line."""
 
-import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +14,16 @@ from continuum.records import Checkpoint
 from continuum.store.database import Store
 from continuum.training.budget import lost_share
 from continuum.training.forgetting_report import ForgettingReport, Violations, forgetting_report
-from continuum.training.job import FitReport
 from continuum.training.measured import GENERAL, VALIDATION, Measured
+from continuum.training.plots import curves_svg, matrix_svg
+from continuum.training.trainer import TrainingResult
 from continuum_pipelines.checks import constitution_kept, forgetting_budget
-from continuum_pipelines.plots import heat_map
-from continuum_pipelines.tables import markdown, rows_table
+from continuum_pipelines.plots import image, line_plot
+from continuum_pipelines.tables import counts_table, markdown, rows_table
 
-TRAINING_FILE = "training.json"
-COUNTS = ("replayed", "general", "probes", "preferences")
+COUNTS = ("steps", "epochs", "replayed", "general", "probes", "preferences", "lambda_ewc")
 MOST_NAMED = 5
+MOST_ROWS = 40
 
 
 def checks_of(store: Store, checkpoint: Checkpoint | None, status: str) -> list[dg.AssetCheckResult]:
@@ -36,37 +37,27 @@ def checks_of(store: Store, checkpoint: Checkpoint | None, status: str) -> list[
     return [_constitution(_report(store, checkpoint)), _budget(checkpoint)]
 
 
-def metadata_of(store: Store, checkpoint: Checkpoint) -> dict[str, Any]:
-    """What the asset shows besides: what was in the batches, the search for lambda, and what became of what was known."""
-    outcome = outcome_of(checkpoint)
-    shown: dict[str, Any] = {name: outcome.get(name) for name in COUNTS}
-    shown |= {
-        "lambda_ewc": outcome.get("lambda_ewc"),
-        "lambda_search": rows_table(
-            [{name: one.get(name) for name in ("lambda_ewc", "lost", "loss")} for one in outcome.get("tried", ())]
+def metadata_of(store: Store, result: TrainingResult) -> dict[str, Any]:
+    """What the asset shows besides: what was in the batches, how the run went, and what became of what was known."""
+    fit, report = result.report, _report(store, result.model)
+    losses = [step["loss"] for step in result.history if "loss" in step]
+    shown: dict[str, Any] = {
+        "loss": markdown(line_plot(losses, "training loss")),
+        "curves": markdown(image(curves_svg(result.history), "the run by step")),
+        "left_out": counts_table("constraint", Counter(violation.constraint for violation in result.violations)),
+        "left_out_rows": rows_table(
+            [
+                {"interaction": one.interaction_id, "constraint": one.constraint, "answer": one.excerpt}
+                for one in result.violations
+            ][:MOST_ROWS]
         ),
     }
-    report = _report(store, checkpoint)
+    if fit is not None:
+        shown |= {name: getattr(fit, name) for name in COUNTS} | {
+            "resumed_at": ", ".join(f"step {step}" for step in fit.resumed_at),
+            "lambda_search": rows_table([tried.model_dump() for tried in fit.tried]),
+        }
     return shown if report is None else shown | _forgetting(report)
-
-
-def outcome_of(checkpoint: Checkpoint) -> dict[str, Any]:
-    """How the training went, as the artifact says; empty where it cannot be read."""
-    try:
-        found = json.loads((Path(checkpoint.uri) / TRAINING_FILE).read_text(encoding="utf-8"))["outcome"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def run_metadata(report: FitReport) -> dict[str, Any]:
-    """What only this run knows: where it went on, and how long it took."""
-    return {
-        "resumed_at": ", ".join(f"step {step}" for step in report.resumed_at) or None,
-        "steps": report.steps,
-        "epochs": report.epochs,
-        "seconds": round(report.seconds, 1),
-    }
 
 
 def _forgetting(report: ForgettingReport) -> dict[str, Any]:
@@ -83,7 +74,7 @@ def _forgetting(report: ForgettingReport) -> dict[str, Any]:
             if titles
             else []
         ),
-        "matrix_picture": markdown(heat_map(shares, f"what versions know of: {', '.join(titles)}")),
+        "matrix_picture": markdown(image(matrix_svg(matrix), "what each version knows") if titles else ""),
         "changes": rows_table(
             [
                 {

@@ -6,6 +6,7 @@ them; a folder whose worker ended early is launched again and goes on from the s
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -103,9 +104,11 @@ class ProcessLauncher:
             code = self._run(command, log, where, on_progress, stop or threading.Event())
         if code == 0 and (folder / REPORT).is_file():
             return
-        if (error := recorded_error(folder)) is not None:
+        error, said = recorded_error(folder), _read_from(folder / LOG, start)
+        # Where one of several was killed, what the others say of it is no help.
+        if error is not None and not (isinstance(error, TrainingInterrupted) and LOST.search(said)):
             raise error
-        raise TrainingInterrupted(_ending(code, where, folder / LOG, start, stopped=bool(stop and stop.is_set())))
+        raise TrainingInterrupted(_ending(code, where, folder / LOG, said, stopped=bool(stop and stop.is_set())))
 
     def command(self, folder: Path) -> list[str]:
         """The command of a job's worker.
@@ -214,6 +217,8 @@ def recorded_error(folder: Path) -> ContinuumError | None:
     return known[name](message) if name in known else TrainingInterrupted(f"the training worker failed with {name}: {message}")
 
 
+LOST = re.compile(r"Root Cause.*?exitcode\s*: -\d+ \(pid: \d+\) +\((?P<signal>SIG\w+)\)", re.DOTALL)
+"""How torch's launcher says that one of several processes was killed; the others then fail for want of it."""
 GOES_ON = "the same call goes on from the last state that it left"
 
 
@@ -240,21 +245,24 @@ class _Where:
         return True
 
 
-def _ending(code: int, where: _Where, log: Path, start: int, *, stopped: bool) -> str:
+def _ending(code: int, where: _Where, log: Path, said: str, *, stopped: bool) -> str:
     if stopped:
         return f"training was stopped {where.words}; {GOES_ON}"
-    how = f"ended with exit code {code}"
-    if code < 0:
-        with suppress(ValueError):
-            how = f"was killed by {signal.Signals(-code).name}"
-    if code == -signal.SIGKILL:
-        how += ", as the system does when memory runs out (a smaller batch_size needs less)"
+    how, lost, killed = f"ended with exit code {code}", LOST.search(said), ""
+    with suppress(ValueError):
+        killed = lost["signal"] if lost else signal.Signals(-code).name
+    if killed:
+        how = f"lost a process, which was killed by {killed}," if lost else f"was killed by {killed}"
+    if killed == "SIGKILL":
+        how += " (as the system does when memory runs out: a smaller batch_size needs less)"
+    quoted = f"Its log {log} ends with: {said[-TAIL:]}" if said else f"{log} is empty"
+    return f"the training worker {how} {where.words}; {GOES_ON}. {quoted}"
+
+
+def _read_from(log: Path, start: int) -> str:
     with log.open("rb") as file:
         file.seek(start)
-        said = file.read().decode(errors="replace").strip()[-TAIL:]
-    return f"the training worker {how} {where.words}; {GOES_ON}. " + (
-        f"Its log {log} ends with: {said}" if said else f"{log} is empty"
-    )
+        return file.read().decode(errors="replace").strip()
 
 
 def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event, grace_s: float) -> None:

@@ -3,54 +3,76 @@
 import dagster as dg
 
 from continuum.dataset import Dataset
-from continuum.errors import NotEnoughData
+from continuum.errors import NotEnoughData, TrainingInterrupted
 from continuum.provenance.line import already_trained, mark_learned
+from continuum.records import Checkpoint
+from continuum.store.database import Store
 from continuum.training.trainer import Trainer
+from continuum_pipelines.checks import TRAINING_CHECKS
 from continuum_pipelines.claims import training_claim
 from continuum_pipelines.handover import idle_status, materialized, waiting
 from continuum_pipelines.partitions import bootstrap, tasks
-from continuum_pipelines.plots import line_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
-from continuum_pipelines.tables import link, markdown, rows_table
+from continuum_pipelines.resources.training import TrainingResource
+from continuum_pipelines.tables import link, rows_table
+from continuum_pipelines.trainings import checks_of, metadata_of
+
+ATTEMPTS = 3
+"""A worker that was killed goes on from its last state, in the same run, this often in all."""
 
 
 @dg.asset(
-    partitions_def=tasks, deps=["curated_dataset"], automation_condition=bootstrap, pool="training", kinds={"pytorch", "mlflow"}
+    partitions_def=tasks,
+    deps=["curated_dataset"],
+    automation_condition=bootstrap,
+    check_specs=TRAINING_CHECKS,
+    pool="training",
+    kinds={"pytorch", "mlflow"},
 )
 async def lora_checkpoint(
-    context: dg.AssetExecutionContext, store: StoreResource, tracker: TrackerResource
+    context: dg.AssetExecutionContext, store: StoreResource, tracker: TrackerResource, training: TrainingResource
 ) -> dg.MaterializeResult:
     """A LoRA adapter that goes on from the task's last one and is held near what that one knew.
 
-    One model is trained at a time. Nothing is trained twice by one recipe on one dataset, nor while another driver turns it.
+    One model is trained at a time. Nothing is trained twice by one recipe on one dataset, nor while another driver turns it. The
+    worker is a process of its own, started through Pipes; two checks say whether a constraint was lost, and too much forgotten.
     """
     opened, task = store.build(), context.partition_key
     policy = opened.tasks.get(task).policy
+
+    def idle(status: str, /, *, made_nothing: bool = True, **missing: str) -> dg.MaterializeResult:
+        return materialized(status, missing, idle=made_nothing, checks=checks_of(opened, _newest(opened, task), status))
+
     dataset = opened.datasets.latest(task)
-    idle = idle_status(context, "curated_dataset")
-    if idle or dataset is None:
-        return materialized(idle or "waiting for a dataset", idle=True)
+    status = idle_status(context, "curated_dataset")
+    if status or dataset is None:
+        return idle(status or "waiting for a dataset")
     with training_claim(context, opened) as held:
         if held:
-            return materialized(f"left to another driver: {held}", idle=True)
+            return idle(f"left to another driver: {held}")
         if known := already_trained(opened, dataset, policy):
             mark_learned(opened, dataset)
             # A run that died before the guard spoke goes on to the guard.
-            return materialized(
-                f"up to date: {known.name} has learned {dataset.name}", idle=bool(opened.verdicts.latest(known.id))
-            )
+            judged = bool(opened.verdicts.latest(known.id))
+            return idle(f"up to date: {known.name} has learned {dataset.name}", made_nothing=judged)
         runs = tracker.build()
-        trainer = Trainer.for_task(policy, store=opened, tracker=runs)
+        trainer = Trainer.for_task(policy, store=opened, tracker=runs, launcher=training.build(context))
         try:
             result = await trainer.train(Dataset.read(dataset.uri), on_progress=log_progress(context))
         except NotEnoughData as shortage:
-            return materialized(waiting(shortage), {"what_is_missing": str(shortage)}, idle=True)
+            return idle(waiting(shortage), what_is_missing=str(shortage))
+        except TrainingInterrupted as ended:
+            if context.retry_number + 1 < ATTEMPTS:
+                context.log.warning(str(ended))
+                raise dg.RetryRequested(max_retries=ATTEMPTS - 1) from ended
+            raise
         mark_learned(opened, dataset)
     model = result.model
+    status = f"{model.name}: loss {result.initial_loss:.3f} to {result.final_loss:.3f}"
     return materialized(
-        f"{model.name}: loss {result.initial_loss:.3f} to {result.final_loss:.3f}",
+        status,
         {
             "checkpoint": model.id,
             "adapter": dg.MetadataValue.path(model.uri),
@@ -61,6 +83,11 @@ async def lora_checkpoint(
             "mlflow_run": link(runs.run_url(model.mlflow_run_id) if model.mlflow_run_id else None) or model.mlflow_run_id,
             "mlflow_version": model.mlflow_version,
             "metrics": rows_table([{"metric": name, "value": value} for name, value in sorted(result.metrics.items())]),
-            "loss": markdown(line_plot([step["loss"] for step in result.history if "loss" in step], "training loss")),
+            **metadata_of(opened, result),
         },
+        checks=checks_of(opened, model, status),
     )
+
+
+def _newest(store: Store, task: str) -> Checkpoint | None:
+    return next(reversed(store.checkpoints.of(task)), None)
