@@ -89,11 +89,15 @@ class Size:
     """Lessons on an intent."""
     asked: int = 6
     """Exam questions on an intent."""
+    tasks: int = len(TASKS)
+    """Of the sequence, the first so many."""
     ways: tuple[str, ...] = tuple(WAYS)
 
 
 FULL = Size(seeds=5, base_steps=BASE_STEPS, task_steps=80, first_steps=(150, 400), second_steps=150)
-QUICK = Size(seeds=1, base_steps=25, task_steps=6, first_steps=(), second_steps=0, each=6, asked=2, ways=(FORGETS, HOLDS))
+QUICK = Size(
+    seeds=1, base_steps=25, task_steps=6, first_steps=(), second_steps=0, each=6, asked=2, tasks=2, ways=(FORGETS, HOLDS)
+)
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ class Line:
 
     def three_tasks(self, way: str) -> Outcome:
         """Learn the tasks of the sequence one after another, the first of them the same for all ways that can share it."""
-        config, names = WAYS[way], list(TASKS)
+        config, names = WAYS[way], list(TASKS)[: self.size.tasks]
         # The first turn has no penalty and nothing to replay: only what general questions add to it makes it another.
         first = config if config.general_share else PLAIN
         turn = self.turn(f"{'general' if config.general_share else 'shared'}-0", first, names[0], self.size.task_steps, None)
@@ -234,7 +238,7 @@ def outcome(turns: Sequence[Marks], names: Sequence[str]) -> Outcome:
 def told(found: Mapping[str, Sequence[Outcome]], size: Size, quick: bool) -> Result:
     """The table and the claims."""
     shown = table(
-        f"{len(TASKS)} tasks of 8 intents, {size.task_steps} steps each"
+        f"{size.tasks} tasks of 8 intents, {size.task_steps} steps each"
         + (f"; two turns of 24 and 12 intents, the second of {size.second_steps} steps" if size.first_steps else "")
         + (f"; mean of {size.seeds} seeds ± half the width of its 95 % t interval" if size.seeds > 1 else "; one seed"),
         *("", "new loss", "old loss", "forgetting", "general loss", "new exact", "old exact", "general exact"),
@@ -264,8 +268,8 @@ def _of_three_tasks(found: Mapping[str, Sequence[Outcome]], size: Size, quick: b
     entries = [
         Entry.of_ratio(f"{what}, {size.seeds} seeds: {HOLDS} to {FORGETS}", figures[HOLDS], figures[FORGETS], goal)
         for what, figures, goal in (
-            (f"nats forgotten over {len(TASKS)} tasks", lost, 1 / 8),
-            (f"loss on new tasks, over {len(TASKS)} tasks", learned, 1.25),
+            (f"nats forgotten over {size.tasks} tasks", lost, 1 / 8),
+            (f"loss on new tasks, over {size.tasks} tasks", learned, 1.25),
         )
     ]
     stated = "stated: so small a run shows nothing"
