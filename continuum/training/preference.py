@@ -41,7 +41,7 @@ REFERENCE = "ref"
 """The name under which TRL copies the adapter to ask it for the reference."""
 SHARE_OF_RATE = 0.1
 SFT_WEIGHT = 1.0
-"""Of the chosen answers' own loss beside DPO's, which alone is content when both answers get less likely."""
+"""Of the chosen answers' own loss beside DPO's, which alone is content when both answers of a pair get less likely."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ def tune_preferences(
     events: Events,
     stopping: Stopping = never,
     processes: Processes = Processes(),  # noqa: B008 - frozen
+    sft_weight: float = SFT_WEIGHT,
 ) -> Preferred:
     """Train the adapter in place on pairs, then on rated answers, each from its newest state where there is one.
 
@@ -91,6 +92,7 @@ def tune_preferences(
         events: told of every step.
         stopping: asked after every step.
         processes: those that train together.
+        sft_weight: of the chosen answers' own loss beside DPO's.
 
     Raises:
         TrainingDiverged: the loss stopped being a number or rose without end.
@@ -103,7 +105,7 @@ def tune_preferences(
     if contests:
         width, order = lay_out_preferences(len(contests), config)
         at = States(states.folder / "pairs")
-        arguments = _pair_arguments(config, at, width, order)
+        arguments = _pair_arguments(config, at, width, order, sft_weight)
         history += _stage(model, tokenizer, _PairTrainer, contests, order, arguments, at, **shared)
     if rated:
         width, order = lay_out_preferences(len(rated), config, at_once=2)
@@ -201,12 +203,12 @@ def _plain_forward(model: PeftModel) -> Iterator[None]:
             base.__dict__.pop("forward", None)
 
 
-def _pair_arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int]) -> DPOConfig:
+def _pair_arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int], sft_weight: float) -> DPOConfig:
     return DPOConfig(
         **_arguments(config, states, width, order),
         beta=config.preference_beta,
         loss_type=["sigmoid", "sft"],
-        loss_weights=[1.0, SFT_WEIGHT],
+        loss_weights=[1.0, sft_weight],
         max_length=None,
     )
 
@@ -226,7 +228,9 @@ def _answer_arguments(
 
 def _arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int]) -> dict[str, Any]:
     rate = config.preference_learning_rate or SHARE_OF_RATE * config.learning_rate
-    return common_arguments(config, states, learning_rate=rate, rows=width, steps=len(order) // width)
+    steps = len(order) // width
+    # A handful of corrections is a step or two: a rate that has to rise from nothing first would leave them unlearned.
+    return common_arguments(config, states, learning_rate=rate, rows=width, steps=steps) | {"warmup_steps": steps // 10}
 
 
 def _parts(config: FineTuneConfig) -> int:

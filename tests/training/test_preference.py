@@ -237,6 +237,15 @@ def test_one_pair_and_one_thumb_are_enough(tuned: Tuned, tmp_path: Path):
     assert tuned.margin() > margin
 
 
+def test_a_single_step_is_a_step(tuned: Tuned, tmp_path: Path):
+    margin = tuned.margin()
+
+    done = tuned.learn(tmp_path, pairs=pairs(), config=TUNED.model_copy(update={"preference_epochs": 1}))
+
+    assert len(done.history) == 1
+    assert tuned.margin() > margin
+
+
 def test_a_batch_in_parts_learns_what_a_whole_one_does(tuned: Tuned, tmp_path: Path):
     config = TUNED.model_copy(update={"preference_epochs": 3})
     tuned.learn(tmp_path / "whole", pairs=pairs(), config=config)
