@@ -176,7 +176,7 @@ class Run:
         return {"losses": losses, "answers": self._answers([trial.prompt for trial in self.inputs.trials])}
 
     def _answers(self, prompts: Sequence[str]) -> list[str]:
-        return answers_to(self.model, self.tokenizer, prompts, batch_size=self.at_once, on_progress=self._told)
+        return answers_to(self.model, self.tokenizer, prompts, on_progress=self._told)
 
     def _encoded(self, examples: Sequence[Example]) -> list[EncodedTurn]:
         turns = [(example.messages, example.response) for example in examples]
