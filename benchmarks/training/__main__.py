@@ -1,4 +1,17 @@
-"""Runs the benchmarks of training."""
+"""Runs the benchmarks of training.
+
+| name | what it measures |
+|---|---|
+| penalty | the penalty and the Fisher against explicit and one-by-one references: how exact they are, what they cost |
+| fishing | the Fisher by hooks against a loop over single rows |
+| stepping | a step with the penalty over one without, at a hundred million parameters |
+| against_trl | a training against TRL's own trainer on the same rows |
+| killing | a training killed at random points: does it go on, and to the same bytes |
+| poisoning | rows that break a constraint: filtered, and held against where they are not |
+| preferring | corrections and thumbs: does the model come to prefer what people preferred |
+| sequence | what one task after another forgets, in seven ways |
+| logs | two real logs, one base, two turns: what is kept |
+"""
 
 import os
 
