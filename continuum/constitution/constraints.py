@@ -203,8 +203,3 @@ def probe_examples(constraints: Iterable[Constraint]) -> tuple[Example, ...]:
 def trials(constraints: Iterable[Constraint]) -> tuple[tuple[str, str], ...]:
     """The text of the constraint and the question, for every held-out probe."""
     return tuple((constraint.text, probe.prompt) for constraint in constraints for probe in constraint.held_out)
-
-
-def training_turns(constraints: Iterable[Constraint]) -> list[tuple[tuple[Message, ...], Message]]:
-    """Every training probe as a conversation with its compliant answer."""
-    return [(example.messages, example.response) for example in probe_examples(constraints)]

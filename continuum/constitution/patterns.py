@@ -10,13 +10,13 @@ from typing import Any
 from continuum.errors import ConfigurationError
 
 LONGEST_PATTERN = 300
-WINDOW = 4000
+WINDOW = 1000
 """Characters that a pattern is tried on at once; windows overlap by `OVERLAP`."""
-OVERLAP = 400
-LONGEST_TEXT = 40_000
+OVERLAP = 200
+LONGEST_TEXT = 20_000
 """Of an answer no more than this is looked at."""
-MOST_WAYS = 20_000
-"""Ways in which a pattern may try to fit from one place: with `WINDOW` places that is a second at the very worst."""
+MOST_WAYS = 4000
+"""Ways in which a pattern may try to fit from one place: with `WINDOW` places that is a blink at worst."""
 
 
 @dataclass(frozen=True)
