@@ -54,7 +54,7 @@ def measure(setting: Setting) -> Result:
         ours, theirs = in_turns(
             lambda model=model, rows=rows, size=size: by_hooks(model, rows, size.batch),
             lambda model=model, rows=rows: one_by_one(model, rows),
-            3 if setting.quick else 15,
+            3 if setting.quick else 9,
         )
         ratio, (low, high) = median_ratio(ours, theirs, setting.seed)
         parameters = sum(parameter.numel() for parameter in model.parameters())
