@@ -1,8 +1,8 @@
 """Is our LoRA run, with all that makes it survive, still TRL's: the same losses, in the same time?
 
 Ours: rows in laid-out batches, every step logged and told, states at their default of every 50 steps and at the end; no penalty,
-no replay, no probes. The peer: TRL's own SFTTrainer with PEFT, as its documentation has it, on the same rows in the same order with
-the same settings, logging every tenth step, its default, and saving nothing. Where losses are compared it logs every step.
+no replay, no probes. The peer: TRL's own SFTTrainer with PEFT, as its documentation has it, on the same rows in the same order
+with the same settings, logging every tenth step, its default, and saving nothing. Where losses are compared it logs every step.
 CPU time of whole runs, one after the other in turns; the model is large enough that computing it is what takes the time.
 """
 
