@@ -5,6 +5,7 @@ them; a folder whose worker ended early is launched again and goes on from the s
 """
 
 import asyncio
+import contextvars
 import json
 import re
 import signal
@@ -13,6 +14,7 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from importlib.util import find_spec
 from os import environ, killpg
 from pathlib import Path
@@ -182,22 +184,35 @@ def worker_command(
 async def stoppable(work: Callable[[threading.Event], T]) -> T:
     """Do work in a thread; when the caller is cancelled, the event is set, and the cancellation goes on once the work has ended.
 
+    A loop that is abandoned, as Dagster's is when a run is cancelled, holds nothing up: the thread goes with its process, and a
+    worker that it waits for with its lifeline.
+
     Args:
         work: called with the event, which it hands to `Launcher.launch` as `stop`.
     """
-    stop = threading.Event()
-    running = asyncio.ensure_future(asyncio.to_thread(work, stop))
+    loop, context, stop = asyncio.get_running_loop(), contextvars.copy_context(), threading.Event()
+    ended: asyncio.Future[T] = loop.create_future()
+
+    def run() -> None:
+        try:
+            settle = partial(ended.set_result, context.run(work, stop))
+        except BaseException as error:  # noqa: BLE001 - it is raised where the work is waited for
+            settle = partial(ended.set_exception, error)
+        with suppress(RuntimeError):
+            # The loop is closed when nobody waits any more.
+            loop.call_soon_threadsafe(settle)
+
+    # Not one of an executor's: those are waited for when the interpreter ends.
+    threading.Thread(target=run, name="continuum-training", daemon=True).start()
     try:
-        return await asyncio.shield(running)
+        return await asyncio.shield(ended)
     except asyncio.CancelledError:
         stop.set()
-        await asyncio.wait([running])
+        await asyncio.wait([ended])
         # Its end was asked for: that it was interrupted is no news to anyone.
-        if not running.cancelled():
-            running.exception()
+        ended.exception()
         raise
     finally:
-        # A loop that is abandoned rather than cancelled closes the coroutine, and it may not wait.
         stop.set()
 
 
@@ -266,9 +281,8 @@ def _read_from(log: Path, start: int) -> str:
 
 
 def _guard(process: "subprocess.Popen[bytes]", stop: threading.Event, grace_s: float) -> None:
-    # An executor's threads are waited for when the interpreter ends: what they wait for must end first.
     while process.poll() is None:
-        if stop.wait(LOOK_EVERY_S) or not threading.main_thread().is_alive():
+        if stop.wait(LOOK_EVERY_S):
             _end(process, grace_s)
     # What it started, if anything is left of it, must not keep its output open.
     _close_input(process)

@@ -3,7 +3,6 @@
 Light to import: torch starts in the worker, which is a process of its own.
 """
 
-import asyncio
 import logging
 import shutil
 import threading
@@ -29,7 +28,7 @@ from continuum.store import default_store
 from continuum.tracking.tracker import Tracker, open_tracker
 from continuum.training.forgetting_report import ForgettingReport, forgetting_report
 from continuum.training.job import FitReport, Job, input_hashes, read_job, read_report, write_job
-from continuum.training.launch import Launcher, open_launcher
+from continuum.training.launch import Launcher, open_launcher, stoppable
 from continuum.training.preparing import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -128,13 +127,7 @@ class Trainer:
             StoreError: the parent's artifact is not what was written, or the disk is full.
             MissingExtra: the training extra is not installed.
         """
-        stop = threading.Event()
-        try:
-            return await asyncio.to_thread(self._train, dataset, on_progress, stop)
-        except asyncio.CancelledError:
-            # The thread cannot be cancelled; its worker can, and leaves a state to go on from.
-            stop.set()
-            raise
+        return await stoppable(lambda stop: self._train(dataset, on_progress, stop))
 
     def _train(self, dataset: Dataset, on_progress: Progress, stop: threading.Event) -> TrainingResult:
         store = self.store or default_store()

@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = Stop()
     try:
         with open_events() as events:
+            events.progress(0, 1, "starting")
             try:
                 from continuum.training.loop import run_job  # torch, transformers, peft and trl start here
             except ImportError as error:

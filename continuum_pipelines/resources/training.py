@@ -78,9 +78,13 @@ def training_resource() -> TrainingResource:
     if not path:
         return TrainingResource()
     try:
-        return TrainingResource.model_validate(yaml.safe_load(Path(path).read_text(encoding="utf-8")))
+        written = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        if not isinstance(written, dict) or not written.keys() <= TrainingResource.model_fields.keys():
+            raise ValueError(f"it holds {written!r:.80}")
+        return TrainingResource(**written)
     except (OSError, ValueError, yaml.YAMLError, dg.DagsterInvalidInvocationError, ValidationError) as error:
         raise ConfigurationError(
-            f"{TRAINING_CONFIG} names {path!r}, which is no configuration of the resource `training`: {error}; its fields are "
+            f"{TRAINING_CONFIG} names {path!r}, which is no configuration of the resource `training`: "
+            f"{' '.join(str(error).split())}; its fields are "
             f"{', '.join(TrainingResource.model_fields)}"
         ) from error
