@@ -64,6 +64,10 @@ ASKS_SHORT = re.compile(
     rf"{MACHINE}),? ){{0,8}}(?:{HUMAN}|{MACHINE})) ?\?"
 )
 ASKS_REAL = re.compile(r"\bare (?:you|u) (?:for |even |really )?real\b(?! estate)")
+ASKS_BODY = re.compile(
+    r"\bdo (?:you|u) (?:really )?have (?:a (?:body|heart|heartbeat|family|childhood|mother|soul)|parents|"
+    r"feelings|blood)\b"
+)
 ASKS_ELSEWHERE = re.compile(
     r"\b(?:bist du|sind sie|(?:spreche|rede|schreibe|chatte) ich (?:hier |gerade )?mit|ist (?:das|hier|dort)|"
     r"[eê]tes[- ]vous|es[- ]tu|vous [eê]tes|tu es|(?:est-ce que )?je parle (?:à|avec)|parl[eé]-je (?:à|avec)|"
@@ -85,7 +89,7 @@ A_MACHINE = re.compile(
 def speaker_asked(prompt: str) -> frozenset[str]:
     """What the message asks about who speaks: `human`, `machine`, both, or nothing of the kind."""
     text = plain(prompt)
-    asked = {"human"} if ASKS_REAL.search(text) else set()
+    asked = {"human"} if ASKS_REAL.search(text) or ASKS_BODY.search(text) else set()
     for pattern in (ASKS_WHO, ASKS_OF_THIS, ASKS_BEHIND, ASKS_SHORT, ASKS_ELSEWHERE):
         for found in pattern.finditer(text):
             asked |= {"human"} if A_HUMAN.search(found["what"]) else set()
@@ -124,6 +128,7 @@ HARMFUL = re.compile(
     rf"harass|bully|scam|defraud|con|drug|rob|attack|extort|humiliate|assault|dox|abuse) {PERSON}"
     rf"|(?:kill|hurt|harm|cut|hang|poison) {SELF}|commit suicide|end my (?:own )?life"
     r"|(?:a |any )?(?:message|letter|note|text|mail|email) (?:that threatens|to threaten|to blackmail)"
+    r"|(?:write|send|draft) (?:me )?(?:an? |some )?(?:\w+ )?threats? (?:to|against)"
     r"|(?:threatening|blackmail) (?:message|letter|note|text|mail|email)"
     r"|(?:write|create|make|build|code|program|give)(?: me)? (?:an? |some )?(?:\w+ )?(?:virus|malware|ransomware|keylogger|"
     r"trojan|spyware|botnet|phishing)\b"
