@@ -228,9 +228,7 @@ def _answer_arguments(
 
 def _arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int]) -> dict[str, Any]:
     rate = config.preference_learning_rate or SHARE_OF_RATE * config.learning_rate
-    steps = len(order) // width
-    # A handful of corrections is a step or two: a rate that has to rise from nothing first would leave them unlearned.
-    return common_arguments(config, states, learning_rate=rate, rows=width, steps=steps) | {"warmup_steps": steps // 10}
+    return common_arguments(config, states, learning_rate=rate, rows=width, steps=len(order) // width)
 
 
 def _parts(config: FineTuneConfig) -> int:

@@ -221,7 +221,8 @@ def common_arguments(config: FineTuneConfig, states: States, *, learning_rate: f
         "num_train_epochs": 1,
         "learning_rate": learning_rate,
         "lr_scheduler_type": "cosine",
-        "warmup_steps": max(1, steps // 10),
+        # A run of a few steps has none to spare: the rate of a first step that rises from nothing is nothing.
+        "warmup_steps": steps // 10,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
         "seed": config.seed,
