@@ -66,8 +66,8 @@ def measure(setting: Setting) -> Result:
     notes = ["Ours is the median of the ratios of neighbouring runs; the peer's 1 is the loop."]
     if not setting.quick:
         notes.append(
-            "A wide model on a CPU spends most of its time in the two passes that both ways need, which are 2/3 of the loop's "
-            "multiplications: there the ratio nears that."
+            "On wide models, longer rows and a quiet machine the ratio rises towards 2/3 and over: the two passes that both ways "
+            "need are two thirds of the loop's multiplications."
         )
     return Result(entries, shown, notes)
 
