@@ -59,7 +59,7 @@ class Size:
 
 
 FULL = Size(rows=None, train=320, held_out=96, hidden=96, base_steps=240, epochs=3, window=192)
-QUICK = Size(rows=160, train=24, held_out=8, hidden=32, base_steps=10, epochs=2, window=96)
+QUICK = Size(rows=120, train=16, held_out=8, hidden=32, base_steps=6, epochs=1, window=64)
 
 
 @dataclass(frozen=True)
