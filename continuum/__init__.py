@@ -21,9 +21,10 @@ from continuum.errors import (
     StoreError,
     TrainingDiverged,
 )
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.flywheel import Continuum, ContinuumConfig
 from continuum.guard.guard import RegressionGuard
-from continuum.policy import EWCConfig, FineTuneConfig, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.records import Verdict
 from continuum.rubric import Criterion
 from continuum.signals.client import client

@@ -11,10 +11,10 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from continuum.commands import data, datasets, judging, labelling, servers, similar, stages, tasks
+from continuum.commands import constitution, data, datasets, judging, labelling, servers, similar, stages, tasks
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
-from continuum.policy import explained
+from continuum.strict import explained
 
 
 class Commands(TyperGroup):
@@ -39,6 +39,7 @@ app = typer.Typer(
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
 db_app = typer.Typer(no_args_is_help=True, help="The store's database.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
+constitution_app = typer.Typer(no_args_is_help=True, help="Constraints that a model is held to.")
 dataset_app = typer.Typer(no_args_is_help=True, help="Dataset versions.")
 
 
@@ -73,10 +74,15 @@ app.command()(judging.judge)
 app.command()(labelling.label)
 app.command()(stages.curate)
 app.command()(stages.train)
+app.command()(stages.forgetting)
 app.command()(stages.guard)
 app.command()(stages.deploy)
 app.command()(stages.turn)
 app.command()(stages.curve)
+app.add_typer(constitution_app, name="constitution")
+constitution_app.command("list")(constitution.list_constraints)
+constitution_app.command()(constitution.show)
+constitution_app.command()(constitution.draft)
 app.add_typer(base_app, name="base")
 base_app.command("build")(stages.build_base)
 

@@ -25,12 +25,13 @@ from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData, StoreError
 from continuum.gathering import gather
 from continuum.guard.guard import RegressionGuard
-from continuum.policy import Policy, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint, DeploymentRecord, Record, Verdict
 from continuum.signals.decorator import capture
 from continuum.store import default_store
+from continuum.strict import Policy
 from continuum.timespan import utc_now
 from continuum.training.trainer import Trainer
 

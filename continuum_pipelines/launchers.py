@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import dagster as dg
 
 from continuum.errors import MissingExtra, TrainingInterrupted
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.progress import Progress
 from continuum.training.job import ERROR, read_job, read_report
 from continuum.training.launch import ProcessLauncher, recorded_error, worker_command

@@ -9,7 +9,7 @@ import dagster as dg
 from continuum.constitution.constraints import Constraint, constraint_for
 from continuum.errors import ConfigurationError, StoreError
 from continuum.excerpts import excerpt
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint
 from continuum.store.database import Store
 from continuum.training.budget import lost_share

@@ -17,6 +17,8 @@ VOCABULARY = {
     "timespan",
     "config",
     "policy",
+    "strict",
+    "fine_tuning",
     "progress",
     "dataset",
     "dataset_rows",

@@ -8,8 +8,9 @@ import pytest
 
 from continuum import Continuum, ContinuumConfig, interaction
 from continuum.errors import ConfigurationError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.flywheel import claimed, due, status_of, turn, watch
-from continuum.policy import FineTuneConfig, SplitPolicy, TaskPolicy
+from continuum.policy import SplitPolicy, TaskPolicy
 from continuum.records import Feedback, VerdictStatus
 from continuum.spool.spool import flush
 from continuum.store.database import Store

@@ -14,12 +14,11 @@ from pydantic import ValidationError
 from continuum.amending import amended
 from continuum.config import find_home, load_settings, postgres_driver
 from continuum.errors import ConfigurationError
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.ids import new_id
 from continuum.policy import (
     CurationPolicy,
     DeploymentPolicy,
-    EWCConfig,
-    FineTuneConfig,
     GuardPolicy,
     JudgePolicy,
     SplitPolicy,

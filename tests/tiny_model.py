@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint, Example, Message
 from tests.builders import an_example, assistant, user
 

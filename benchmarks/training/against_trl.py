@@ -23,9 +23,9 @@ from trl.trainer.sft_trainer import SFTTrainer
 from benchmarks.claims import Entry, Result, Setting, rounded, table
 from continuum.demo.base_text import base_texts
 from continuum.demo.world import World
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import EncodedTurn
 from continuum.models.local import load_tokenizer
-from continuum.policy import FineTuneConfig
 from continuum.statistics.paired import t_interval
 from continuum.training.base import build_base
 from continuum.training.batches import Schedule

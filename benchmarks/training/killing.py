@@ -19,7 +19,7 @@ from benchmarks.claims import Entry, Result, Setting, table
 from benchmarks.training.corpus import FIRST, SECOND, lessons
 from continuum.demo.base_text import base_texts
 from continuum.demo.world import World
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.provenance.artifacts import sha256_of
 from continuum.training.base import build_base
 from continuum.training.job import Inputs, Job, write_job

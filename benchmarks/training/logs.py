@@ -16,7 +16,8 @@ from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, rounded, table
 from benchmarks.curation.queries import fill, log_rows, logs_are_real
-from continuum.policy import EWCConfig, FineTuneConfig, SplitPolicy
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
+from continuum.policy import SplitPolicy
 from continuum.records import Checkpoint, Example, Interaction, Message
 from continuum.splits.sides import task_sides, unit_hash
 from continuum.statistics.means import estimate

@@ -18,7 +18,7 @@ from benchmarks.training.corpus import FIRST, SECOND, build_corpus_base, general
 from continuum.constitution.constraints import BUILT_IN, Constraint, probe_examples, trials
 from continuum.constitution.filtering import violating
 from continuum.demo.world import Intent
-from continuum.policy import EWCConfig, FineTuneConfig
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.progress import silent
 from continuum.records import Example, Message
 from continuum.statistics.paired import t_interval

@@ -21,9 +21,9 @@ from benchmarks.claims import Entry, Result, Setting, table
 from benchmarks.training.corpus import BASE_STEPS, BASE_TEXTS, FIRST, build_corpus_base, lessons, said_exactly
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.demo.world import Intent
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import IGNORED, EncodedTurn, encode_turns
 from continuum.models.local import answer_losses, load_base, load_tokenizer, pad_id
-from continuum.policy import FineTuneConfig
 from continuum.records import Example, Message
 from continuum.training.loading import adapted
 from continuum.training.preference import SFT_WEIGHT, SHARE_OF_RATE, tune_preferences

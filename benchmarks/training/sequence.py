@@ -26,9 +26,9 @@ from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
 from benchmarks.training.corpus import BASE_STEPS, FIRST, SECOND, TASKS, build_corpus_base, general_lessons, lessons, said_exactly
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.models.chat_format import encode_turns
 from continuum.models.local import answer_losses, load_base, load_tokenizer, pad_id, quiet_peft
-from continuum.policy import EWCConfig, FineTuneConfig
 from continuum.progress import silent
 from continuum.records import Example
 from continuum.statistics.paired import t_interval

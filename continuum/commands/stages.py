@@ -7,9 +7,12 @@ from typing import Annotated
 import typer
 
 from continuum.commands.terminal import Task, bar, console, run, say
+from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
+
+SHOWN_VIOLATIONS = 5
 
 
 def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None) -> None:
@@ -42,6 +45,23 @@ def train(
         trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
         result = run(trainer.train(Dataset.read(record.uri, verify=True), on_progress=on_progress))
     say(f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})")
+    for violation in result.violations[:SHOWN_VIOLATIONS]:
+        say(f"  {violation.interaction_id} breaks {violation.constraint!r}: {violation.excerpt}")
+    if len(result.violations) > SHOWN_VIOLATIONS:
+        say(f"  and {len(result.violations) - SHOWN_VIOLATIONS} more")
+    if result.forgetting is not None:
+        say(result.forgetting.to_markdown())
+
+
+def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.")]) -> None:
+    """What a version still knows of what its line learned, of general questions and of its constraints."""
+    from continuum.constitution.constraints import constraint_for
+    from continuum.training.forgetting_report import forgetting_report
+
+    checkpoint = _checkpoint(model)
+    home = load_settings().home
+    constraints = [constraint_for(text, home) for text in checkpoint.config.get("constitutional_constraints", ())]
+    say(forgetting_report(default_store(), checkpoint, constraints).to_markdown())
 
 
 def guard(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")]) -> None:

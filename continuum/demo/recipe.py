@@ -3,16 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from continuum.policy import (
-    CurationPolicy,
-    DeploymentPolicy,
-    EWCConfig,
-    FineTuneConfig,
-    GuardPolicy,
-    JudgePolicy,
-    SplitPolicy,
-    TaskPolicy,
-)
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
+from continuum.policy import CurationPolicy, DeploymentPolicy, GuardPolicy, JudgePolicy, SplitPolicy, TaskPolicy
 
 TASK = "support_demo"
 PRODUCTION_MODEL = "sim-gpt"
@@ -67,6 +59,8 @@ def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraint
             forgetting_prevention=EWCConfig(lambda_ewc=1000, fisher_samples=200),
             replay_buffer_size=480,
             probe_share=0.1875,
+            # What this base says to a general question is noise, and noise is not worth keeping.
+            general_share=0,
             constitutional_constraints=constraints,
             seed=recipe.seed,
         ),

@@ -3,7 +3,8 @@
 from typing import TYPE_CHECKING
 
 from continuum.config import load_settings
-from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.fine_tuning import FineTuneConfig
+from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, VerdictStatus
 
 if TYPE_CHECKING:

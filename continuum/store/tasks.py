@@ -11,10 +11,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, or_, select, update
 
 from continuum.errors import ConfigurationError
-from continuum.policy import TaskPolicy, explained
+from continuum.policy import TaskPolicy
 from continuum.records import Record
 from continuum.store.rows import Rows, from_row, insert_new
 from continuum.store.tables import tasks
+from continuum.strict import explained
 from continuum.timespan import utc_now
 
 Clock = Callable[[], datetime]

@@ -27,8 +27,8 @@ from peft import PeftModel
 from transformers import PreTrainedTokenizerBase
 
 from continuum.errors import ConfigurationError, StoreError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.local import require_safetensors
-from continuum.policy import FineTuneConfig
 from continuum.provenance.artifacts import MANIFEST, write_manifest
 from continuum.training.ewc import Fisher, save_fisher
 from continuum.training.job import Job

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 
 T = TypeVar("T")
 

@@ -18,7 +18,7 @@ from typing import Any, Literal, TypeVar
 
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import StoreError
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.provenance.artifacts import sha256_of
 from continuum.records import Example, Record
 

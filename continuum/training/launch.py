@@ -30,7 +30,7 @@ from continuum.errors import (
     TrainingDiverged,
     TrainingInterrupted,
 )
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.progress import Progress
 from continuum.training.job import ERROR, JOB, REPORT, write_json
 from continuum.training.lifeline import GRACE_S, lifeline

@@ -14,8 +14,8 @@ from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_t
 from transformers import BitsAndBytesConfig, PreTrainedModel, set_seed
 
 from continuum.errors import ConfigurationError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.local import load_base, quiet_peft
-from continuum.policy import FineTuneConfig
 from continuum.training.artifact import require_same_shape
 from continuum.training.trainers import is_bf16
 

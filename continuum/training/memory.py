@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import torch
 
 from continuum.errors import ConfigurationError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import EncodedTurn
 from continuum.models.local import padded
-from continuum.policy import FineTuneConfig
 
 WORDS = ("out of memory", "can't allocate memory", "cannot allocate memory", "not enough memory")
 

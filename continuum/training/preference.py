@@ -19,8 +19,8 @@ from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
 from continuum.dataset_rows import PreferencePair, RatedAnswer
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.local import quiet_peft
-from continuum.policy import FineTuneConfig
 from continuum.training.ewc import EWCPenalty
 from continuum.training.preference_rows import (
     Row,

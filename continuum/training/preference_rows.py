@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from continuum.dataset_rows import PreferencePair, RatedAnswer
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import IGNORED, EncodedTurn, Turn, encode_turns
-from continuum.policy import FineTuneConfig
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

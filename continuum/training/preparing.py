@@ -13,7 +13,7 @@ from continuum.constitution.constraints import Constraint, probe_examples, trial
 from continuum.constitution.filtering import Violation, unfiltered, violating
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData, StoreError
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint, Example
 from continuum.training.job import Inputs, ReplayRow, Trial
 from continuum.training.replay import ReplayBuffer

@@ -10,9 +10,9 @@ from transformers import PreTrainedTokenizerBase
 from trl.trainer.sft_config import SFTConfig
 
 from continuum.errors import ConfigurationError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import EncodedTurn
 from continuum.models.local import pad_id
-from continuum.policy import FineTuneConfig
 from continuum.training.batches import Schedule, lay_out
 from continuum.training.ewc import EWCPenalty
 from continuum.training.memory import is_out_of_memory, rows_that_fit, too_large

@@ -17,8 +17,9 @@ from continuum.constitution.constraints import Constraint, constraint_for
 from continuum.constitution.filtering import Violation
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, StoreError, TrainingInterrupted
+from continuum.fine_tuning import FineTuneConfig
 from continuum.ids import new_id
-from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.artifacts import verify_artifact
 from continuum.provenance.line import head_of_line

@@ -16,7 +16,7 @@ from transformers import PrinterCallback
 from transformers.trainer import TRAINER_STATE_NAME
 from trl.trainer.sft_trainer import SFTTrainer
 
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.training.ewc import EWCPenalty
 from continuum.training.processes import PATIENCE
 from continuum.training.states import State, States, random_state, set_random_state

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from continuum.constitution.constraints import NEVER_HUMAN
-from continuum.policy import EWCConfig, FineTuneConfig
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.records import Checkpoint
 from continuum.store.database import Store
 from continuum.training.job import Losses, TrialAnswer

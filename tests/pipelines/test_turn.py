@@ -9,7 +9,8 @@ import psycopg2
 import pytest
 
 from continuum.config import load_settings
-from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.fine_tuning import FineTuneConfig
+from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, Feedback, VerdictStatus
 from continuum.store import default_store
 from continuum.store.database import Store

@@ -1,4 +1,5 @@
-from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.fine_tuning import FineTuneConfig
+from continuum.policy import TaskPolicy
 from continuum.provenance.line import already_trained, head_of_line, learned_through, mark_learned
 from continuum.records import (
     Checkpoint,

@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.training.batches import lay_out
 
 EARLIER = [0, 5, 7, "b", "a", "q", 2, 1, 6, "c", "a", "p", 4, 3, 2, "c", "b", "q"]

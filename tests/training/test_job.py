@@ -4,7 +4,7 @@ import pytest
 
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import StoreError
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.training.job import (
     FitReport,
     Inputs,

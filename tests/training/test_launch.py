@@ -14,7 +14,7 @@ import pytest
 
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, TrainingDiverged, TrainingInterrupted
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.progress import silent
 from continuum.training.job import ERROR, REPORT, Inputs, Job, write_job
 from continuum.training.launch import (

@@ -9,8 +9,8 @@ import pytest
 from continuum.constitution.constraints import NEVER_HUMAN, probe_examples
 from continuum.dataset_rows import PreferencePair
 from continuum.errors import ConfigurationError, StoreError, TrainingDiverged, TrainingInterrupted
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.models.local import LocalModel
-from continuum.policy import EWCConfig, FineTuneConfig
 from continuum.provenance.artifacts import verify_artifact, write_manifest
 from continuum.records import Checkpoint, Example
 from continuum.training.artifact import code_sha256

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from transformers import PreTrainedTokenizerBase
 
 from continuum.dataset_rows import PreferencePair, RatedAnswer
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import encode_prompts
-from continuum.policy import FineTuneConfig
 from continuum.records import FunctionCall, Message, ToolCall
 from continuum.training.base import train_tokenizer
 from continuum.training.preference_rows import (

@@ -6,7 +6,7 @@ from continuum.constitution.constraints import NEVER_HUMAN, REFUSE_HARM
 from continuum.dataset import Dataset
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import NotEnoughData
-from continuum.policy import FineTuneConfig
+from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint, DatasetRecord, Example
 from continuum.store.database import Store
 from continuum.training.preparing import line_of_datasets, prepare

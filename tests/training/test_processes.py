@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from continuum.errors import StoreError, TrainingInterrupted
-from continuum.policy import EWCConfig
+from continuum.fine_tuning import EWCConfig
 from continuum.progress import silent
 from continuum.records import Example
 from continuum.training.job import FitReport, Inputs, ReplayRow, Trial, read_report

@@ -8,9 +8,9 @@ import torch
 from transformers import PreTrainedModel
 
 from continuum.errors import ConfigurationError, TrainingInterrupted
+from continuum.fine_tuning import FineTuneConfig
 from continuum.models.chat_format import EncodedTurn, encode_turns
 from continuum.models.local import load_tokenizer
-from continuum.policy import FineTuneConfig
 from continuum.records import Example
 from continuum.training.ewc import EWCPenalty, lora_layers
 from continuum.training.fisher import estimate_fisher

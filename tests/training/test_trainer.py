@@ -6,7 +6,8 @@ import pytest
 
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, NotEnoughData, StoreError
-from continuum.policy import FineTuneConfig, TaskPolicy
+from continuum.fine_tuning import FineTuneConfig
+from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
