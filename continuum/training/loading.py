@@ -17,6 +17,7 @@ from continuum.errors import ConfigurationError
 from continuum.fine_tuning import FineTuneConfig
 from continuum.models.local import load_base, quiet_peft
 from continuum.training.artifact import require_same_shape
+from continuum.training.memory import is_out_of_memory
 from continuum.training.trainers import is_bf16
 
 T = TypeVar("T")
@@ -26,11 +27,19 @@ def base_for_training(base_model: str, config: FineTuneConfig) -> PreTrainedMode
     """The base in the precision that the configuration asks for.
 
     Raises:
-        ConfigurationError: there is no such model, or it cannot be had in four bits here.
+        ConfigurationError: there is no such model, it does not fit in memory, or it cannot be had in four bits here.
     """
     quantization = in_four_bits() if config.load_in_4bit else None
     dtype = torch.bfloat16 if is_bf16(config) else torch.float32
-    base = load_base(base_model, dtype=dtype, quantization=quantization)
+    try:
+        base = load_base(base_model, dtype=dtype, quantization=quantization)
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ConfigurationError(
+            f"the base model {base_model!r} does not fit in memory; set precision='bf16', or load_in_4bit=True where there is a "
+            "GPU, or train a smaller base model or on a larger machine"
+        ) from error
     if quantization is not None:
         base = prepare_model_for_kbit_training(base, use_gradient_checkpointing=False)
     return base

@@ -25,7 +25,7 @@ from continuum.errors import ConfigurationError, TrainingDiverged, TrainingInter
 from continuum.models.chat_format import EncodedTurn, encode_turns
 from continuum.models.local import context_of, load_tokenizer, pad_id
 from continuum.provenance.artifacts import verify_artifact
-from continuum.provenance.revisions import base_revision
+from continuum.provenance.revisions import base_revision, require_same_base
 from continuum.records import Example
 from continuum.training.artifact import provenance, write_artifact
 from continuum.training.budget import choose_lambda, lost_share
@@ -74,6 +74,7 @@ class Run:
         self.parent = Path(job.parent) if job.parent else None
         if self.parent is not None:
             verify_artifact(self.parent, job.parent_manifest)
+            require_same_base(self.parent, job.base_model)
         _require_same_base(job)
         self.tokenizer = load_tokenizer(job.base_model)
         base = base_for_training(job.base_model, self.config)
@@ -91,8 +92,8 @@ class Run:
     def bytes_needed(self) -> int:
         """What the run may write in all: states of the adapter with its two moments and the best so far, and the artifact."""
         adapter = sum(weight.numel() * weight.element_size() for weight in trained(self.model).values())
-        searches = 3 if self._searches else 1
-        return adapter * (4 * (KEPT + 1) * searches + 2) + 20_000_000
+        stages = (3 if self._searches else 1) + bool(self.inputs.pairs) + bool(self.inputs.answers)
+        return adapter * (4 * (KEPT + 1) * stages + 2) + 20_000_000
 
     def to_end(self) -> FitReport:
         """All phases; see `run_job` for what it raises."""
@@ -279,6 +280,8 @@ class Run:
         return States(self.folder / STATES / f"lambda-{strength:g}")
 
     def _learn_preferences(self, penalty: EWCPenalty | None) -> Preferred:
+        for stage in ("pairs", "answers"):
+            self._note_resumption(States(self.folder / PREFERENCES / stage))
         return tune_preferences(
             self.model,
             self.tokenizer,
