@@ -1,5 +1,4 @@
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +61,7 @@ class Bench:
 
 
 @pytest.fixture(scope="module")
-def bench(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+def bench(tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Bench:
     return Bench(tiny_base, tmp_path_factory.mktemp("sft"))
 
 
