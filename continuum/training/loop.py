@@ -16,7 +16,7 @@ from threading import Lock
 from safetensors import SafetensorError
 from transformers import set_seed
 
-from continuum.errors import ContinuumError, StoreError
+from continuum.errors import ConfigurationError, ContinuumError, StoreError
 from continuum.training.job import REPORT, STATES, FitReport, read_job, read_report, write_json
 from continuum.training.memory import free_memory, is_out_of_memory, too_large
 from continuum.training.processes import Processes
@@ -51,6 +51,11 @@ def run_job(folder: Path, events: Events, stopping: Stopping = never) -> FitRepo
         if processes.any((folder / REPORT).is_file()):
             return _report_of(folder)
         job, inputs = read_job(folder)
+        if processes.world != job.config.processes:
+            raise ConfigurationError(
+                f"the job asks for {job.config.processes} processes and {processes.world} came together; start it with "
+                f"accelerate launch --num_processes {job.config.processes}, or set CONTINUUM_TRAINER=process, which does"
+            )
         set_seed(job.config.seed)
         run = Run(folder, job, inputs, events, stopping, processes)
         with _plain_words(run):

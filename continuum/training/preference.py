@@ -4,8 +4,7 @@ The reference that either may not stray from is the adapter as the examples left
 each answer is computed once, before the first step, so that a run that was killed finds the same reference again.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +33,7 @@ from continuum.training.preference_rows import (
 from continuum.training.processes import Processes
 from continuum.training.reporting import Events
 from continuum.training.states import States
-from continuum.training.trainers import Surviving, common_arguments, finished, run_to_end
+from continuum.training.trainers import Surviving, common_arguments, finished, plain_forward, run_to_end
 from continuum.training.watching import Stopping, Watch, never
 
 REFERENCE = "ref"
@@ -152,7 +151,7 @@ def _stage(
     if done is not None and done.values("finished"):
         return finished(model, done)
     datasets.disable_progress_bars()
-    with _plain_forward(model), quiet_peft():
+    with plain_forward(model), quiet_peft():
         trainer = trainer_class(
             model=model,
             args=arguments,
@@ -187,20 +186,6 @@ def _fix_reference(trainer: Any, events: Events) -> None:
     for name, values in found.items():
         rows = rows.add_column(name, values)
     trainer.train_dataset, trainer.precompute_ref_logps = rows, True
-
-
-@contextmanager
-def _plain_forward(model: PeftModel) -> Iterator[None]:
-    """Take back the forward that TRL gives the base for good."""
-    base = model.get_base_model()
-    before = base.__dict__.get("forward")
-    try:
-        yield
-    finally:
-        if before is not None:
-            base.forward = before
-        else:
-            base.__dict__.pop("forward", None)
 
 
 def _pair_arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int], sft_weight: float) -> DPOConfig:

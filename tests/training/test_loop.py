@@ -387,3 +387,8 @@ def test_a_long_conversation_keeps_its_end_and_no_more_than_the_model_reads(tiny
 
     assert initial_loss(1024) == initial_loss(64)
     assert initial_loss(32) != initial_loss(64 - 1)
+
+
+def test_a_job_for_several_processes_is_not_done_by_halves(tiny_base: Path, tmp_path: Path):
+    with pytest.raises(ConfigurationError, match="asks for 2 processes and 1 came together; .* CONTINUUM_TRAINER=process"):
+        trained(tiny_base, tmp_path / "v1", SHORT.model_copy(update={"processes": 2}))
