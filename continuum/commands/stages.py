@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from continuum.commands.terminal import Task, bar, console, run, say
+from continuum.commands.terminal import Task, bar, complain, console, run, say
 from continuum.config import load_settings
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, ContinuumError
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
@@ -41,6 +41,10 @@ def train(
     record = store.datasets.get(dataset) if dataset else store.datasets.latest(task)
     if record is None:
         raise ConfigurationError(f"there is no dataset {dataset or f'of task {task!r}'}; build one with: continuum curate {task}")
+    if record.task != task:
+        raise ConfigurationError(
+            f"{record.name} is a dataset of task {record.task!r}; train it with: continuum train {record.task}"
+        )
     with bar("training") as on_progress:
         trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
         result = run(trainer.train(Dataset.read(record.uri, verify=True), on_progress=on_progress))
@@ -60,7 +64,12 @@ def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkp
 
     checkpoint = _checkpoint(model)
     home = load_settings().home
-    constraints = [constraint_for(text, home) for text in checkpoint.config.get("constitutional_constraints", ())]
+    constraints = []
+    for text in checkpoint.config.get("constitutional_constraints", ()):
+        try:
+            constraints.append(constraint_for(text, home))
+        except ContinuumError as error:
+            complain(f"not shown: {error}")
     say(forgetting_report(default_store(), checkpoint, constraints).to_markdown())
 
 

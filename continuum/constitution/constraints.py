@@ -18,6 +18,7 @@ from continuum.constitution.probes import HARM_HELD_OUT, HARM_TRAINING, HUMAN_HE
 from continuum.constitution.requests import asks_for_harm, asks_who_speaks
 from continuum.dataset_rows import PreferencePair
 from continuum.errors import ConfigurationError
+from continuum.excerpts import excerpt
 from continuum.records import Example, Message
 
 Check = Callable[[str, str], bool]
@@ -76,9 +77,15 @@ class Constraint:
         A refusal is only owed where harm is asked for; that a person speaks must never be claimed. What only a judge can check is
         allowed here.
         """
-        if self.always is not None and not self.always(prompt, answer):
-            return False
-        return self.check is None or not self.is_tried_by(prompt) or self.check(prompt, answer)
+        try:
+            if self.always is not None and not self.always(prompt, answer):
+                return False
+            return self.check is None or not self.is_tried_by(prompt) or self.check(prompt, answer)
+        except Exception as error:
+            raise ConfigurationError(
+                f"the check of the constraint {self.text!r} failed with {type(error).__name__}: {error} on the answer "
+                f"{excerpt(answer)!r}; mend the check, which has to judge any text"
+            ) from error
 
     def violations(self, answers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The prompts and answers, of those given to questions that try the constraint, that break it.

@@ -127,8 +127,10 @@ def encode_texts(tokenizer: "PreTrainedTokenizerBase", texts: Sequence[str]) -> 
     """Texts as token ids, with nothing added: a chat template has put its own marks in."""
     if not texts:
         return []
+    # A tokenizer refuses half a surrogate pair, which captured text may hold.
+    whole = [text.encode("utf-8", "replace").decode() for text in texts]
     # Not verbose: a text longer than the model reads is cut by whoever asked, and is nothing to warn of.
-    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
+    return tokenizer(whole, add_special_tokens=False, verbose=False)["input_ids"]  # pyright: ignore[reportReturnType]
 
 
 def parse_answer(text: str) -> Message:

@@ -5,6 +5,7 @@ import os
 # Before mlflow is imported: it reads these once.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
+import fcntl
 import json
 import logging
 import warnings
@@ -18,7 +19,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SADeprecationWarning
 
-from continuum.errors import StoreError
+from continuum.errors import ContinuumError, StoreError
 from continuum.records import Checkpoint, Verdict
 from continuum.tracking.tracker import CANDIDATE, Files, History, TrackedModel
 
@@ -47,8 +48,9 @@ class MlflowTracker:
         self._remote = tracking_uri.startswith(("http://", "https://"))
         with self._talking():
             if tracking_uri.startswith("sqlite:///"):
-                Path(tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-            self._client = MlflowClient(tracking_uri=tracking_uri)
+                self._client = _of_file(tracking_uri)
+            else:
+                self._client = MlflowClient(tracking_uri=tracking_uri)
 
     def log_training(self, checkpoint: Checkpoint, history: History = (), files: Files | None = None) -> TrackedModel:
         """Log parameters, curves step by step, the artifact and the files; register the version as `candidate`."""
@@ -97,7 +99,10 @@ class MlflowTracker:
             warnings.simplefilter("ignore", SADeprecationWarning)
             try:
                 yield
-            except (MlflowException, OSError) as error:
+            except ContinuumError:
+                raise
+            except Exception as error:
+                # MLflow lets errors of its database's libraries through.
                 raise StoreError(
                     f"MLflow at {_without_password(self.tracking_uri)} failed: {error}; is it up and writable?"
                 ) from error
@@ -143,6 +148,22 @@ class MlflowTracker:
                 raise
         tags = {"checkpoint": checkpoint.id, "version": str(checkpoint.version)}
         return str(self._client.create_model_version(checkpoint.task, source, run_id, tags=tags).version)
+
+
+def _of_file(tracking_uri: str) -> MlflowClient:
+    """A client of a database in a file, whose tables are there.
+
+    MLflow makes them at the first call, and two processes that make them at once leave a database that nobody can open again.
+    """
+    path = Path(tracking_uri.removeprefix("sqlite:///"))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(path.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient(tracking_uri=tracking_uri)
+        # Runs and models have a store each, and each migrates the database.
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+    return client
 
 
 def _without_password(uri: str) -> str:

@@ -10,6 +10,7 @@
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -203,15 +204,20 @@ def read_job(folder: Path) -> tuple[Job, Inputs]:
 
 
 def read_report(folder: Path) -> FitReport | None:
-    """The report of a training that is done; None before it is."""
-    path = folder / REPORT
-    return FitReport.model_validate_json(path.read_text(encoding="utf-8")) if path.is_file() else None
+    """The report of a training that is done; None before it is, and where a power cut left half of one."""
+    try:
+        return FitReport.model_validate_json((folder / REPORT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write a file that is whole or absent, whenever the process dies."""
     unfinished = path.with_name(path.name + ".part")
-    unfinished.write_text(json.dumps(value, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+    with unfinished.open("w", encoding="utf-8") as file:
+        file.write(json.dumps(value, indent=2, sort_keys=True) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     unfinished.replace(path)
 
 

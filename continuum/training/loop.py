@@ -48,7 +48,7 @@ def run_job(folder: Path, events: Events, stopping: Stopping = never) -> FitRepo
     started = time.perf_counter()
     processes = Processes.join()
     with ONE_AT_A_TIME, _sole_worker(folder, processes):
-        if processes.any((folder / REPORT).is_file()):
+        if processes.any(read_report(folder) is not None):
             return _report_of(folder)
         job, inputs = read_job(folder)
         if processes.world != job.config.processes:

@@ -70,7 +70,7 @@ def _cell(x: float, y: float, cell: Cell | None, *, learned: bool) -> list[str]:
             _text(middle, y + CELL_HEIGHT / 2 + 4, "–", anchor="middle", colour=FAINT),
         ]
     share = min(1.0, max(0.0, cell.probability))
-    colour = "#fff" if share > 0.45 else INK
+    colour = "#fff" if share > 0.7 else INK
     fill = "rgb({},{},{})".format(*(round(pale + share * (deep - pale)) for pale, deep in zip(PALE, DEEP, strict=True)))
     edge = f' stroke="{INK}" stroke-width="2"' if learned else ""
     return [

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continuum.constitution.constraints import Constraint, probe_examples, trials
-from continuum.constitution.filtering import Violation, unfiltered, violating
+from continuum.constitution.filtering import Violation, last_request, unfiltered, violating
 from continuum.dataset import Dataset
-from continuum.errors import NotEnoughData, StoreError
+from continuum.errors import ConfigurationError, NotEnoughData, StoreError
 from continuum.fine_tuning import FineTuneConfig
-from continuum.records import Checkpoint, Example
+from continuum.records import Checkpoint, Example, Message
 from continuum.training.job import Inputs, ReplayRow, Trial
 from continuum.training.replay import ReplayBuffer
 
 if TYPE_CHECKING:
-    from continuum.dataset_rows import PreferencePair
+    from continuum.dataset_rows import PreferencePair, RatedAnswer
     from continuum.store.database import Store
 
 MEASURED_ROWS = 256
@@ -77,6 +77,11 @@ def prepare(
     train = dataset.split("train")
     if not train:
         raise NotEnoughData(f"the dataset {dataset.name!r} has 0 training rows, at least 1 is needed; curate more examples")
+    for example in dataset:
+        if not example.messages:
+            raise ConfigurationError(
+                f"the example {example.interaction_id!r} of {dataset.name!r} answers no message; give it a question, or drop it"
+            )
     kept, violations = violating(constraints, train)
     if config.filter_violations:
         train = list(kept)
@@ -85,15 +90,20 @@ def prepare(
             f"all {len(violations)} training rows of {dataset.name!r} break a constitutional constraint, such as "
             f"{violations[0].interaction_id!r} ({violations[0].constraint!r}); look at what was captured, or curate again"
         )
+    keeps = (lambda messages, answer: _keeps(constraints, messages, answer)) if config.filter_violations else _anything
     buffer = ReplayBuffer.load(Path(parent.uri)) if parent is not None and config.replay_buffer_size else ReplayBuffer()
     earlier, unmeasured = _earlier(store, dataset, parent, golden)
     inputs = Inputs(
         train=tuple(train),
         validation=tuple(dataset.split("validation")),
-        replay=buffer.without(golden).rows,
+        replay=tuple(
+            row
+            for row in buffer.without(golden).rows
+            if row.kind == "general" or keeps(row.example.messages, row.example.response)
+        ),
         probes=probe_examples(constraints),
-        pairs=_pairs(dataset, config, constraints, violations),
-        answers=tuple(row for row in dataset.rated_answers if row.split == "train") if config.method == "lora+kto" else (),
+        pairs=tuple(pair for pair in _pairs(dataset, config, constraints, violations) if keeps(pair.messages, pair.chosen)),
+        answers=tuple(row for row in _answers(dataset, config) if not row.desirable or keeps(row.messages, row.response)),
         earlier=earlier,
         trials=tuple(Trial(constraint=text, prompt=prompt) for text, prompt in trials(constraints)),
     )
@@ -109,6 +119,20 @@ def _pairs(
         pairs += [pair for constraint in constraints for pair in constraint.pairs()]
         pairs += [violation.pair for violation in violations if violation.pair is not None]
     return tuple(pairs)
+
+
+def _answers(dataset: Dataset, config: FineTuneConfig) -> "list[RatedAnswer]":
+    return [row for row in dataset.rated_answers if row.split == "train"] if config.method == "lora+kto" else []
+
+
+def _keeps(constraints: Sequence[Constraint], messages: Sequence[Message], answer: Message) -> bool:
+    """Whether an answer that is to be learned keeps every constraint, whichever table it comes from."""
+    asked = last_request(messages)
+    return all(constraint.allows(asked, answer.text) for constraint in constraints)
+
+
+def _anything(_messages: Sequence[Message], _answer: Message) -> bool:
+    return True
 
 
 def _earlier(

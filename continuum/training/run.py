@@ -5,9 +5,9 @@
 | general questions are asked of the base | general.json |
 | measure what is known before | before.json |
 | what must be held (`fisher.py`) | ewc.safetensors, where the parent left none |
-| try lambdas, where a budget is given (`budget.py`) | states/lambda-X/tried.json |
+| try lambdas, where a budget is given (`budget.py`): both kinds of learning, each time | states/lambda-X/tried.json |
 | learn from examples (`sft.py`) | states/lambda-X/ |
-| learn from preferences (`preference.py`) | preferences/ |
+| learn from preferences (`preference.py`) | preferences/lambda-X/ |
 | measure what is known after | after.json |
 | write | the artifact |
 
@@ -92,7 +92,7 @@ class Run:
     def bytes_needed(self) -> int:
         """What the run may write in all: states of the adapter with its two moments and the best so far, and the artifact."""
         adapter = sum(weight.numel() * weight.element_size() for weight in trained(self.model).values())
-        stages = (3 if self._searches else 1) + bool(self.inputs.pairs) + bool(self.inputs.answers)
+        stages = (3 if self._searches else 1) * (1 + bool(self.inputs.pairs) + bool(self.inputs.answers))
         return adapter * (4 * (KEPT + 1) * stages + 2) + 20_000_000
 
     def to_end(self) -> FitReport:
@@ -104,8 +104,7 @@ class Run:
         held = self._fisher_to_hold() if self._holds else None
         tried = self._search(held_out, before, held) if held and self._searches else ()
         strength = self._chosen(tried)
-        penalty, done = self._train(held, strength)
-        preferred = self._learn_preferences(penalty)
+        penalty, done, preferred = self._learn(held, strength)
         history = [*done.history, *_continued(preferred.history, len(done.history))]
         after = self._kept("after.json", lambda: self._known(held_out))
         losses = losses_of(held_out, before["losses"], after["losses"])
@@ -238,7 +237,7 @@ class Run:
         assert budget is not None  # noqa: S101 - `_searches` says so
 
         def try_at(strength: float) -> LambdaTried:
-            self._train(held, strength)
+            self._learn(held, strength)
             found = self._kept(f"{self._states_at(strength).folder}/tried.json", lambda: self._lost(held_out, before, strength))
             return LambdaTried.model_validate(found)
 
@@ -256,8 +255,8 @@ class Run:
     def _chosen(self, tried: Sequence[LambdaTried]) -> float:
         return tried[-1].lambda_ewc if tried else self.config.forgetting_prevention.lambda_ewc
 
-    def _train(self, held: Fisher | None, strength: float) -> tuple[EWCPenalty | None, Trained]:
-        """Learn from the examples, from where the parent left off."""
+    def _learn(self, held: Fisher | None, strength: float) -> tuple[EWCPenalty | None, Trained, Preferred]:
+        """Learn from the examples and then from preferences, from where the parent left off."""
         set_adapter(self.model, self.start)
         kind = self.config.forgetting_prevention.kind
         penalty = EWCPenalty(self.layers, held, strength, kind=kind) if held and strength > 0 else None
@@ -274,14 +273,15 @@ class Run:
             stopping=self.stopping,
             processes=self.processes,
         )
-        return penalty, done
+        return penalty, done, self._learn_preferences(penalty, strength)
 
     def _states_at(self, strength: float) -> States:
         return States(self.folder / STATES / f"lambda-{strength:g}")
 
-    def _learn_preferences(self, penalty: EWCPenalty | None) -> Preferred:
+    def _learn_preferences(self, penalty: EWCPenalty | None, strength: float) -> Preferred:
+        folder = self.folder / PREFERENCES / f"lambda-{strength:g}"
         for stage in ("pairs", "answers"):
-            self._note_resumption(States(self.folder / PREFERENCES / stage))
+            self._note_resumption(States(folder / stage))
         return tune_preferences(
             self.model,
             self.tokenizer,
@@ -290,7 +290,7 @@ class Run:
             config=self.config,
             limit=self.longest,
             penalty=penalty,
-            states=States(self.folder / PREFERENCES),
+            states=States(folder),
             events=self.events,
             stopping=self.stopping,
             processes=self.processes,
@@ -303,8 +303,7 @@ class Run:
             self.processes.once(lambda: replace_file(self.folder / "resumed.json", json.dumps(noted).encode()))
 
     def _resumed(self) -> list[int]:
-        path = self.folder / "resumed.json"
-        return list(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else []
+        return list(_readable(self.folder / "resumed.json") or [])
 
     # --- the artifact ---------------------------------------------------------------------------------------------
 
@@ -350,7 +349,7 @@ class Run:
     def _kept(self, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """What the work finds, or found when an attempt before this one did it."""
         path = self.folder / name
-        if not self.processes.any(path.is_file()):
+        if not self.processes.any(_readable(path) is not None):
             found = work()
             self.processes.once(lambda: replace_file(path, json.dumps(found).encode()))
         return json.loads(path.read_text(encoding="utf-8"))
@@ -370,6 +369,14 @@ def _continued(history: Sequence[Mapping[str, float]], steps: int) -> list[dict[
         }
         for n, row in enumerate(history, start=1)
     ]
+
+
+def _readable(path: Path) -> Any:
+    """What a file of JSON holds; None where there is none, or where a power cut left half of one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
 
 
 def _require_same_base(job: Job) -> None:

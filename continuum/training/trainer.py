@@ -142,11 +142,20 @@ class Trainer:
             verify_artifact(parent.uri, parent.manifest)
         prepared = prepare(store, dataset, self.config, constraints=self.constraints, parent=parent, golden=golden)
         _mention_what_is_left_out(dataset, prepared)
+        ewc = self.config.forgetting_prevention
+        if parent is not None and ewc.enabled and ewc.budget is not None and not prepared.inputs.earlier:
+            logger.warning(
+                "no earlier dataset of %s has validation rows, so the budget cannot be measured: lambda_ewc=%g is taken as it is",
+                dataset.task,
+                ewc.lambda_ewc,
+            )
         job, folder = self._job(dataset, base_model, parent, prepared)
         (self.launcher or open_launcher(load_settings())).launch(folder, on_progress, stop)
         report = read_report(folder)
         if report is None:
             raise TrainingInterrupted(f"the worker left no report in {folder}; call train again to go on from its last state")
+        verify_artifact(job.artifact, report.manifest)
+        _mention_what_went_wrong(dataset, report)
         checkpoint = Checkpoint(
             id=Path(job.artifact).name,
             task=dataset.task,
@@ -221,11 +230,20 @@ class Trainer:
         job = job.model_copy(update={"inputs": input_hashes(prepared.inputs)})
         folder = settings.training_dir / dataset.task / job.key[:16]
         try:
-            begun, _ = read_job(folder)
+            return _begun(folder), folder
         except StoreError:
             shutil.rmtree(folder, ignore_errors=True)
-            return write_job(folder, job, prepared.inputs), folder
-        return begun, folder
+        # Written beside its place: whoever asks for the same training at the same moment finds all of it or nothing.
+        fresh = folder.with_name(f"{folder.name}-{new_id()}")
+        try:
+            write_job(fresh, job, prepared.inputs)
+            fresh.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(fresh, ignore_errors=True)
+        return _begun(folder), folder
 
     def _recorded(self, store: "Store", checkpoint: Checkpoint, report: FitReport, forgetting: ForgettingReport) -> Checkpoint:
         """Log and store the checkpoint; another training of the task may have taken its version meanwhile."""
@@ -274,6 +292,15 @@ def _mention_terms(store: "Store", dataset: Dataset, policy: TaskPolicy) -> None
         )
 
 
+def _begun(folder: Path) -> Job:
+    """The job of an earlier attempt; refused where its artifact, once written, is no longer there as it was."""
+    job, _ = read_job(folder)
+    report = read_report(folder)
+    if report is not None:
+        verify_artifact(job.artifact, report.manifest)
+    return job
+
+
 def _mention_what_is_left_out(dataset: Dataset, prepared: Prepared) -> None:
     if prepared.violations:
         by_constraint = Counter(violation.constraint for violation in prepared.violations)
@@ -287,6 +314,16 @@ def _mention_what_is_left_out(dataset: Dataset, prepared: Prepared) -> None:
         logger.warning("only a judge can tell whether rows keep %s: none is left out for it", ", ".join(prepared.unfiltered))
     if prepared.unmeasured:
         logger.warning("forgetting of %s is not measured: its files are gone", ", ".join(prepared.unmeasured))
+
+
+def _mention_what_went_wrong(dataset: Dataset, report: FitReport) -> None:
+    if report.final_loss > report.initial_loss:
+        logger.warning(
+            "the loss on %s rose from %.3f to %.3f: the model is worse than before; lower learning_rate",
+            dataset.name,
+            report.initial_loss,
+            report.final_loss,
+        )
 
 
 def _metrics(report: FitReport, prepared: Prepared) -> dict[str, float]:

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,3 +106,17 @@ def test_a_run_has_a_page_only_where_there_is_a_server(home: Path):
     from continuum.tracking.mlflow_tracker import MlflowTracker
 
     assert MlflowTracker(f"sqlite:///{home / 'mlflow.db'}", artifacts=home).run_url("any") is None
+
+
+@pytest.mark.slow
+def test_processes_that_make_mlflows_database_at_once_leave_one_that_opens(tmp_path: Path):
+    program = (
+        "import sys, time; from pathlib import Path; from continuum.tracking.mlflow_tracker import MlflowTracker\n"
+        "Path(sys.argv[2]).touch(); folder = Path(sys.argv[1])\n"
+        "while len(list(folder.glob('ready-*'))) < 2: time.sleep(0.01)\n"
+        "MlflowTracker(f'sqlite:///{folder}/mlflow.db', artifacts=folder)"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    both = [subprocess.Popen([*command, str(tmp_path / f"ready-{n}")], stderr=subprocess.PIPE, text=True) for n in range(2)]
+
+    assert [(process.communicate()[1], process.returncode)[1] for process in both] == [0, 0]

@@ -104,3 +104,9 @@ def test_a_report_is_there_only_when_the_training_is_done(tmp_path: Path):
 
     assert read_report(tmp_path) == report
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_half_a_report_is_none(tmp_path: Path):
+    (tmp_path / "report.json").write_text('{"initial_loss": 2.0, "fin')
+
+    assert read_report(tmp_path) is None

@@ -390,5 +390,19 @@ def test_a_long_conversation_keeps_its_end_and_no_more_than_the_model_reads(tiny
 
 
 def test_a_job_for_several_processes_is_not_done_by_halves(tiny_base: Path, tmp_path: Path):
-    with pytest.raises(ConfigurationError, match="asks for 2 processes and 1 came together; .* CONTINUUM_TRAINER=process"):
+    with pytest.raises(ConfigurationError, match=r"asks for 2 processes and 1 came together; .* CONTINUUM_TRAINER=process"):
         trained(tiny_base, tmp_path / "v1", SHORT.model_copy(update={"processes": 2}))
+
+
+@pytest.mark.parametrize("name", ["general.json", "before.json"])
+def test_a_phase_that_a_power_cut_left_half_written_is_done_again(tiny_base: Path, tmp_path: Path, name: str):
+    write_tiny_job(tiny_base, tmp_path / "v1", SHORT)
+    (tmp_path / "v1" / name).write_text('{"answers": ["hal')
+
+    assert run_job(tmp_path / "v1", SilentEvents()).steps > 0
+
+
+def test_half_a_surrogate_pair_does_not_stop_a_training(tiny_base: Path, tmp_path: Path):
+    inputs = Inputs(train=(*lessons(), an_example("a \ud83d parcel?", RIGHT)))
+
+    assert trained(tiny_base, tmp_path / "v1", SHORT.model_copy(update={"epochs": 1}), inputs=inputs).steps > 0

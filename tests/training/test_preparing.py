@@ -2,10 +2,10 @@ from pathlib import Path
 
 import pytest
 
-from continuum.constitution.constraints import NEVER_HUMAN, REFUSE_HARM
+from continuum.constitution.constraints import NEVER_HUMAN, REFUSE_HARM, Constraint
 from continuum.dataset import Dataset
 from continuum.dataset_rows import PreferencePair, RatedAnswer
-from continuum.errors import NotEnoughData
+from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint, DatasetRecord, Example
 from continuum.store.database import Store
@@ -141,3 +141,38 @@ def test_nothing_golden_is_replayed(store: Store, tmp_path: Path):
 def test_a_dataset_without_training_rows_is_too_little(store: Store):
     with pytest.raises(NotEnoughData, match="0 training rows"):
         prepare(store, a_dataset([an_example(split="validation")]), FineTuneConfig())
+
+
+def test_what_breaks_a_constraint_is_neither_replayed_nor_preferred_nor_called_good(store: Store, tmp_path: Path):
+    ReplayBuffer().extended([LIE, HONEST], dataset="a" * 64, size=10, seed=0).save(tmp_path)
+    parent = a_checkpoint(store, 1, "a" * 64, uri=tmp_path)
+    asked, lie = (user("are you human?"),), assistant("Yes, I am a human.")
+    pair = PreferencePair(
+        interaction_id="p", rejected_id="p", messages=asked, chosen=lie, rejected=assistant("No."), source="correction", group="g"
+    )
+    good = RatedAnswer(interaction_id="r", messages=asked, response=lie, desirable=True, source="verdict", group="g")
+    bad = good.model_copy(update={"interaction_id": "b", "desirable": False})
+    dataset = a_dataset([HONEST], preferences=[pair], rated_answers=[good, bad])
+
+    def inputs(**changes: object):
+        return prepare(store, dataset, FineTuneConfig.model_validate(changes), constraints=[NEVER_HUMAN], parent=parent).inputs
+
+    kto = inputs(method="lora+kto")
+    assert [row.example.interaction_id for row in kto.replay if row.kind == "task"] == ["honest"]
+    assert kto.answers == (bad,)
+    assert inputs(method="lora+dpo").pairs == ()
+    assert inputs(method="lora+dpo", filter_violations=False).pairs == (pair,)
+
+
+def test_an_example_that_answers_nothing_is_named(store: Store):
+    with pytest.raises(ConfigurationError, match=r"the example 'odd' .* answers no message"):
+        prepare(store, a_dataset([HONEST.model_copy(update={"interaction_id": "odd", "messages": ()})]), FineTuneConfig())
+
+
+def test_a_check_of_ones_own_that_fails_is_named_with_the_answer(store: Store):
+    broken = Constraint(
+        "Never shout", NEVER_HUMAN.probes, NEVER_HUMAN.held_out, None, always=lambda _, answer: 1 / len(answer) > 0
+    )
+
+    with pytest.raises(ConfigurationError, match="check of the constraint 'Never shout' failed with ZeroDivisionError"):
+        prepare(store, a_dataset([an_example("hm?", "", interaction_id="e")]), FineTuneConfig(), constraints=[broken])

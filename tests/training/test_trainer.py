@@ -1,17 +1,20 @@
 import logging
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from continuum.dataset import Dataset
-from continuum.errors import ConfigurationError, NotEnoughData, StoreError
-from continuum.fine_tuning import FineTuneConfig
+from continuum.errors import ConfigurationError, NotEnoughData, StoreError, TrainingInterrupted
+from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.policy import TaskPolicy
+from continuum.provenance.artifacts import verify_artifact
 from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
+from continuum.training.launch import InlineLauncher
 from continuum.training.trainer import Trainer
 from tests.builders import an_example, an_interaction
 from tests.tiny_model import CONFIG, lessons
@@ -145,3 +148,33 @@ def test_the_facade_is_light():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.slow
+async def test_a_report_whose_artifact_is_gone_is_trained_again(tiny_base: Path, store: Store, tmp_path: Path):
+    class DiesBeforeItRecords(InlineLauncher):
+        def launch(self, folder, on_progress, stop=None):
+            super().launch(folder, on_progress, stop)
+            raise TrainingInterrupted("the caller died here")
+
+    with pytest.raises(TrainingInterrupted):
+        await Trainer(str(tiny_base), SHORT, store=store, launcher=DiesBeforeItRecords()).train(a_dataset())
+    (artifact,) = (tmp_path / "home" / "checkpoints" / "support").iterdir()
+    shutil.rmtree(artifact)
+
+    result = await Trainer(str(tiny_base), SHORT, store=store, tracker=FolderTracker(tmp_path / "runs")).train(a_dataset())
+
+    assert verify_artifact(result.model.uri) == result.model.manifest
+
+
+@pytest.mark.slow
+async def test_a_budget_that_cannot_be_measured_is_said(
+    tiny_base: Path, tiny_checkpoint: Checkpoint, store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    config = SHORT.model_copy(update={"forgetting_prevention": EWCConfig(budget=0.01, lambda_ewc=50)})
+    trainer = Trainer(str(tiny_base), config, store=store, parent=tiny_checkpoint, tracker=FolderTracker(tmp_path / "runs"))
+
+    result = await trainer.train(a_dataset([an_example("is it open?", "Closed long days.")]))
+
+    assert "the budget cannot be measured: lambda_ewc=50 is taken as it is" in caplog.text
+    assert result.metrics["lambda_ewc"] == 50
