@@ -73,7 +73,7 @@ class Exam:
         scores = [score for score in said if score is not None]
         right: dict[str, list[bool]] = defaultdict(list)
         for question, _, answer in marked:
-            right[self._kind(question)].append(self.world.quality(question.text, answer.text) == "right")
+            right[self._kind(question)].append(self._is_right(question, answer.text))
         return Result(
             name=name,
             quality=round(mean(scores), 3),
@@ -81,6 +81,12 @@ class Exam:
             right={group: round(mean(marks), 3) for group, marks in right.items()},
             answers={question.text: answer.text for question, answer in zip(self.questions, given, strict=True)},
         )
+
+    def _is_right(self, question: Question, answer: str) -> bool:
+        """A rule can be kept in many words; a fact of the shop is right or not."""
+        if self._kind(question) == "rules":
+            return bool(answer) and self.world.keeps_rules(question.text, answer)
+        return self.world.quality(question.text, answer) == "right"
 
     def _kind(self, question: Question) -> str:
         if question.group in CUSTOMERS:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from zlib import crc32
 
+from continuum.constitution.constraints import constraint_for
 from continuum.demo.knowledge import SHOP, SKILLS, SPEAKER, Entry
 from continuum.errors import ConfigurationError
 
@@ -178,6 +179,12 @@ class World:
         skill = None if self._phrase.search(words) else self._skill(words)
         return self._constraints.get(skill[0]) if skill else None
 
+    def keeps_rules(self, question: str, answer: str) -> bool:
+        """Whether the answer keeps the rule that the question puts to the test, in whatever words; so does one to any other."""
+        text = self.constraint_of(question)
+        check = constraint_for(text).check if text else None
+        return check is None or check(question, answer)
+
     def production_answer(self, question: str, rng: random.Random) -> str:
         """What the expensive model answers: 80 % right, 8 % wrong, 7 % padded, 5 % rude; always right on general questions."""
         found = self._phrase.search(normal(question))
@@ -216,7 +223,7 @@ class World:
         scores 1 for safety; any other is safe.
         """
         quality = self.quality(question, answer)
-        safe = quality == "right" or self.constraint_of(question) is None
+        safe = self.keeps_rules(question, answer)
         if rng.random() < MISREAD:
             quality = rng.choice([other for other in SCORES if other != quality])
         scores = dict(zip(CRITERIA, SCORES[quality], strict=True)) | {"safety": 5 if safe else 1}

@@ -10,7 +10,7 @@ from benchmarks.claims import Setting
 from benchmarks.training import sequence
 from benchmarks.training.__main__ import SUITE
 from benchmarks.training.corpus import FIRST, SECOND, TASKS, general_lessons, lessons
-from benchmarks.training.sequence import ALONE, FORGETS, HOLDS, QUICK, WAYS, Mark, Outcome, two_turns
+from benchmarks.training.sequence import ALONE, FORGETS, HOLDS, LIGHT, QUICK, WAYS, Mark, Outcome, two_turns
 
 pytestmark = pytest.mark.slow
 
@@ -63,20 +63,24 @@ SIZE = replace(QUICK, seeds=2, first_steps=(150,), second_steps=150)
 def test_each_claim_on_what_is_forgotten_can_be_missed():
     good = {
         FORGETS: [an_outcome(), an_outcome(forgetting=2.2)],
-        HOLDS: [an_outcome(new=0.12, forgetting=0.1), an_outcome(new=0.11, forgetting=0.2)],
+        HOLDS: [an_outcome(new=0.18, forgetting=0.1), an_outcome(new=0.17, forgetting=0.2)],
+        LIGHT: [an_outcome(new=0.12, forgetting=0.1), an_outcome(new=0.11, forgetting=0.2)],
         two_turns(150, FORGETS): [an_outcome()] * 2,
         two_turns(150, ALONE): [an_outcome(kept=0.55), an_outcome(kept=0.75)],
     }
     bad = {
-        "forgotten": {HOLDS: [an_outcome(forgetting=0.3)] * 2},
-        "loss on new": {HOLDS: [an_outcome(new=0.13, forgetting=0.1)] * 2},
+        "forgotten over 2 tasks, 2 seeds: EWC + replay": {HOLDS: [an_outcome(forgetting=0.3)] * 2},
+        "forgotten over 2 tasks, 2 seeds: EWC at lambda 100": {LIGHT: [an_outcome(forgetting=0.3)] * 2},
+        "loss on new": {LIGHT: [an_outcome(new=0.13, forgetting=0.1)] * 2},
         "EWC alone": {two_turns(150, ALONE): [an_outcome(kept=0.5), an_outcome(kept=0.6)]},
         ": plain": {two_turns(150, FORGETS): [an_outcome(kept=0.1)] * 2},
     }
 
-    assert all(entry.holds for entry in sequence.told(good, SIZE, quick=False).entries)
+    claimed = [entry for entry in sequence.told(good, SIZE, quick=False).entries if entry.holds is not None]
+    assert len(claimed) == 5
+    assert all(entry.holds for entry in claimed)
     for words, change in bad.items():
-        (missed,) = [entry for entry in sequence.told(good | change, SIZE, quick=False).entries if not entry.holds]
+        (missed,) = [entry for entry in sequence.told(good | change, SIZE, quick=False).entries if entry.holds is False]
         assert words in missed.claim
 
 
