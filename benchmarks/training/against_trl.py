@@ -169,7 +169,7 @@ class Bench:
                 num_train_epochs=1,
                 learning_rate=config.learning_rate,
                 lr_scheduler_type="cosine",
-                warmup_steps=max(1, schedule.steps // 10),
+                warmup_steps=schedule.steps // 10,
                 weight_decay=0.0,
                 seed=config.seed,
                 train_sampling_strategy="sequential",
