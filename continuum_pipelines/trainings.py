@@ -6,8 +6,8 @@ from typing import Any
 
 import dagster as dg
 
-from continuum.constitution.constraints import Constraint, constraint_for
-from continuum.errors import ConfigurationError, StoreError
+from continuum.constitution.constraints import Constraint, those_known
+from continuum.errors import StoreError
 from continuum.excerpts import excerpt
 from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint
@@ -113,14 +113,7 @@ def _report(store: Store, checkpoint: Checkpoint) -> ForgettingReport | None:
 
 
 def _constraints(checkpoint: Checkpoint) -> list[Constraint]:
-    found = []
-    for text in FineTuneConfig.model_validate(checkpoint.config).constitutional_constraints:
-        try:
-            found.append(constraint_for(text))
-        except ConfigurationError:
-            # Its probes were removed since.
-            continue
-    return found
+    return those_known(FineTuneConfig.model_validate(checkpoint.config).constitutional_constraints)[0]
 
 
 def _constitution(report: ForgettingReport | None) -> dg.AssetCheckResult:

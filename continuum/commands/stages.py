@@ -8,7 +8,7 @@ import typer
 
 from continuum.commands.terminal import Task, bar, complain, console, run, say
 from continuum.config import load_settings
-from continuum.errors import ConfigurationError, ContinuumError
+from continuum.errors import ConfigurationError
 from continuum.records import Checkpoint, VerdictStatus
 from continuum.store import default_store
 
@@ -59,17 +59,14 @@ def train(
 
 def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.")]) -> None:
     """What a version still knows of what its line learned, of general questions and of its constraints."""
-    from continuum.constitution.constraints import constraint_for
+    from continuum.constitution.constraints import those_known
     from continuum.training.forgetting_report import forgetting_report
 
     checkpoint = _checkpoint(model)
     home = load_settings().home
-    constraints = []
-    for text in checkpoint.config.get("constitutional_constraints", ()):
-        try:
-            constraints.append(constraint_for(text, home))
-        except ContinuumError as error:
-            complain(f"not shown: {error}")
+    constraints, gone = those_known(checkpoint.config.get("constitutional_constraints", ()), home)
+    for text in gone:
+        complain(f"not shown, for it has no probes here: {text!r}; draft it again with: continuum constitution draft")
     say(forgetting_report(default_store(), checkpoint, constraints).to_markdown())
 
 

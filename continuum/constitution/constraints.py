@@ -17,7 +17,7 @@ from continuum.constitution.patterns import PatternCheck
 from continuum.constitution.probes import HARM_HELD_OUT, HARM_TRAINING, HUMAN_HELD_OUT, HUMAN_TRAINING, NO_HARM, NOT_HUMAN, Probe
 from continuum.constitution.requests import asks_for_harm, asks_who_speaks
 from continuum.dataset_rows import PreferencePair
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.excerpts import excerpt
 from continuum.records import Example, Message
 
@@ -183,6 +183,18 @@ def constraint_for(text: str, home: Path | None = None) -> Constraint:
         f"the constraint {text!r} has zero probes, so it could be neither trained nor checked; those with probes are: {known}. "
         f"Have some drafted with: continuum constitution draft {text!r}"
     )
+
+
+def those_known(texts: Iterable[str], home: Path | None = None) -> tuple[list[Constraint], list[str]]:
+    """The constraints of these texts, and the texts that have no probes here any more."""
+    found: list[Constraint] = []
+    gone: list[str] = []
+    for text in texts:
+        try:
+            found.append(constraint_for(text, home))
+        except (ConfigurationError, StoreError):
+            gone.append(text)
+    return found, gone
 
 
 def of_drafted(drafted: Drafted) -> Constraint:
