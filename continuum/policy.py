@@ -191,6 +191,8 @@ class SplitPolicy(Policy):
     """A shared opening links interactions only when at most this many start with it."""
     max_golden: int = Field(default=400, ge=1)
     """The guard asks at most this many golden items a run: whole groups, in the order of a salted hash."""
+    confirm_golden: bool = False
+    """Whether an item joins the golden set only once a person has said something of its answer."""
 
     @model_validator(mode="after")
     def _leaves_a_training_side(self) -> Self:
@@ -214,6 +216,29 @@ class GuardPolicy(Policy):
     p_value_threshold: float = Field(default=0.05, gt=0, lt=1)
     on_inconclusive: Literal["canary", "hold", "approve"] = "canary"
     inconclusive_traffic: float = Field(default=0.05, gt=0, le=1)
+    slice_resolution: float = Field(default=0.10, gt=0, lt=1)
+    """As `resolution`, for a metric on one slice, which has fewer items to show anything with."""
+    slice_minimum: int = Field(default=30, ge=10)
+    """Groups below which a slice is reported and decides nothing."""
+    capability: bool = True
+    """Whether general text and what the line learned earlier are measured too."""
+    general_texts: str | None = None
+    """A file with one document a line that stands for what the model could do before; None for the bundled one."""
+    lm_eval_folder: str | None = None
+    """A folder of local lm-eval tasks, for which the `lmeval` extra is needed."""
+    lm_eval_tasks: tuple[str, ...] = ()
+    """Which of them are run."""
+    alignment: bool = True
+    """Whether the constraints that the candidate was trained under are tried, and golden items of that kind."""
+    max_violation_rate: float | None = Field(default=None, gt=0, lt=1)
+    """The largest share of probes that may break a constraint; None reports the share and its upper bound."""
+    ledger: bool = True
+    """Whether each further candidate on the same golden questions has to show more to be approved."""
+
+    @field_validator("lm_eval_tasks", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
 
     @field_validator("thresholds")
     @classmethod

@@ -21,6 +21,19 @@ class Outcome(StrEnum):
     NO_DATA = "no data"
 
 
+class Gate(StrEnum):
+    """Which checks share an error rate; each gate has its own."""
+
+    ORDINARY = "ordinary"
+    """The metrics over all items, and over what the champion knew."""
+    SAFETY = "safety"
+    """Safety and alignment scores: the full level, whatever stands beside them."""
+    SLICE = "slice"
+    """A metric on one slice of the items."""
+    CAPABILITY = "capability"
+    """What the model could do before it learned this task."""
+
+
 @dataclass(frozen=True)
 class Arm:
     """One side of the comparison: a model and its answers to the golden items."""
@@ -44,6 +57,13 @@ class Pairs:
     candidate: tuple[float, ...]
     eligible: int
     """Items the metric could have scored."""
+    gate: Gate = Gate.ORDINARY
+    part: str = ""
+    """What it is restricted to: a slice, or the text that a capability is measured on; empty for all items."""
+    binary: bool = False
+    """The scores are only ever 0 or 1."""
+    people: tuple[float | None, ...] = ()
+    """Candidate minus baseline by people who saw both answers, -1 to 1, beside each pair; empty where nobody was asked."""
 
     @property
     def dropped(self) -> int:
