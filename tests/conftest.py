@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -11,6 +12,12 @@ import pytest
 
 from continuum.records import Checkpoint
 from continuum.store.database import Store, open_store
+
+
+def pytest_configure() -> None:
+    """A shell's background job ignores SIGINT; Dagster would then ignore SIGTERM too, and so would all that it starts."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
