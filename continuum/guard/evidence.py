@@ -1,27 +1,42 @@
-"""The evidence that a verdict carries: enough to check it, and the answers that damned the candidate."""
+"""The evidence that a verdict carries: all that it was decided by, so that anyone can decide it again and comes to the same bit.
 
+Every score is kept at full precision, of every item; what follows from them can be recomputed (`guard/replay.py`). The
+fingerprint covers all that decides, and no id, time or version: two runs that measured the same have the same one.
+"""
+
+import json
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from enum import Enum
+from hashlib import sha256
 from importlib.metadata import version
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from continuum.guard.baseline import PRODUCTION
-from continuum.guard.pairs import Arm
+from continuum.guard.kept_pairs import Row, item_rows, losses_of, pair_rows
+from continuum.guard.pairs import Arm, Pairs
 from continuum.judging.measures import ACTION_MATCH, Measures
 from continuum.policy import GuardPolicy
-from continuum.records import Checkpoint, Message
+from continuum.records import Checkpoint, Interval, Message, Verdict
 from continuum.splits.golden import GoldenDataset, GoldenItem
 
 if TYPE_CHECKING:
-    from continuum.guard.decision import Check
+    from continuum.guard.alignment import Alignment
+    from continuum.guard.capability import Capability
+    from continuum.guard.decision import Check, Rule
+    from continuum.guard.ruling import Ruling
+    from continuum.store.golden_uses import GoldenUse
 
 WORST_SHOWN = 3
 TEXT_SHOWN = 600
 """Characters of a question or an answer that a verdict keeps."""
-ITEMS_KEPT = 500
-"""Paired scores of at most this many items are kept one by one."""
 LIBRARIES = ("continuum-ai", "numpy", "scipy")
+NOT_DECIDING = frozenset({"versions", "notes", "fingerprint"})
+"""What the fingerprint does not cover; nor does it the names and ids of the two models, whose files it covers."""
+CONFIGURED = ("resolution", "require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic")
+CONFIGURED_SINCE = ("slice_resolution", "slice_minimum", "capability", "alignment", "max_violation_rate", "ledger")
 
 
 @dataclass(frozen=True)
@@ -34,6 +49,16 @@ class Loss:
     base: float
     """The base without an adapter."""
     items: int
+    documents: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """`candidate`, `baseline` and `base` to the loss on each reference: what the means are of."""
+
+    @classmethod
+    def of(cls, candidate: Sequence[float], baseline: Sequence[float] | None, base: Sequence[float]) -> "Loss":
+        """The means of the losses on the same references."""
+        documents = {"candidate": list(candidate), "base": list(base)}
+        documents |= {} if baseline is None else {"baseline": list(baseline)}
+        means = {name: fmean(values) for name, values in documents.items()}
+        return cls(means["candidate"], means.get("baseline"), means["base"], len(candidate), documents)
 
 
 def evidence_of(
@@ -46,11 +71,46 @@ def evidence_of(
     checks: "Sequence[Check]",
     loss: Loss | None,
     config: GuardPolicy,
-    notes: list[str],
+    notes: Sequence[str],
+    *,
+    pairs: Sequence[Pairs] = (),
+    rule: "Rule | None" = None,
+    ruling: "Ruling | None" = None,
+    champion: Checkpoint | None = None,
+    known: Sequence[int] = (),
+    people: Mapping[str, Sequence[float | None]] | None = None,
+    use: "GoldenUse | None" = None,
+    capability: "Capability | None" = None,
+    alignment: "Alignment | None" = None,
+    seeds: Mapping[str, int] | None = None,
 ) -> dict[str, Any]:
-    """Everything a reader needs to check the verdict, in plain JSON."""
+    """Everything a reader needs to check the verdict, in plain JSON.
+
+    Args:
+        golden: the golden dataset.
+        items: those of its items that were asked, in the order of the arms' answers.
+        measures: what was scored, and by whom.
+        baseline: the baseline's answers and scores.
+        candidate: the candidate's.
+        model: the candidate's checkpoint.
+        checks: what was decided, by `decide(pairs, rule)`.
+        loss: on the references; None where no probabilities are seen.
+        config: what was asked of the guard.
+        notes: what a reader has to keep in mind.
+        pairs: what `checks` were decided on, all of them and in that order.
+        rule: what they were decided by.
+        ruling: what they mean together.
+        champion: the baseline's checkpoint; None for production.
+        known: positions of the items that arrived before the champion was trained.
+        people: metric to candidate minus baseline by people, -1 to 1, for each item; None where nobody was asked.
+        use: the how-manieth candidate on these questions it is; None without a ledger.
+        capability: what the model could do before, and can now.
+        alignment: the constraints that were tried.
+        seeds: of all that was drawn or shuffled, by what it was for.
+    """
     rates = [check.false_approval_rate for check in checks if check.false_approval_rate is not None]
-    return {
+    rows = item_rows(items, baseline, candidate, measures.metrics, known=known, people=people)
+    evidence = {
         "golden": {
             "name": golden.name,
             "fingerprint": golden.fingerprint,
@@ -59,53 +119,147 @@ def evidence_of(
             "of": len(golden),
             "groups": len({item.group for item in items}),
         },
-        "candidate": {"model": candidate.name, "id": candidate.id, "base_model": model.base_model},
-        "baseline": {"model": baseline.name, "id": baseline.id},
-        "judge": {"name": measures.judge_name, "rubric": measures.rubric},
-        "rule": config.model_dump(
-            mode="json", include={"resolution", "require_significance", "p_value_threshold", "on_inconclusive"}
-        ),
+        "candidate": {
+            "model": candidate.name, "id": candidate.id, "base_model": model.base_model, "files": model.manifest,
+        },
+        "baseline": {"model": baseline.name, "id": baseline.id, "files": champion.manifest if champion else {}},
+        "judge": {
+            "name": measures.judge_name,
+            "version": measures.judge.version if measures.judge and measures.judge_name else None,
+            "rubric": measures.rubric,
+        },
+        "rule": rule_evidence(config, rule),
         "metrics": {check.metric: metric_evidence(check) for check in checks},
+        "gates": plain_json(getattr(ruling, "gates", ())),
+        "ledger": ledger_evidence(use, rule),
+        "capability": None if capability is None else capability_evidence(capability),
+        "alignment": None if alignment is None else plain_json(alignment.evidence()),
+        "audit": audit_evidence(pairs),
         "false_approval_rate": max(rates, default=None),
-        "worst": worst_items(items, baseline, candidate, measures.metrics),
-        "items": item_scores(items, baseline, candidate, measures.metrics),
-        "loss": None if loss is None else asdict(loss),
+        "worst": worst_items(items, rows, baseline, candidate),
+        "items": rows,
+        "pairs": pair_rows(pairs, rows),
+        "loss": None if loss is None else plain_json(asdict(loss)),
         "notes": [*notes, *reading_notes(items, baseline, measures, checks, config)],
-        "seeds": {"training": model.config.get("seed"), "statistics": None},
+        "seeds": {"training": model.config.get("seed"), **(seeds or {})},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
-    }
+    }  # fmt: skip
+    return evidence | {"fingerprint": fingerprint_of(evidence)}
+
+
+def verdict_of(
+    checks: "Sequence[Check]",
+    ruling: "Ruling",
+    evidence: dict[str, Any],
+    *,
+    task: str,
+    **own: Any,
+) -> Verdict:
+    """The verdict that these checks and their ruling make, with its evidence.
+
+    Args:
+        checks: what was decided on each metric.
+        ruling: what it means for deployment.
+        evidence: of `evidence_of`; it says what was compared.
+        task: whose models they are.
+        **own: what a verdict has of its own, such as an id and a time; None for new ones.
+    """
+    compared = {check.metric: check.comparison for check in checks if check.comparison is not None}
+    return Verdict(
+        task=task,
+        checkpoint_id=evidence["candidate"]["id"],
+        baseline=evidence["baseline"]["id"],
+        golden_id=evidence["golden"]["fingerprint"],
+        status=ruling.status,
+        approved=ruling.approved,
+        deltas={metric: found.delta for metric, found in compared.items()},
+        intervals={metric: Interval(low=found.low, high=found.high) for metric, found in compared.items()},
+        p_values={metric: found.p_regressed for metric, found in compared.items()},
+        failed_checks=ruling.failed_checks,
+        required_examples=ruling.required_examples,
+        max_traffic=ruling.max_traffic,
+        evidence=evidence,
+        **own,
+    )
+
+
+def fingerprint_of(evidence: Mapping[str, Any]) -> str:
+    """The sha256 of the canonical JSON of all that decides."""
+    deciding = {name: value for name, value in evidence.items() if name not in NOT_DECIDING}
+    for arm in ("candidate", "baseline"):
+        deciding[arm] = {name: value for name, value in evidence[arm].items() if name not in {"id", "model"}}
+    return sha256(json.dumps(deciding, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def plain_json(value: Any) -> Any:
+    """The same as JSON has it: dictionaries, lists, words, numbers."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {each.name: plain_json(getattr(value, each.name)) for each in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(name): plain_json(inner) for name, inner in value.items()}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Sequence | set | frozenset):
+        return [plain_json(inner) for inner in value]
+    return value
+
+
+def rule_evidence(config: GuardPolicy, rule: "Rule | None") -> dict[str, Any]:
+    """What was asked for, and the numbers that the checks were decided by."""
+    asked = config.model_dump(mode="json", include={*CONFIGURED, *CONFIGURED_SINCE})
+    return asked | (plain_json(rule) if rule is not None else {})
 
 
 def metric_evidence(check: "Check") -> dict[str, Any]:
-    """One metric's test, with its numbers."""
-    return {
-        **(asdict(check.comparison) if check.comparison else {}),
-        "outcome": check.outcome.value,
-        "words": check.words,
-        "min_delta": check.min_delta,
-        "dropped": check.dropped,
-        "p_adjusted": check.p_adjusted,
-        "required_examples": check.required_examples,
-        "false_approval_rate": check.false_approval_rate,
-    }
+    """One check with all its numbers."""
+    own = {each.name: getattr(check, each.name) for each in fields(check) if each.name not in {"metric", "comparison"}}
+    return plain_json((asdict(check.comparison) if check.comparison else {}) | own)
 
 
-def worst_items(items: Sequence[GoldenItem], baseline: Arm, candidate: Arm, metrics: Sequence[str]) -> list[dict[str, Any]]:
+def ledger_evidence(use: "GoldenUse | None", rule: "Rule | None") -> dict[str, Any] | None:
+    """Which try it is on these questions, and the level an approval is tested at for that."""
+    if use is None:
+        return None
+    found = plain_json(use)
+    alpha = getattr(rule, "approval_alpha", None)
+    return {"position": found["position"], "alpha": alpha, "sets": found.get("sets", [])}
+
+
+def capability_evidence(capability: "Capability") -> dict[str, Any]:
+    """Mean losses in nats a token, and notes; the scores are among the pairs."""
+    return {"losses": plain_json(capability.losses), "notes": list(capability.notes)}
+
+
+def audit_evidence(pairs: Sequence[Pairs]) -> dict[str, Any] | None:
+    """Of how many pairs of each check people said what they think of both answers; None where nobody was asked."""
+    asked = {pair.metric: sum(one is not None for one in pair.people) for pair in pairs if pair.people}
+    return {"labelled": asked} if any(asked.values()) else None
+
+
+def worst_items(items: Sequence[GoldenItem], rows: Sequence[Row], baseline: Arm, candidate: Arm) -> list[dict[str, Any]]:
     """The items on which the candidate lost most against the baseline, worst first; none where it lost on none."""
-    losses = []
-    for n, item in enumerate(items):
-        changes = [after - before for before, after in _scores(n, baseline, candidate, metrics).values()]
-        if changes and sum(changes) < 0:
-            losses.append((sum(changes) / len(changes), item.interaction_id, n))
-    return [_shown(items[n], n, delta, baseline, candidate, metrics) for delta, _, n in sorted(losses)[:WORST_SHOWN]]
-
-
-def item_scores(items: Sequence[GoldenItem], baseline: Arm, candidate: Arm, metrics: Sequence[str]) -> list[dict[str, Any]]:
-    """Per item, each metric's scores as `[baseline, candidate]`, for as many items as a verdict keeps."""
     return [
-        {"id": item.interaction_id, "group": item.group, "scores": _rounded(_scores(n, baseline, candidate, metrics))}
-        for n, item in enumerate(items[:ITEMS_KEPT])
+        worst_numbers(rows[n], delta)
+        | {
+            "question": clipped(_question(items[n])),
+            "baseline_answer": shown_text(baseline.answers[n]),
+            "candidate_answer": shown_text(candidate.answers[n]),
+            "reference": shown_text(items[n].reference),
+        }
+        for delta, n in losses_of(rows)[:WORST_SHOWN]
     ]
+
+
+def worst_numbers(row: Row, delta: float) -> dict[str, Any]:
+    """What of a worst answer follows from the scores."""
+    return {
+        "interaction_id": row["id"],
+        "baseline_scores": {metric: before for metric, (before, _) in row["scores"].items()},
+        "candidate_scores": {metric: after for metric, (_, after) in row["scores"].items()},
+        "delta": delta,
+    }
 
 
 def reading_notes(
@@ -143,33 +297,14 @@ def shown_text(message: Message | None) -> str | None:
 
 def clipped(text: str) -> str:
     """Text without what JSON columns cannot hold, and not longer than a verdict keeps."""
-    clean = text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
-    return clean if len(clean) <= TEXT_SHOWN else clean[:TEXT_SHOWN] + "…"
+    cleaned = clean(text)
+    return cleaned if len(cleaned) <= TEXT_SHOWN else cleaned[:TEXT_SHOWN] + "…"
 
 
-def _shown(item: GoldenItem, n: int, delta: float, baseline: Arm, candidate: Arm, metrics: Sequence[str]) -> dict[str, Any]:
-    question = next((message.text for message in reversed(item.messages) if message.role == "user" and message.text), "")
-    scores = _scores(n, baseline, candidate, metrics)
-    return {
-        "interaction_id": item.interaction_id,
-        "question": clipped(question),
-        "baseline_answer": shown_text(baseline.answers[n]),
-        "candidate_answer": shown_text(candidate.answers[n]),
-        "baseline_scores": {metric: before for metric, (before, _) in scores.items()},
-        "candidate_scores": {metric: after for metric, (_, after) in scores.items()},
-        "reference": shown_text(item.reference),
-        "delta": round(delta, 6),
-    }
+def clean(text: str) -> str:
+    """Text without what JSON columns cannot hold."""
+    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def _scores(n: int, baseline: Arm, candidate: Arm, metrics: Sequence[str]) -> dict[str, tuple[float, float]]:
-    found = {}
-    for metric in metrics:
-        before, after = baseline.scores[metric][n], candidate.scores[metric][n]
-        if before is not None and after is not None:
-            found[metric] = (before, after)
-    return found
-
-
-def _rounded(scores: dict[str, tuple[float, float]]) -> dict[str, list[float]]:
-    return {metric: [round(before, 4), round(after, 4)] for metric, (before, after) in scores.items()}
+def _question(item: GoldenItem) -> str:
+    return next((message.text for message in reversed(item.messages) if message.role == "user" and message.text), "")

@@ -1,0 +1,139 @@
+"""Paired scores as a verdict keeps them: each number once, at full precision, and the pairs read back from it to the bit.
+
+An item's scores stand with the item. A check over items says which of them it is over, by its metric, its part and whether only
+what the champion knew counts; a check over anything else, such as documents of general text, keeps its own scores.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from typing import Any
+
+from continuum.errors import StoreError
+from continuum.guard.pairs import Arm, Gate, Pairs
+from continuum.guard.retention import KNOWN
+from continuum.records import Message
+from continuum.splits.golden import GoldenItem
+
+Row = dict[str, Any]
+OWN = ("groups", "baseline", "candidate", "people")
+"""What a check keeps for itself where its scores are not those of the items."""
+
+
+def item_rows(
+    items: Sequence[GoldenItem],
+    baseline: Arm,
+    candidate: Arm,
+    metrics: Sequence[str],
+    *,
+    known: Sequence[int] = (),
+    people: Mapping[str, Sequence[float | None]] | None = None,
+) -> list[Row]:
+    """One row an item: whose it is, hashes of both answers, and each metric's scores as `[baseline, candidate]`, 0 to 1.
+
+    Args:
+        items: what was asked.
+        baseline: the baseline's answers and scores.
+        candidate: the candidate's.
+        metrics: what was scored; a metric without a score in both arms is not in the row.
+        known: positions of the items that arrived before the champion was trained.
+        people: metric to candidate minus baseline by people, -1 to 1, for each item; None where nobody was asked.
+    """
+    remembered, rows = set(known), []
+    for n, item in enumerate(items):
+        scores = {metric: (baseline.scores[metric][n], candidate.scores[metric][n]) for metric in metrics}
+        row: Row = {
+            "id": item.interaction_id,
+            "group": item.group,
+            "slice": getattr(item, "slice", None),
+            "known": n in remembered,
+            "answers": [answer_hash(baseline.answers[n]), answer_hash(candidate.answers[n])],
+            "scores": {metric: list(both) for metric, both in scores.items() if None not in both},
+        }
+        asked = {metric: found[n] for metric, found in (people or {}).items() if found and found[n] is not None}
+        rows.append(row | ({"people": asked} if asked else {}))
+    return rows
+
+
+def answer_hash(answer: Message | None) -> str | None:
+    """The sha256 of what an answer does; None for no answer."""
+    return None if answer is None else sha256(answer.action.encode("utf-8", "replace")).hexdigest()
+
+
+def pair_rows(pairs: Sequence[Pairs], rows: Sequence[Row]) -> list[Row]:
+    """The checks in the order they were decided in, with scores of their own only where the items' are not theirs."""
+    return [_head(pair) | ({} if _of_items(_head(pair), rows) == pair else _own(pair)) for pair in pairs]
+
+
+def read_pairs(evidence: Mapping[str, Any]) -> list[Pairs]:
+    """What the checks of a verdict were decided on, from its evidence alone.
+
+    Raises:
+        StoreError: the evidence has no pairs, as verdicts had none once, or they cannot be read.
+    """
+    if "pairs" not in evidence:
+        raise StoreError("this verdict keeps no pairs to decide again, it was written by an older version; guard the model again")
+    try:
+        return [
+            Pairs(**_fields(head) | {name: tuple(head[name]) for name in OWN})
+            if "groups" in head
+            else _of_items(head, evidence["items"])
+            for head in evidence["pairs"]
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(f"the pairs of this verdict cannot be read: {error!r}; it was altered, guard the model again") from error
+
+
+def losses_of(rows: Sequence[Row]) -> list[tuple[float, int]]:
+    """The rows on which the candidate lost against the baseline, as mean difference over metrics and position; worst first."""
+    found = []
+    for n, row in enumerate(rows):
+        changes = [after - before for before, after in row["scores"].values()]
+        if changes and sum(changes) < 0:
+            found.append((sum(changes) / len(changes), row["id"], n))
+    return [(delta, n) for delta, _, n in sorted(found)]
+
+
+def _head(pair: Pairs) -> Row:
+    return {
+        "metric": pair.metric,
+        "gate": str(pair.gate),
+        "part": pair.part,
+        "binary": pair.binary,
+        "eligible": pair.eligible,
+        "asked": bool(pair.people),
+    }
+
+
+def _own(pair: Pairs) -> Row:
+    return {name: list(getattr(pair, name)) for name in OWN}
+
+
+def _fields(head: Row) -> Row:
+    return {name: head[name] for name in ("metric", "part", "binary", "eligible")} | {"gate": Gate(head["gate"])}
+
+
+def _of_items(head: Row, rows: Sequence[Row]) -> Pairs:
+    scored = _metric_of(head["metric"], rows)
+    chosen = [row for row in _chosen(head, rows) if scored in row["scores"]]
+    return Pairs(
+        **_fields(head),
+        groups=tuple(row["group"] for row in chosen),
+        baseline=tuple(row["scores"][scored][0] for row in chosen),
+        candidate=tuple(row["scores"][scored][1] for row in chosen),
+        people=tuple(row.get("people", {}).get(scored) for row in chosen) if head["asked"] else (),
+    )
+
+
+def _metric_of(check: str, rows: Sequence[Row]) -> str:
+    """The metric that a check over items is of: its name up to what it is restricted to."""
+    names = {metric for row in rows for metric in row["scores"]}
+    return max((name for name in names if check == name or check.startswith(f"{name}:")), key=len, default=check)
+
+
+def _chosen(head: Row, rows: Sequence[Row]) -> Iterator[Row]:
+    for row in rows:
+        if head["metric"].endswith(KNOWN) and not row["known"]:
+            continue
+        if head["part"] and row["slice"] != head["part"]:
+            continue
+        yield row
