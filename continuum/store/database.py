@@ -23,6 +23,7 @@ from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.deployments import Deployments
 from continuum.store.forgetting import forget_task
+from continuum.store.golden_answers import GoldenAnswers, GoldenLabels
 from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
@@ -98,6 +99,8 @@ class Store:
         self.anchors = AnchorRounds(engine)
         self.reviews = Reviews(engine)
         self.batches = Batches(engine)
+        self.golden_answers = GoldenAnswers(engine)
+        self.golden_labels = GoldenLabels(engine)
 
     def __repr__(self) -> str:
         return f"Store({shown(self.engine.url)!r})"
