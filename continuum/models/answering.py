@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
 from continuum.errors import ConfigurationError, MissingExtra
 from continuum.records import Checkpoint, Message
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from continuum.models.local import LocalModel
 
 Conversation = Sequence[Message]
+T = TypeVar("T")
 
 
 class Answerer(Protocol):
@@ -37,6 +38,15 @@ class LossMeasurer(Protocol):
         ...
 
 
+@runtime_checkable
+class TextMeasurer(Protocol):
+    """An answerer that also reads plain documents."""
+
+    async def text_loss(self, model: Checkpoint | None, texts: Sequence[str]) -> list[float]:
+        """Mean negative log-likelihood of each document, in nats a token."""
+        ...
+
+
 class LocalAnswerer:
     """Runs checkpoints in this process: a base model is loaded once, adapters are put on it as they are asked for.
 
@@ -54,6 +64,11 @@ class LocalAnswerer:
         # One model answers one caller at a time: the active adapter is a property of the whole model.
         self._lock = threading.Lock()
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What its answers depend on beside the model and the conversation; `batch_size` is no part of it."""
+        return {"decoding": "greedy", "max_new_tokens": self.max_new_tokens}
+
     async def answer(self, model: Checkpoint | None, conversations: Sequence[Conversation]) -> list[Message | None]:
         """One greedy answer for each conversation; None where it is empty.
 
@@ -62,22 +77,28 @@ class LocalAnswerer:
             StoreError: the adapter is not what the store says it is.
             MissingExtra: the training extra is not installed.
         """
-        return await asyncio.to_thread(self._answer, model, conversations)
+
+        def answered(local: "LocalModel", adapter: str | None) -> list[Message | None]:
+            answers = local.answer(conversations, adapter=adapter, max_new_tokens=self.max_new_tokens, batch_size=self.batch_size)
+            return [answer.message if answer.message.action else None for answer in answers]
+
+        return await self.run(model, answered)
 
     async def loss(self, model: Checkpoint | None, examples: Sequence[tuple[Conversation, Message]]) -> list[float]:
         """Mean negative log-likelihood of each answer, in nats a token."""
-        return await asyncio.to_thread(self._loss, model, examples)
+        return await self.run(model, lambda local, adapter: local.loss(examples, adapter=adapter))
 
-    def _answer(self, model: Checkpoint | None, conversations: Sequence[Conversation]) -> list[Message | None]:
-        with self._lock:
-            local, adapter = self._open(model)
-            answers = local.answer(conversations, adapter=adapter, max_new_tokens=self.max_new_tokens, batch_size=self.batch_size)
-        return [answer.message if answer.message.action else None for answer in answers]
+    async def text_loss(self, model: Checkpoint | None, texts: Sequence[str]) -> list[float]:
+        """Mean negative log-likelihood of each plain document, in nats a token, as `LocalModel.text_loss` has it."""
+        return await self.run(model, lambda local, adapter: local.text_loss(texts, adapter=adapter))
 
-    def _loss(self, model: Checkpoint | None, examples: Sequence[tuple[Conversation, Message]]) -> list[float]:
+    async def run(self, model: Checkpoint | None, measure: "Callable[[LocalModel, str | None], T]") -> T:
+        """What a function says of a model in memory and the name of its adapter, in a thread; nobody else asks meanwhile."""
+        return await asyncio.to_thread(self._run, model, measure)
+
+    def _run(self, model: Checkpoint | None, measure: "Callable[[LocalModel, str | None], T]") -> T:
         with self._lock:
-            local, adapter = self._open(model)
-            return local.loss(examples, adapter=adapter)
+            return measure(*self._open(model))
 
     def _open(self, model: Checkpoint | None) -> "tuple[LocalModel, str | None]":
         base = str(model.base_model if model else self.base_model or "")

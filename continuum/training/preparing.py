@@ -12,18 +12,16 @@ from typing import TYPE_CHECKING
 from continuum.constitution.constraints import Constraint, probe_examples, trials
 from continuum.constitution.filtering import Violation, last_request, unfiltered, violating
 from continuum.dataset import Dataset
-from continuum.errors import ConfigurationError, NotEnoughData, StoreError
+from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.fine_tuning import FineTuneConfig
-from continuum.records import Checkpoint, Example, Message
+from continuum.provenance.earlier import held_out, line_of_datasets
+from continuum.records import Checkpoint, Message
 from continuum.training.job import Inputs, ReplayRow, Trial
 from continuum.training.replay import ReplayBuffer
 
 if TYPE_CHECKING:
     from continuum.dataset_rows import PreferencePair, RatedAnswer
     from continuum.store.database import Store
-
-MEASURED_ROWS = 256
-"""Forgetting is measured on at most this many validation rows of each earlier dataset: the first by interaction id."""
 
 
 @dataclass(frozen=True)
@@ -140,35 +138,6 @@ def _earlier(
 ) -> tuple[tuple[ReplayRow, ...], tuple[str, ...]]:
     """Validation rows of every dataset that the line behind this training has learned from, oldest first."""
     trained = {example.interaction_id for example in dataset.split("train")} | golden
-    found: list[list[ReplayRow]] = []
-    gone: list[str] = []
-    for fingerprint in line_of_datasets(store, parent):
-        if fingerprint == dataset.fingerprint:
-            continue
-        record = store.datasets.get(fingerprint)
-        try:
-            rows = Dataset.read(record.uri).split("validation") if record is not None else None
-        except StoreError:
-            rows = None
-        if rows is None:
-            gone.append(record.name if record is not None else fingerprint)
-            continue
-        measured = [row for row in sorted(rows, key=_by_id) if row.interaction_id not in trained][:MEASURED_ROWS]
-        found.append([ReplayRow(example=row, dataset=fingerprint) for row in measured])
-    return tuple(row for rows in reversed(found) for row in rows), tuple(reversed(gone))
-
-
-def line_of_datasets(store: "Store", checkpoint: Checkpoint | None) -> list[str]:
-    """Fingerprints of the datasets that a checkpoint and those before it learned from, newest first, each once."""
-    fingerprints: list[str] = []
-    seen: set[str] = set()
-    while checkpoint is not None and checkpoint.id not in seen:
-        seen.add(checkpoint.id)
-        if checkpoint.dataset_id not in fingerprints:
-            fingerprints.append(checkpoint.dataset_id)
-        checkpoint = store.checkpoints.get(checkpoint.parent_id) if checkpoint.parent_id else None
-    return fingerprints
-
-
-def _by_id(example: Example) -> str:
-    return example.interaction_id
+    before = [fingerprint for fingerprint in reversed(line_of_datasets(store, parent)) if fingerprint != dataset.fingerprint]
+    learned, gone = held_out(store, before, trained)
+    return tuple(ReplayRow(example=row, dataset=one.fingerprint) for one in learned for row in one.rows), gone

@@ -7,9 +7,10 @@ from continuum.dataset import Dataset
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.fine_tuning import FineTuneConfig
+from continuum.provenance.earlier import line_of_datasets
 from continuum.records import Checkpoint, DatasetRecord, Example
 from continuum.store.database import Store
-from continuum.training.preparing import line_of_datasets, prepare
+from continuum.training.preparing import prepare
 from continuum.training.replay import ReplayBuffer
 from tests.builders import an_example, assistant, user
 
