@@ -60,6 +60,7 @@ class Asking:
         self.task = task
         self.chunk = chunk
         self._now = now
+        self._seen: set[str] = set()
 
     async def answers(
         self,
@@ -101,10 +102,10 @@ class Asking:
         answers = self.store.golden_answers
         name = model.name if model else base_model
         found: dict[str, Message | None] = {}
-        seen: set[str] = set()
         if kept:
             owners = [question.interaction_id for question in questions if question.interaction_id is not None]
-            seen = await asyncio.to_thread(answers.there, owners)
+            # Of what is erased from now on nothing is kept, by a later call neither.
+            self._seen |= await asyncio.to_thread(answers.there, owners)
         chunks = _chunks(questions, self.chunk)
         # Another process that is asked for the same begins elsewhere, so that the two share the work. The answers do not depend
         # on the order.
@@ -123,13 +124,11 @@ class Asking:
                 )
             found |= {question.key: answer for question, answer in zip(missing, said, strict=True)}
             if kept:
-                found |= await asyncio.to_thread(self._keep, model.id if model else base_model, missing, said, seen)
+                found |= await asyncio.to_thread(self._keep, model.id if model else base_model, missing, said)
         on_progress(len(questions), len(questions), f"{name} has answered")
         return found
 
-    def _keep(
-        self, model: str, questions: list[_Question], said: Sequence[Message | None], seen: set[str]
-    ) -> dict[str, Message | None]:
+    def _keep(self, model: str, questions: list[_Question], said: Sequence[Message | None]) -> dict[str, Message | None]:
         """Keep the answers, and say what is kept: where another process was sooner, its answers."""
         from continuum.store.golden_answers import KeptAnswer  # SQLAlchemy starts here
 
@@ -137,7 +136,7 @@ class Asking:
             KeptAnswer(question.key, self.task, question.interaction_id, model, answer, self._now())
             for question, answer in zip(questions, said, strict=True)
         ]
-        self.store.golden_answers.keep(rows, seen=seen)
+        self.store.golden_answers.keep(rows, seen=self._seen)
         return self.store.golden_answers.of(row.key for row in rows)
 
     def _identity(self, model: Checkpoint | None, base_model: str) -> str | None:

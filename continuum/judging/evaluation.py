@@ -9,6 +9,7 @@ from continuum.judging.criteria import OVERALL
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
 from continuum.models.budget import Budget
+from continuum.progress import Progress, silent
 from continuum.records import Message
 from continuum.rubric import Criterion
 
@@ -59,19 +60,48 @@ async def score_answers(
         ConfigurationError: a metric is none of the criteria, or the answers do not fit the questions.
         JudgeError: not one judgement succeeded.
     """
-    known = {criterion.name: criterion for criterion in criteria}
-    if unknown := [name for name in metrics if name not in known and name not in {ACTION_MATCH, OVERALL}]:
-        raise ConfigurationError(f"metric {unknown[0]!r} is not among the criteria {sorted(known)}; give its Criterion")
+    asked = criteria_asked(metrics, criteria)
     if len(golden) != len(answers):
         raise ConfigurationError(f"{len(answers)} answers do not fit {len(golden)} questions; give one for each")
-    whole = OVERALL in metrics and OVERALL not in known
-    asked = list(criteria) if whole else [known[name] for name in metrics if name in known]
     judgements: list[Judgement | None] = [None] * len(golden)
     if judge is not None and asked:
         judgements = await judge_answers(golden, answers, asked, judge, concurrency=concurrency, budget=budget)
+    return scores_of(golden, answers, judgements, metrics, judged=judge is not None)
+
+
+def criteria_asked(metrics: Sequence[str], criteria: Sequence[Criterion]) -> list[Criterion]:
+    """What a judge is asked about for these metrics: with `overall` all criteria, else those that are named.
+
+    Raises:
+        ConfigurationError: a metric is none of the criteria.
+    """
+    known = {criterion.name: criterion for criterion in criteria}
+    if unknown := [name for name in metrics if name not in known and name not in {ACTION_MATCH, OVERALL}]:
+        raise ConfigurationError(f"metric {unknown[0]!r} is not among the criteria {sorted(known)}; give its Criterion")
+    whole = OVERALL in metrics and OVERALL not in known
+    return list(criteria) if whole else [known[name] for name in metrics if name in known]
+
+
+def scores_of(
+    golden: Sequence[Question],
+    answers: Sequence[Message | None],
+    judgements: Sequence[Judgement | None],
+    metrics: Sequence[str],
+    *,
+    judged: bool = True,
+) -> dict[str, list[float | None]]:
+    """What judgements come to on the scale from 0 to 1, metric by metric, as `score_answers` says.
+
+    Args:
+        golden: what was asked.
+        answers: one for each question.
+        judgements: one for each answer; None where there is none.
+        metrics: names of criteria, `overall`, or `action_match`.
+        judged: whether there is a judge at all; without one even an answer that says nothing has no score by a criterion.
+    """
     return {
         name: [
-            _match(question, answer) if name == ACTION_MATCH else _score(question, answer, judgement, name, judge)
+            _match(question, answer) if name == ACTION_MATCH else _score(question, answer, judgement, name, judged)
             for question, answer, judgement in zip(golden, answers, judgements, strict=True)
         ]
         for name in metrics
@@ -86,8 +116,11 @@ async def judge_answers(
     *,
     concurrency: int = 8,
     budget: Budget | None = None,
+    on_progress: Progress = silent,
 ) -> list[Judgement | None]:
     """A judgement for each answer; None where there is no answer, no money for its judgement, or the judge failed on it.
+
+    They are taken up in the order in which they stand, and none any more once the money has run out.
 
     Raises:
         ConfigurationError: the judge's endpoint refuses the key, the model or the address.
@@ -95,14 +128,19 @@ async def judge_answers(
     """
     judgements: list[Judgement | None] = [None] * len(golden)
 
-    def keep(place: int, outcome: Judgement | JudgeError) -> None:
-        judgements[place] = outcome if isinstance(outcome, Judgement) else None
-
-    cases = (
+    cases = [
         (place, question.messages, answer)
         for place, (question, answer) in enumerate(zip(golden, answers, strict=True))
         if answer is not None and has_content(answer, question.messages)
-    )
+    ]
+    heard = 0
+
+    def keep(place: int, outcome: Judgement | JudgeError) -> None:
+        nonlocal heard
+        judgements[place] = outcome if isinstance(outcome, Judgement) else None
+        heard += 1
+        on_progress(heard, len(cases), f"{judge.name} judges")
+
     await judge_each(cases, criteria, judge, on_outcome=keep, concurrency=concurrency, budget=budget)
     return judgements
 
@@ -113,10 +151,8 @@ def _match(question: Question, answer: Message | None) -> float | None:
     return float(answer is not None and answer.action == question.reference.action)
 
 
-def _score(
-    question: Question, answer: Message | None, judgement: Judgement | None, name: str, judge: Judge | None
-) -> float | None:
-    if judge is None:
+def _score(question: Question, answer: Message | None, judgement: Judgement | None, name: str, judged: bool) -> float | None:
+    if not judged:
         return None
     if not has_content(answer, question.messages):
         return 0.0
