@@ -19,6 +19,7 @@ from continuum.guard.kept_pairs import Row, item_rows, losses_of, pair_rows
 from continuum.guard.pairs import Arm, Pairs
 from continuum.judging.measures import ACTION_MATCH, Measures
 from continuum.policy import GuardPolicy
+from continuum.provenance.revisions import base_revision
 from continuum.records import Checkpoint, Interval, Message, Verdict
 from continuum.splits.golden import GoldenDataset, GoldenItem
 
@@ -33,8 +34,10 @@ WORST_SHOWN = 3
 TEXT_SHOWN = 600
 """Characters of a question or an answer that a verdict keeps."""
 LIBRARIES = ("continuum-ai", "numpy", "scipy")
-NOT_DECIDING = frozenset({"versions", "notes", "fingerprint"})
-"""What the fingerprint does not cover; nor does it the names and ids of the two models, whose files it covers."""
+NOT_DECIDING = frozenset({"versions", "notes", "words", "failed_checks", "left_open", "fingerprint"})
+"""What the fingerprint does not cover, wherever it stands: all else that decides, and the words follow from it."""
+NAMES = ("id", "model", "base_model")
+"""What the two models are called; the fingerprint covers their files instead."""
 CONFIGURED = ("resolution", "require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic")
 CONFIGURED_SINCE = ("slice_resolution", "slice_minimum", "capability", "alignment", "max_violation_rate", "ledger")
 
@@ -120,7 +123,8 @@ def evidence_of(
             "groups": len({item.group for item in items}),
         },
         "candidate": {
-            "model": candidate.name, "id": candidate.id, "base_model": model.base_model, "files": model.manifest,
+            "model": candidate.name, "id": candidate.id, "base_model": model.base_model,
+            "base": base_revision(model.base_model), "files": model.manifest,
         },
         "baseline": {"model": baseline.name, "id": baseline.id, "files": champion.manifest if champion else {}},
         "judge": {
@@ -132,13 +136,13 @@ def evidence_of(
         "metrics": {check.metric: metric_evidence(check) for check in checks},
         "gates": plain_json(getattr(ruling, "gates", ())),
         "ledger": ledger_evidence(use, rule),
-        "capability": None if capability is None else capability_evidence(capability),
+        "capability": None if capability is None else plain_json(capability.evidence()),
         "alignment": None if alignment is None else plain_json(alignment.evidence()),
         "audit": audit_evidence(pairs),
         "false_approval_rate": max(rates, default=None),
         "worst": worst_items(items, rows, baseline, candidate),
         "items": rows,
-        "pairs": pair_rows(pairs, rows),
+        "pairs": pair_rows(pairs, rows, config.slice_minimum),
         "loss": None if loss is None else plain_json(asdict(loss)),
         "notes": [*notes, *reading_notes(items, baseline, measures, checks, config)],
         "seeds": {"training": model.config.get("seed"), **(seeds or {})},
@@ -184,11 +188,17 @@ def verdict_of(
 
 
 def fingerprint_of(evidence: Mapping[str, Any]) -> str:
-    """The sha256 of the canonical JSON of all that decides."""
-    deciding = {name: value for name, value in evidence.items() if name not in NOT_DECIDING}
-    for arm in ("candidate", "baseline"):
-        deciding[arm] = {name: value for name, value in evidence[arm].items() if name not in {"id", "model"}}
-    return sha256(json.dumps(deciding, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    """The sha256 of the canonical JSON of all that decides; the two models stand in it by their files, not by their names."""
+    models = {evidence[arm][name]: arm for arm in ("baseline", "candidate") for name in NAMES if name in evidence[arm]}
+
+    def unnamed(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {name: unnamed(inner) for name, inner in value.items() if name not in NOT_DECIDING}
+        if isinstance(value, list | tuple):
+            return [unnamed(inner) for inner in value]
+        return models.get(value, value) if isinstance(value, str) else value
+
+    return sha256(json.dumps(unnamed(evidence), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def plain_json(value: Any) -> Any:
@@ -225,11 +235,6 @@ def ledger_evidence(use: "GoldenUse | None", rule: "Rule | None") -> dict[str, A
     found = plain_json(use)
     alpha = getattr(rule, "approval_alpha", None)
     return {"position": found["position"], "alpha": alpha, "sets": found.get("sets", [])}
-
-
-def capability_evidence(capability: "Capability") -> dict[str, Any]:
-    """Mean losses in nats a token, and notes; the scores are among the pairs."""
-    return {"losses": plain_json(capability.losses), "notes": list(capability.notes)}
 
 
 def audit_evidence(pairs: Sequence[Pairs]) -> dict[str, Any] | None:

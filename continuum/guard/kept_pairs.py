@@ -4,13 +4,14 @@ An item's scores stand with the item. A check over items says which of them it i
 what the champion knew counts; a check over anything else, such as documents of general text, keeps its own scores.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
 from continuum.errors import StoreError
-from continuum.guard.pairs import Arm, Gate, Pairs
-from continuum.guard.retention import KNOWN
+from continuum.guard.pairs import KNOWN, Arm, Gate, Pairs
+from continuum.guard.slices import parts_of
 from continuum.records import Message
 from continuum.splits.golden import GoldenItem
 
@@ -59,9 +60,10 @@ def answer_hash(answer: Message | None) -> str | None:
     return None if answer is None else sha256(answer.action.encode("utf-8", "replace")).hexdigest()
 
 
-def pair_rows(pairs: Sequence[Pairs], rows: Sequence[Row]) -> list[Row]:
+def pair_rows(pairs: Sequence[Pairs], rows: Sequence[Row], slice_minimum: int) -> list[Row]:
     """The checks in the order they were decided in, with scores of their own only where the items' are not theirs."""
-    return [_head(pair) | ({} if _of_items(_head(pair), rows) == pair else _own(pair)) for pair in pairs]
+    asked = _Asked(rows, slice_minimum)
+    return [_head(pair) | ({} if asked.pairs(_head(pair)) == pair else _own(pair)) for pair in pairs]
 
 
 def read_pairs(evidence: Mapping[str, Any]) -> list[Pairs]:
@@ -70,16 +72,12 @@ def read_pairs(evidence: Mapping[str, Any]) -> list[Pairs]:
     Raises:
         StoreError: the evidence has no pairs, as verdicts had none once, or they cannot be read.
     """
-    if "pairs" not in evidence:
-        raise StoreError("this verdict keeps no pairs to decide again, it was written by an older version; guard the model again")
+    if not evidence.get("pairs"):
+        raise StoreError("this verdict keeps no pairs to decide again, an older version wrote it; guard the model again")
     try:
-        return [
-            Pairs(**_fields(head) | {name: tuple(head[name]) for name in OWN})
-            if "groups" in head
-            else _of_items(head, evidence["items"])
-            for head in evidence["pairs"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        asked = _Asked(evidence["items"], evidence["rule"]["slice_minimum"])
+        return [_read(head) if "groups" in head else asked.pairs(head) for head in evidence["pairs"]]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise StoreError(f"the pairs of this verdict cannot be read: {error!r}; it was altered, guard the model again") from error
 
 
@@ -112,28 +110,41 @@ def _fields(head: Row) -> Row:
     return {name: head[name] for name in ("metric", "part", "binary", "eligible")} | {"gate": Gate(head["gate"])}
 
 
-def _of_items(head: Row, rows: Sequence[Row]) -> Pairs:
-    scored = _metric_of(head["metric"], rows)
-    chosen = [row for row in _chosen(head, rows) if scored in row["scores"]]
-    return Pairs(
-        **_fields(head),
-        groups=tuple(row["group"] for row in chosen),
-        baseline=tuple(row["scores"][scored][0] for row in chosen),
-        candidate=tuple(row["scores"][scored][1] for row in chosen),
-        people=tuple(row.get("people", {}).get(scored) for row in chosen) if head["asked"] else (),
-    )
+def _read(head: Row) -> Pairs:
+    own: Row = {name: tuple(head[name]) for name in OWN}
+    return Pairs(**_fields(head) | own)
 
 
-def _metric_of(check: str, rows: Sequence[Row]) -> str:
-    """The metric that a check over items is of: its name up to what it is restricted to."""
-    names = {metric for row in rows for metric in row["scores"]}
-    return max((name for name in names if check == name or check.startswith(f"{name}:")), key=len, default=check)
+@dataclass(frozen=True)
+class _Item:
+    """What tells which slice an item is of."""
+
+    group: str
+    slice: str | None
 
 
-def _chosen(head: Row, rows: Sequence[Row]) -> Iterator[Row]:
-    for row in rows:
-        if head["metric"].endswith(KNOWN) and not row["known"]:
-            continue
-        if head["part"] and row["slice"] != head["part"]:
-            continue
-        yield row
+class _Asked:
+    """The items that were asked, and which of them each check is over."""
+
+    def __init__(self, rows: Sequence[Row], slice_minimum: int) -> None:
+        self.rows = rows
+        self.parts = parts_of([_Item(row["group"], row["slice"]) for row in rows], slice_minimum)  # type: ignore[arg-type]
+        self.known = [n for n, row in enumerate(rows) if row["known"]]
+
+    def pairs(self, head: Row) -> Pairs:
+        """The scores of the items that a check is over."""
+        gate, name, part = Gate(head["gate"]), head["metric"], head["part"]
+        if gate == Gate.SLICE:
+            metric, among = name.removesuffix(f"@{part}"), self.parts.get(part, ())
+        elif name.endswith(KNOWN):
+            metric, among = name.removesuffix(KNOWN), self.known
+        else:
+            metric, among = name, range(len(self.rows))
+        chosen = [self.rows[n] for n in among if metric in self.rows[n]["scores"]]
+        return Pairs(
+            **_fields(head),
+            groups=tuple(row["group"] for row in chosen),
+            baseline=tuple(row["scores"][metric][0] for row in chosen),
+            candidate=tuple(row["scores"][metric][1] for row in chosen),
+            people=tuple(row.get("people", {}).get(metric) for row in chosen) if head["asked"] else (),
+        )
