@@ -35,11 +35,13 @@ def read_frame(engine: Engine, wanted: Filter, columns: Sequence[str]) -> pl.Dat
     spans = [part.span for part in found if part.stale]
     frames: list[pl.DataFrame] = []
     try:
-        if fresh:
-            frames.append(narrowed(parts.scan([part.uri for part in fresh]), wanted).select(read).collect())
+        for uris in parts.together([part.uri for part in fresh]):
+            frames.append(narrowed(parts.scan(uris), wanted).select(read).collect())
     except Exception as error:
         if not parts.is_missing(error):
             raise
+        # Some may have been read: all of them come from the database instead.
+        frames.clear()
         spans.extend(part.span for part in fresh)
     for span in (*spans, rest):
         query = wanted.in_database(span.in_database(readable(read)))

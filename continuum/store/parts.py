@@ -55,16 +55,16 @@ def remove(uri: str) -> None:
 
 
 def scan(uris: Sequence[str]) -> pl.LazyFrame:
-    """Read parts lazily: what a query does not ask for is not fetched, where the place of the files allows it."""
+    """Read parts lazily; what lies on another machine is fetched whole, which is a few megabytes each."""
     if all(map(_is_local, uris)):
         return pl.scan_parquet([_path(uri) for uri in uris], hive_partitioning=False, glob=False)
-    if all(uri.startswith("s3://") for uri in uris):
-        return pl.scan_parquet(list(uris), hive_partitioning=False, glob=False, storage_options=_s3_options())
-    contents = []
-    for uri in uris:
-        system, path = _fsspec(uri)
-        contents.append(BytesIO(system.cat_file(path)))
-    return pl.concat([pl.scan_parquet(content, hive_partitioning=False) for content in contents])
+    return pl.concat([pl.scan_parquet(BytesIO(_fetched(uri)), hive_partitioning=False) for uri in uris])
+
+
+def together(uris: Sequence[str]) -> list[list[str]]:
+    """The parts in lists that are read at once: those of this machine all, others one by one, for the sake of memory."""
+    local = [uri for uri in uris if _is_local(uri)]
+    return ([local] if local else []) + [[uri] for uri in uris if not _is_local(uri)]
 
 
 def rows_at_once(uri: str, rows: int) -> int:
@@ -115,6 +115,19 @@ def _path(uri: str) -> Path:
     return Path(uri.removeprefix("file://"))
 
 
+def _fetched(uri: str) -> bytes:
+    # Not by polars: its first read from S3 starts a thread that asks for an environment variable 30 times a second for as long
+    # as the process lives, and glibc before 2.41 crashes when another thread sets one at that moment.
+    if uri.startswith("s3://"):
+        client = _s3()
+        try:
+            return client.get_object(**_s3_place(uri))["Body"].read()
+        except client.exceptions.NoSuchKey as error:
+            raise FileNotFoundError(f"{uri} is not there") from error
+    system, path = _fsspec(uri)
+    return system.cat_file(path)
+
+
 def _fsspec(uri: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
@@ -134,13 +147,3 @@ def _s3() -> Any:
 def _s3_place(uri: str) -> dict[str, str]:
     address = urlsplit(uri)
     return {"Bucket": address.netloc, "Key": address.path.lstrip("/")}
-
-
-def _s3_options() -> dict[str, str]:
-    """Where boto3 would go; the credentials polars asks boto3 for itself."""
-    client = _s3()
-    endpoint = client.meta.endpoint_url
-    options = {"aws_region": client.meta.region_name}
-    if "amazonaws.com" not in endpoint:
-        options |= {"aws_endpoint_url": endpoint, "aws_allow_http": str(endpoint.startswith("http://")).lower()}
-    return options

@@ -4,10 +4,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import boto3
+import polars as pl
 import pytest
 from moto.server import ThreadedMotoServer
 
 from continuum.ids import new_id
+from continuum.store import parts
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from continuum.store.snapshots import write_snapshots
@@ -63,3 +65,16 @@ def test_parts_are_written_read_compacted_and_removed_in_s3(store: Store, bucket
     boto3.client("s3").delete_object(Bucket=bucket, Key=keys()[0])
     assert list(store.interactions.scan("support")) == [*batch[:2], *batch[4:]]
     assert store.interactions.frame("support", ["id"]).height == 4
+
+
+def test_polars_itself_never_goes_to_s3(bucket: str) -> None:
+    uri = f"s3://{bucket}/one.parquet"
+    parts.put(uri, pl.DataFrame({"id": ["a", "b"]}))
+
+    plan = parts.scan([uri])
+
+    # Its own reader leaves a thread for good that reads the environment while others may write it.
+    assert "s3://" not in plan.explain()
+    assert plan.collect()["id"].to_list() == ["a", "b"]
+    with pytest.raises(FileNotFoundError, match=r"two.parquet is not there"):
+        parts.scan([f"s3://{bucket}/two.parquet"])
