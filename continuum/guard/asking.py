@@ -19,6 +19,7 @@ from continuum.models.answering import Answerer, Conversation
 from continuum.progress import Progress, silent
 from continuum.provenance.revisions import base_revision
 from continuum.records import Checkpoint, Message
+from continuum.splits.golden_items import OWN
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class Asking:
         if interaction_ids is not None and len(interaction_ids) != len(conversations):
             raise ConfigurationError(f"{len(interaction_ids)} interaction ids do not fit {len(conversations)} conversations")
         asked_by = await asyncio.to_thread(self._identity, model, base_model)
-        owners = interaction_ids or [None] * len(conversations)
+        # Of what somebody brought nothing is erased: no interaction stands behind it.
+        owners = [None if one is None or one.startswith(OWN) else one for one in interaction_ids or [None] * len(conversations)]
         keys = [_key(asked_by, conversation) for conversation in conversations]
         questions = {
             key: _Question(key, conversation, owner)

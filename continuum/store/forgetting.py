@@ -1,11 +1,14 @@
-"""What judging keeps of interactions, deleted with them."""
+"""What judging and the guard keep of interactions, deleted with them."""
 
 from collections.abc import Collection, Iterable
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Text, cast, delete, select, update
 
 from continuum.store.accounts import BATCH, AccountKey, settle
+from continuum.store.commitments import bury
+from continuum.store.guard_tables import commitments, golden_answers, golden_labels, tombstones
 from continuum.store.judgements import conversation_hash, forget
 from continuum.store.judging_tables import (
     accounts,
@@ -22,19 +25,25 @@ from continuum.store.rows import BATCH_ROWS
 from continuum.store.tables import bodies, interactions
 
 
-def forget_interactions(connection: Connection, ids: Collection[str], tasks: Iterable[str], said: Iterable[bytes]) -> None:
-    """Delete what judging keeps of interactions: before their bodies go.
+def forget_interactions(
+    connection: Connection, ids: Collection[str], tasks: Iterable[str], said: Iterable[bytes], at: datetime
+) -> None:
+    """Delete what judging and the guard keep of interactions: before their bodies go. What proofs say of them gets tombstones.
 
     Args:
         connection: of the transaction that deletes them.
         ids: which.
         tasks: whose they are.
         said: the hashes of their bodies.
+        at: when.
     """
+    bury(connection, ids, at)
     _forget_judgements(connection, bodies.c.hash.in_(set(said)))
     of_reviews = select(reviews.c.id).where(reviews.c.interaction_id.in_(ids))
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(reviews).where(reviews.c.interaction_id.in_(ids)))
+    for table in (golden_answers, golden_labels):
+        connection.execute(delete(table).where(table.c.interaction_id.in_(ids)))
     _take_out_of_batches(connection, ids)
     rounds = select(anchor_rounds.c.id, anchor_rounds.c.scores).where(anchor_rounds.c.task.in_(set(tasks)))
     for row in connection.execute(rounds).all():
@@ -44,13 +53,14 @@ def forget_interactions(connection: Connection, ids: Collection[str], tasks: Ite
 
 
 def forget_task(connection: Connection, task: str) -> None:
-    """Delete all that judging keeps of a task, its accounts too: before its interactions and their bodies go."""
+    """Delete all that judging and the guard keep of a task, its accounts too: before its interactions and their bodies go."""
     _forget_judgements(connection, bodies.c.hash.in_(select(interactions.c.body).where(interactions.c.task == task)))
     of_reviews = select(reviews.c.id).where(reviews.c.task == task)
     of_batches = select(batches.c.id).where(batches.c.task == task)
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(batch_items).where(batch_items.c.batch_id.in_(of_batches)))
-    for table in (reviews, batches, anchor_rounds, reservations, accounts):
+    judged = (reviews, batches, anchor_rounds, reservations, accounts)
+    for table in (*judged, golden_answers, golden_labels, commitments, tombstones):
         connection.execute(delete(table).where(table.c.task == task))
 
 

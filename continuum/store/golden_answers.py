@@ -94,8 +94,12 @@ class GoldenAnswers(Rows):
 class GoldenLabels(Rows):
     """What people said of answers to golden items, not knowing whose they are."""
 
-    def put(self, labels: Iterable[AnswerLabel]) -> set[str]:
+    def put(self, labels: Iterable[AnswerLabel], *, brought: Collection[str] = ()) -> set[str]:
         """Write what people say now in the place of what the same people said before of the same answers.
+
+        Args:
+            labels: what they say.
+            brought: ids behind which no interaction ever stood.
 
         Returns:
             The interactions nothing is written of, because they were erased: members of a dataset that are gone.
@@ -107,7 +111,7 @@ class GoldenLabels(Rows):
         # One order for all writers, so that two of them never wait for each other.
         newest = {(label.answer, label.metric, label.labeller): label for label in labels}
         for batch in in_batches([newest[key] for key in sorted(newest)]):
-            gone |= in_one_transaction(self.engine, partial(_put, batch=batch))
+            gone |= in_one_transaction(self.engine, partial(_put, batch=batch, brought=frozenset(brought)))
         return gone
 
     def of(self, answers: Iterable[str], metric: str) -> dict[str, dict[str, float]]:
@@ -145,8 +149,8 @@ def _keep(connection: Connection, *, batch: Sequence[KeptAnswer], seen: frozense
     return insert_new(connection, golden_answers, rows)
 
 
-def _put(connection: Connection, *, batch: Sequence[AnswerLabel]) -> set[str]:
-    gone = _gone(connection, {one.interaction_id for one in batch}, frozenset())
+def _put(connection: Connection, *, batch: Sequence[AnswerLabel], brought: frozenset[str]) -> set[str]:
+    gone = _gone(connection, {one.interaction_id for one in batch} - brought, frozenset())
     rows = [vars(one) for one in batch if one.interaction_id not in gone]
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(golden_labels)
