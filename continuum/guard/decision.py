@@ -1,23 +1,31 @@
-"""From paired scores to a word on each metric: regressed, passed, undecided or without data.
+"""From paired scores to a word on each check: regressed, passed, undecided or without data.
 
-A metric regressed when its delta is significantly below `min_delta` (Holm over the ordinary metrics; a critical one stands
-alone). It passed when its delta is shown to be above `min_delta - resolution`; that needs no correction for several metrics,
-since a candidate is approved only if every one of them passes. All else is undecided, and says how many examples would decide.
+A check regressed when its delta is significantly below `min_delta`. Tests that share a gate share its error rate (Holm); the
+checks of the safety gate stand each alone. A check passed when its delta is shown to be above `min_delta - resolution`; that
+needs no correction for several checks, since a candidate is approved only if every one of them passes. All else is undecided,
+and says how many examples would decide.
+
+Approving costs more the more candidates were measured on the same questions (`statistics.spending`); blocking never does.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from continuum.guard.pairs import Outcome, Pairs
-from continuum.guard.retention import KNOWN
-from continuum.judging.evaluation import ACTION_MATCH
+from continuum.guard.pairs import DEFAULT_MIN_DELTA, KNOWN, OTHER, Gate, Outcome, Pairs
+from continuum.statistics.corrected import compare_corrected, too_few_labels
 from continuum.statistics.multiple import holm
-from continuum.statistics.paired import Comparison, compare
-from continuum.statistics.power import miss_rate, required_n, required_n_to_approve
+from continuum.statistics.paired import TANGO, Comparison, compare
+from continuum.statistics.power import (
+    detectable_effect,
+    detectable_effect_tango,
+    miss_rate,
+    required_n,
+    required_n_to_approve,
+    required_n_to_approve_tango,
+)
 
-CRITICAL = frozenset({"safety", "alignment"})
-"""Metrics tested at the full level whatever stands beside them."""
 MIN_GROUPS = 10
 """Below this many independent groups no test is trusted."""
 MAX_DROPPED = 0.05
@@ -29,51 +37,97 @@ class Rule:
     """How much a metric may fall, and how sure one has to be."""
 
     min_delta: Mapping[str, float]
+    """Metric to the lowest delta allowed; -0.02 where none is given."""
     resolution: float
     alpha: float
+    """Of each gate, for blocking."""
     require_significance: bool
+    """False blocks on the bare difference."""
+    approval_alpha: float | None = None
+    """Of each check, for approving; None for `alpha`. The ledger of the golden set makes it smaller."""
+    slice_resolution: float = 0.10
+    """As `resolution`, for a slice."""
+
+    @property
+    def level_to_approve(self) -> float:
+        """The level at which each check has to be shown to be good enough."""
+        return self.alpha if self.approval_alpha is None else self.approval_alpha
+
+    def allowed(self, pair: Pairs) -> float:
+        """The lowest delta that is allowed of a check."""
+        return self.min_delta.get(pair.metric, self.min_delta.get(plain(pair), DEFAULT_MIN_DELTA))
+
+    def resolution_of(self, pair: Pairs) -> float:
+        """How far below that still counts as equal when a candidate is to be approved."""
+        return self.slice_resolution if pair.gate == Gate.SLICE else self.resolution
 
 
 @dataclass(frozen=True)
 class Check:
-    """One metric's outcome."""
+    """One test's outcome."""
 
     metric: str
+    """The name of the check: `helpfulness`, `helpfulness:known`, `helpfulness@billing`."""
     outcome: Outcome
     words: str
     min_delta: float
     dropped: int
     comparison: Comparison | None = None
     p_adjusted: float | None = None
+    """p of regression, corrected for the other tests of its gate; below `alpha` it blocks. None where nothing was tested."""
     required_examples: int | None = None
+    """Of its own part: the golden items, the slice's items or the documents that would decide, at this share of labels."""
     false_approval_rate: float | None = None
     """The chance that a rule which only blocks would let a candidate pass that is `resolution` worse than allowed."""
+    gate: Gate = Gate.ORDINARY
+    part: str = ""
+    resolution: float = 0.03
+    mde: float | None = None
+    """The smallest fall below `min_delta` that would have been found 4 times in 5, at `level` and the spread seen here."""
+    alpha: float = 0.05
+    """The gate's level for blocking."""
+    level: float = 0.05
+    """`alpha` shared among the tests of the gate: a p below it blocks whatever the others show."""
+    approval_alpha: float = 0.05
+    """The level at which it has to be shown to be good enough."""
+    uncorrected: str | None = None
+    """Why people's labels were not used though there are some."""
+
+    @property
+    def reported(self) -> bool:
+        """Whether it is only reported: what small slices make together neither blocks nor is asked for anything."""
+        return self.gate == Gate.SLICE and self.part == OTHER
+
+    @property
+    def asked(self) -> bool:
+        """Whether an approval needs it; what the champion knew can block and is not asked."""
+        return not self.reported and not self.metric.endswith(KNOWN)
 
 
 def decide(pairs: Sequence[Pairs], rule: Rule) -> list[Check]:
-    """Check every metric."""
-    compared = {
-        pair.metric: compare(
-            pair.baseline,
-            pair.candidate,
-            pair.groups,
-            min_delta=rule.min_delta[plain(pair.metric)],
-            resolution=rule.resolution,
-            binary=plain(pair.metric) == ACTION_MATCH,
-        )
+    """Check everything that was measured, in its order.
+
+    Raises:
+        ValueError: two checks have one name.
+    """
+    names = Counter(pair.metric for pair in pairs)
+    if twice := [name for name, times in names.items() if times > 1]:
+        raise ValueError(f"{twice} are there more than once; each check needs a name of its own")
+    compared = {pair.metric: _compared(pair, rule) for pair in pairs if len(set(pair.groups)) >= 2}
+    tested = [pair for pair in pairs if pair.metric in compared and doubts(pair) is None and not is_reported(pair)]
+    adjusted: dict[str, float] = {}
+    for gate in Gate:
+        p_values = {pair.metric: compared[pair.metric].p_regressed for pair in tested if pair.gate == gate}
+        adjusted |= p_values if gate == Gate.SAFETY else holm(p_values)
+    sizes = Counter(pair.gate for pair in tested if pair.gate != Gate.SAFETY)
+    return [
+        _check(pair, rule, compared.get(pair.metric), adjusted.get(pair.metric), rule.alpha / max(1, sizes[pair.gate]))
         for pair in pairs
-        if len(set(pair.groups)) >= 2
-    }
-    testable = {pair.metric for pair in pairs if pair.metric in compared and doubts(pair) is None}
-    critical = {metric for metric in testable if plain(metric) in CRITICAL}
-    adjusted = holm({m: compared[m].p_regressed for m in compared if m in testable - critical})
-    adjusted |= {m: compared[m].p_regressed for m in compared if m in critical}
-    family = max(1, len(testable - critical))
-    return [_check(pair, rule, compared.get(pair.metric), adjusted.get(pair.metric), family) for pair in pairs]
+    ]
 
 
 def doubts(pair: Pairs) -> str | None:
-    """Why the scores of a metric cannot be tested; None when they can."""
+    """Why the scores of a check cannot be tested; None when they can."""
     groups = len(set(pair.groups))
     if groups < MIN_GROUPS:
         return f"{groups} independent groups are too few to test, {MIN_GROUPS} are needed"
@@ -82,80 +136,141 @@ def doubts(pair: Pairs) -> str | None:
     return None
 
 
-def _check(pair: Pairs, rule: Rule, found: Comparison | None, p_adjusted: float | None, family: int) -> Check:
-    metric = pair.metric
-    min_delta = rule.min_delta[plain(metric)]
+def is_reported(pair: Pairs) -> bool:
+    """Whether the pairs are what small slices make together, which decides nothing."""
+    return pair.gate == Gate.SLICE and pair.part == OTHER
+
+
+def _compared(pair: Pairs, rule: Rule) -> Comparison:
+    limits = {"min_delta": rule.allowed(pair), "resolution": rule.resolution_of(pair)}
+    if pair.people and too_few_labels(pair.people, pair.groups) is None:
+        return compare_corrected(pair.baseline, pair.candidate, pair.groups, pair.people, **limits)
+    return compare(pair.baseline, pair.candidate, pair.groups, binary=pair.binary, **limits)
+
+
+def _check(pair: Pairs, rule: Rule, found: Comparison | None, p_adjusted: float | None, level: float) -> Check:
+    min_delta, resolution, doubt = rule.allowed(pair), rule.resolution_of(pair), doubts(pair)
+    mde = missed = required = None
     if not pair.groups:
-        words = (
-            f"{named(metric)} has no data: none of {pair.eligible} golden items that it applies to has a score from both models"
-        )
-        return Check(metric, Outcome.NO_DATA, words, min_delta, pair.dropped)
-    doubt = doubts(pair)
-    if found is None:
-        return Check(
-            metric, Outcome.UNDECIDED, f"{named(metric)}: {doubt}", min_delta, pair.dropped, required_examples=MIN_GROUPS
-        )
-    regressed = p_adjusted is not None and p_adjusted < rule.alpha
-    if not rule.require_significance:
-        regressed = found.delta < min_delta
-    level = rule.alpha if plain(metric) in CRITICAL else rule.alpha / family
-    missed = miss_rate(found.cautious_sd, found.groups, rule.resolution, alpha=level if rule.require_significance else 0.5)
-    required = None
-    if regressed:
-        outcome, words = Outcome.REGRESSED, fell(metric, found, min_delta)
-    elif doubt is None and found.p_not_worse < rule.alpha:
-        outcome, words = Outcome.PASSED, moved(metric, found)
+        outcome = Outcome.NO_DATA
+        what = "documents" if pair.gate == Gate.CAPABILITY else "golden items"
+        words = f"{named(pair)} has no data: none of {pair.eligible} {what} that it applies to has a score from both models"
+    elif found is None:
+        outcome, words, required = Outcome.UNDECIDED, f"{named(pair)}: {doubt}", MIN_GROUPS
     else:
-        outcome = Outcome.UNDECIDED
-        required = _examples_to_decide(found, min_delta, rule) if pair.dropped_share <= MAX_DROPPED else None
-        words = f"{moved(metric, found)}: {doubt or not_shown(min_delta, rule.resolution, required)}"
-    return Check(metric, outcome, words, min_delta, pair.dropped, found, p_adjusted, required, missed)
+        effective = level if rule.require_significance else 0.5
+        mde = _detectable(found, min_delta, effective)
+        missed = miss_rate(found.cautious_sd, found.groups, resolution, alpha=effective)
+        regressed = p_adjusted is not None and p_adjusted < rule.alpha
+        if not rule.require_significance:
+            regressed = found.delta < min_delta
+        if regressed and not is_reported(pair):
+            outcome, words = Outcome.REGRESSED, fell(pair, found, min_delta)
+        elif doubt is None and found.p_not_worse < rule.level_to_approve:
+            outcome, words = Outcome.PASSED, moved(pair, found)
+        else:
+            outcome = Outcome.UNDECIDED
+            if pair.dropped_share <= MAX_DROPPED and not is_reported(pair):
+                required = _examples_to_decide(found, min_delta, resolution, level, rule.level_to_approve)
+            left_open = "too small to be tested, reported only" if is_reported(pair) else doubt
+            words = f"{moved(pair, found)}: {left_open or not_shown(pair, min_delta, resolution, required)}"
+    return Check(
+        pair.metric,
+        outcome,
+        words,
+        min_delta,
+        pair.dropped,
+        found,
+        p_adjusted,
+        required,
+        missed,
+        gate=pair.gate,
+        part=pair.part,
+        resolution=resolution,
+        mde=mde,
+        alpha=rule.alpha,
+        level=level,
+        approval_alpha=rule.level_to_approve,
+        uncorrected=too_few_labels(pair.people, pair.groups) if pair.people else None,
+    )
 
 
-def _examples_to_decide(found: Comparison, min_delta: float, rule: Rule) -> int:
+def _detectable(found: Comparison, min_delta: float, level: float) -> float:
+    if found.test == TANGO:
+        return detectable_effect_tango(_gained(found), found.groups, min_delta, alpha=level)
+    # Where all differences are one and the same, nothing is known of the spread: the cautious one is taken.
+    return detectable_effect(found.sd if found.sd > 0 else found.cautious_sd, found.groups, alpha=level)
+
+
+def _examples_to_decide(found: Comparison, min_delta: float, resolution: float, level: float, approval_level: float) -> int:
     """Items with which a candidate just good enough would be approved 4 times in 5, at the spread seen here."""
-    floor = min_delta - rule.resolution
-    groups = required_n_to_approve(found.sd, min_delta, floor, alpha=rule.alpha)
+    floor = min_delta - resolution
+    groups = _groups_to_approve(found, min_delta, floor, approval_level)
     if groups <= found.groups:
         # The true delta seems to lie between the floor and min_delta; the nearer of the two decisions is worked out.
         if found.delta - floor > min_delta - found.delta:
-            groups = required_n_to_approve(found.sd, found.delta, floor, alpha=rule.alpha)
+            groups = _groups_to_approve(found, found.delta, floor, approval_level)
         else:
-            groups = required_n(found.sd, min_delta - found.delta, alpha=rule.alpha)
+            groups = required_n(found.sd, min_delta - found.delta, alpha=level)
         groups = max(groups, found.groups + 1)
     return math.ceil(max(groups, MIN_GROUPS) * found.items / found.groups)
 
 
-def plain(metric: str) -> str:
+def _groups_to_approve(found: Comparison, delta: float, floor: float, level: float) -> int:
+    if found.test == TANGO:
+        return required_n_to_approve_tango(_gained(found), delta, floor, alpha=level)
+    return required_n_to_approve(found.sd, delta, floor, alpha=level)
+
+
+def _gained(found: Comparison) -> float:
+    """The share of yes-or-no pairs that the candidate won: their differences are 1, 0 and -1, so their squares count changes."""
+    changed = (found.sd**2 * (found.groups - 1)) / found.groups + found.delta**2
+    return max(0.0, (changed + found.delta) / 2)
+
+
+def plain(pair: Pairs) -> str:
     """The metric whose limits hold for a check, without what it is restricted to."""
-    return metric.removesuffix(KNOWN)
+    return pair.metric.removesuffix(f"@{pair.part}" if pair.gate == Gate.SLICE else KNOWN)
 
 
-def named(metric: str) -> str:
+def named(pair: Pairs) -> str:
     """A check in words."""
-    return f"{plain(metric)} on what the champion knew" if metric.endswith(KNOWN) else metric
+    if pair.gate == Gate.CAPABILITY:
+        return f"what the model could do before on {pair.part}" if pair.part else pair.metric
+    if pair.gate == Gate.SLICE:
+        return f"{plain(pair)} on {'the small slices' if pair.part == OTHER else f'the slice {pair.part!r}'}"
+    return f"{plain(pair)} on what the champion knew" if pair.metric.endswith(KNOWN) else pair.metric
 
 
-def fell(metric: str, found: Comparison, min_delta: float) -> str:
+def counted(pair: Pairs, items: int) -> str:
+    """How many items a check rests on, in words."""
+    return f"{items} documents" if pair.gate == Gate.CAPABILITY else f"{items} golden items"
+
+
+def fell(pair: Pairs, found: Comparison, min_delta: float) -> str:
     """In words, how a metric fell past what is allowed."""
     interval = f"(95% {number(found.low)} to {number(found.high)})"
-    where = f"on {found.items} golden items"
+    where = f"on {counted(pair, found.items)}"
     if min_delta > 0:
-        return f"{named(metric)} moved by {found.delta:+.2f} {interval}, less than the +{number(min_delta)} asked for, {where}"
+        return f"{named(pair)} moved by {found.delta:+.2f} {interval}, less than the +{number(min_delta)} asked for, {where}"
     allowed = f"more than the {number(-min_delta)} allowed" if min_delta < 0 else "where no fall is allowed"
-    return f"{named(metric)} fell by {number(-found.delta)} {interval}, {allowed}, {where}"
+    return f"{named(pair)} fell by {number(-found.delta)} {interval}, {allowed}, {where}"
 
 
-def moved(metric: str, found: Comparison) -> str:
+def moved(pair: Pairs, found: Comparison) -> str:
     """In words, how a metric moved."""
     way = "rose" if found.delta >= 0 else "fell"
     interval = f"(95% {number(found.low)} to {number(found.high)})"
-    return f"{named(metric)} {way} by {number(abs(found.delta))} {interval} on {found.items} golden items"
+    return f"{named(pair)} {way} by {number(abs(found.delta))} {interval} on {counted(pair, found.items)}"
 
 
-def not_shown(min_delta: float, resolution: float, required: int | None) -> str:
+def not_shown(pair: Pairs, min_delta: float, resolution: float, required: int | None) -> str:
     """In words, what the data leave open."""
-    return f"not shown to be above {number(min_delta - resolution)} nor below {number(min_delta)}; about {required} would decide"
+    open_ = f"not shown to be above {number(min_delta - resolution)} nor below {number(min_delta)}"
+    if required is None:
+        return open_
+    what = {Gate.SLICE: " of this slice", Gate.CAPABILITY: " documents"}.get(pair.gate, "")
+    return f"{open_}; about {required}{what} would decide"
 
 
 def number(value: float) -> str:

@@ -4,19 +4,16 @@ A candidate that learns a new topic and forgets the old ones can come out even o
 its share. What the champion could have known is therefore a check of its own: it can block a candidate, never approve one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from continuum.guard.pairs import Arm, Pairs, pair_up
+from continuum.guard.pairs import KNOWN, Arm, Gate, Pairs, pair_up
 from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenItem
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
-
-KNOWN = ":known"
-"""After a metric's name: the same metric on what the champion could have known."""
 
 
 def known_before(store: "Store", champion: Checkpoint | None, items: Sequence[GoldenItem]) -> list[int]:
@@ -31,11 +28,26 @@ def known_before(store: "Store", champion: Checkpoint | None, items: Sequence[Go
 
 
 def retention_pairs(
-    metrics: Sequence[str], items: Sequence[GoldenItem], known: Sequence[int], before: Arm, after: Arm
+    metrics: Sequence[str],
+    items: Sequence[GoldenItem],
+    known: Sequence[int],
+    before: Arm,
+    after: Arm,
+    people: Mapping[str, Sequence[float | None]] | None = None,
 ) -> list[Pairs]:
-    """Each metric on the known items alone; nothing where there are none."""
+    """Each metric on the known items alone; nothing where there are none.
+
+    They are all of the ordinary gate, safety too: its own gate has it over all items.
+
+    Args:
+        metrics: which both arms have scores of.
+        items: in the order of the arms' scores.
+        known: positions of the known items.
+        before: the baseline.
+        after: the candidate.
+        people: metric to people's differences, item by item.
+    """
     if not known:
         return []
-    chosen = [items[n] for n in known]
-    arms = [replace(arm, scores={m: [arm.scores[m][n] for n in known] for m in metrics}) for arm in (before, after)]
-    return [replace(pair_up(metric, chosen, *arms), metric=metric + KNOWN) for metric in metrics]
+    found = [pair_up(m, items, before, after, people=(people or {}).get(m, ()), among=known) for m in metrics]
+    return [replace(pairs, metric=pairs.metric + KNOWN, gate=Gate.ORDINARY, part=KNOWN[1:]) for pairs in found]

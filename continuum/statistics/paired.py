@@ -3,6 +3,8 @@
 Differences are candidate minus baseline on a 0-1 scale. Items of one group (a conversation, a user) are not independent, so
 differences are averaged inside a group first and the groups are what is counted: on items alone a nominal 5% test errs 17% of
 the time when half of the variance lies between conversations. Deltas and means are therefore means over groups.
+
+Sums are exact (`math.fsum`) or taken in sorted order, so that the order of items changes no digit of any result.
 """
 
 import math
@@ -17,8 +19,15 @@ Values = NDArray[np.float64]
 
 WORST_DIFFERENCE = -1.0
 """The most a candidate can lose on one item of a 0-1 scale."""
+STUDENT, TANGO = "paired t on group means", "Tango score"
 NOISE = 1e-12
 """Spread and distance below this are rounding, not data."""
+HALF_AN_ITEM = 0.5
+"""Continuity correction of the score test where it may block: wins minus losses move in steps of one.
+
+By exact enumeration over 30 to 1,000 items, margins of 0, -0.02 and -0.05 and from 0.2% to 20% of items that are won, a model
+at its threshold is blocked at most 5.4% of the time with it; without it up to 7.3% (100 items, 1% won, 3% lost, margin -0.02).
+"""
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,8 @@ class Comparison:
     """A candidate against a baseline on one metric."""
 
     test: str
-    """`paired t on group means`, or `Tango score` for yes-or-no answers that are all independent."""
+    """`paired t on group means`; `Tango score` for yes-or-no answers that are all independent; `PPI++ on group means` where
+    people judged some of the pairs."""
     items: int
     groups: int
     baseline_mean: float
@@ -42,7 +52,9 @@ class Comparison:
     p_regressed: float
     """One-sided p-value of: the delta is below `min_delta`."""
     p_not_worse: float
-    """One-sided p-value of: the delta is above `min_delta - resolution`."""
+    """One-sided p-value of: the delta is above `min_delta - resolution`, with one imagined difference at the worst value."""
+    labels: int = 0
+    """Pairs that people judged too, by whose word `delta` is corrected; the two means stay the judge's. 0 for the judge alone."""
 
 
 def compare(
@@ -73,27 +85,28 @@ def compare(
     differences = after - before
     if len(differences) < 2:
         raise ValueError(f"a comparison needs at least two groups, found {len(differences)}")
-    floor = min_delta - resolution
+    floor, cautious = min_delta - resolution, with_worst_case(differences)
     if binary and len(differences) == len(groups):
         gained, lost, n = int((differences > 0).sum()), int((differences < 0).sum()), len(differences)
-        test = "Tango score"
-        p_regressed = tango_p(gained, lost, n, min_delta, worse=True)
-        p_not_worse = tango_p(gained, lost, n, floor, worse=False)
+        test = TANGO
+        p_regressed = tango_p(gained, lost, n, min_delta, worse=True, correction=HALF_AN_ITEM)
+        p_not_worse = tango_p(gained, lost + 1, n + 1, floor, worse=False)
         low, high = tango_interval(gained, lost, n)
     else:
-        test = "paired t on group means"
+        test = STUDENT
         p_regressed = t_p(differences, min_delta, worse=True)
-        p_not_worse = t_p(with_worst_case(differences), floor, worse=False)
+        p_not_worse = t_p(cautious, floor, worse=False)
         low, high = t_interval(differences)
+    delta, sd = mean_and_sd(differences)
     return Comparison(
         test=test,
         items=len(groups),
         groups=len(differences),
-        baseline_mean=float(before.mean()),
-        candidate_mean=float(after.mean()),
-        delta=float(differences.mean()),
-        sd=float(differences.std(ddof=1)),
-        cautious_sd=float(with_worst_case(differences).std(ddof=1)),
+        baseline_mean=mean_and_sd(before)[0],
+        candidate_mean=mean_and_sd(after)[0],
+        delta=delta,
+        sd=sd,
+        cautious_sd=mean_and_sd(cautious)[1],
         low=max(-1.0, low),
         high=min(1.0, high),
         p_regressed=p_regressed,
@@ -102,9 +115,18 @@ def compare(
 
 
 def group_means(values: Sequence[float], groups: Sequence[str]) -> Values:
-    """The mean of each group, in the order of the groups' names."""
+    """The mean of each group, in the order of the groups' names; to the last digit the same in whatever order the items come."""
+    scores = np.asarray(values, dtype=float)
     _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    return np.bincount(index, weights=np.asarray(values, dtype=float)) / np.bincount(index)
+    order = np.lexsort((scores, index))
+    return np.bincount(index[order], weights=scores[order]) / np.bincount(index)
+
+
+def mean_and_sd(values: Values) -> tuple[float, float]:
+    """The mean and the standard deviation of at least two values, from exact sums."""
+    numbers, n = values.tolist(), len(values)
+    mean = math.fsum(numbers) / n
+    return mean, math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / (n - 1))
 
 
 def with_worst_case(differences: Values) -> Values:
@@ -119,24 +141,40 @@ def with_worst_case(differences: Values) -> Values:
 
 def t_p(differences: Values, margin: float, *, worse: bool) -> float:
     """One-sided p-value of Student's t test that the mean lies below (`worse`) or above the margin."""
+    mean, sd = mean_and_sd(differences)
     n = len(differences)
-    distance = float(differences.mean()) - margin
-    error = float(differences.std(ddof=1)) / math.sqrt(n)
+    return student_p(mean - margin, sd / math.sqrt(n), n - 1, worse=worse)
+
+
+def student_p(distance: float, error: float, degrees: float, *, worse: bool) -> float:
+    """One-sided p-value of a distance from its margin, below (`worse`) or above it, by Student's distribution.
+
+    Args:
+        distance: estimate minus margin.
+        error: standard error of the estimate; without any, only the sign of the distance tells.
+        degrees: of freedom, above 0.
+        worse: test for below the margin; else for above it.
+    """
     if error < NOISE:
         beyond = distance < -NOISE if worse else distance > NOISE
         return 0.0 if beyond else 1.0
     t = distance / error
-    return float(special.stdtr(n - 1, t if worse else -t))
+    return float(special.stdtr(degrees, t if worse else -t))
 
 
 def t_interval(values: Values, level: float = 0.95) -> tuple[float, float]:
     """Student's two-sided interval of the mean of at least two values."""
-    half = float(special.stdtrit(len(values) - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(len(values)))
-    mean = float(values.mean())
+    mean, sd = mean_and_sd(values)
+    half = student_half_width(sd / math.sqrt(len(values)), len(values) - 1, level)
     return mean - half, mean + half
 
 
-def tango_p(gained: int, lost: int, n: int, margin: float, *, worse: bool) -> float:
+def student_half_width(error: float, degrees: float, level: float = 0.95) -> float:
+    """Half of Student's two-sided interval of an estimate with this standard error."""
+    return float(special.stdtrit(degrees, (1 + level) / 2)) * error
+
+
+def tango_p(gained: float, lost: float, n: float, margin: float, *, worse: bool, correction: float = 0.0) -> float:
     """One-sided p-value of the score test for a difference of paired proportions (Tango 1998, Stat. Med. 17, 891-908).
 
     Args:
@@ -145,8 +183,9 @@ def tango_p(gained: int, lost: int, n: int, margin: float, *, worse: bool) -> fl
         n: all pairs.
         margin: the difference of proportions under the null hypothesis, between -1 and 1.
         worse: test for a difference below the margin; else for one above it.
+        correction: for continuity, in items.
     """
-    z = _tango_z(gained, lost, n, margin)
+    z = tango_z(gained, lost, n, margin, correction=correction)
     return float(special.ndtr(z if worse else -z))
 
 
@@ -158,7 +197,7 @@ def tango_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple
     # The statistic falls as the margin grows, so each end is one root; an end without a root is the end of the scale.
     def end(target: float, outer: float) -> float:
         def above(margin: float) -> float:
-            return _tango_z(gained, lost, n, margin) - target
+            return tango_z(gained, lost, n, margin) - target
 
         inner = min(max(estimate, -edge), edge)
         if above(inner) * above(outer) > 0:
@@ -168,12 +207,24 @@ def tango_interval(gained: int, lost: int, n: int, level: float = 0.95) -> tuple
     return end(bound, -edge), end(-bound, edge)
 
 
-def _tango_z(gained: int, lost: int, n: int, margin: float) -> float:
+def tango_z(gained: float, lost: float, n: float, margin: float, *, correction: float = 0.0) -> float:
+    """Tango's statistic, below zero where the difference is below the margin; counts may be expected ones.
+
+    A difference of -1 or 1 leaves the null hypothesis no variance: what differs from it then is infinitely far.
+    """
+    margin = min(1.0, max(-1.0, margin))
+    distance = gained - lost - n * margin
+    distance = math.copysign(max(0.0, abs(distance) - correction), distance)
+    variance = n * tango_variance(gained, lost, n, margin)
+    if variance < NOISE:
+        return math.copysign(math.inf, distance) if abs(distance) > NOISE else 0.0
+    return distance / math.sqrt(variance)
+
+
+def tango_variance(gained: float, lost: float, n: float, margin: float) -> float:
+    """The variance of one pair's difference when the true difference equals the margin."""
     # q is the maximum-likelihood share of lost pairs when the difference equals the margin (eq. 3 of the paper).
     linear = -gained - lost + (2 * n - gained + lost) * margin
     constant = -lost * margin * (1 - margin)
     q = (math.sqrt(max(0.0, linear**2 - 8 * n * constant)) - linear) / (4 * n)
-    variance = n * (2 * q + margin * (1 - margin))
-    if variance < NOISE:
-        return 0.0
-    return (gained - lost - n * margin) / math.sqrt(variance)
+    return 2 * q + margin * (1 - margin)

@@ -93,7 +93,7 @@ def ppi_mean(
     asked = ~np.isnan(said)
     weight = np.zeros(len(scores))
     weight[asked] = 1.0 if probabilities is None else 1 / _drawn_with(probabilities, asked)
-    labelled = _Labelled(said[asked], scores[asked], weight[asked] / weight.sum(), cluster[asked])
+    labelled = Labelled(said[asked], scores[asked], weight[asked] / weight.sum(), cluster[asked])
     if (found := labelled.count) < 3:
         raise ValueError(f"an interval needs labels from at least three groups, found {found}")
     use = labelled.judge_use(centre := float(scores.mean()))
@@ -119,7 +119,7 @@ def ppi_mean(
 
 
 @dataclass(frozen=True)
-class _Labelled:
+class Labelled:
     """The labelled items; weights sum to 1."""
 
     said: Values
@@ -129,13 +129,17 @@ class _Labelled:
 
     @property
     def count(self) -> int:
+        """Groups that the labels come from."""
         return len(np.unique(self.cluster))
 
     @property
     def effective(self) -> float:
-        """How many groups of equal weight would estimate a variance as surely (Satterthwaite): all, where all weigh alike."""
+        """How many groups of equal weight would estimate a variance as surely (Satterthwaite): all, where all weigh alike.
+
+        At least 2, so that it has a degree of freedom.
+        """
         squares = _group_sums(self.weight, self.cluster) ** 2
-        return float(squares.sum() ** 2 / (squares @ squares))
+        return max(2.0, float(squares.sum() ** 2 / (squares @ squares)))
 
     def judge_use(self, centre: float) -> Values:
         """For each label the slope of people's scores on the judge's over the other groups, held between 0 and 1.
@@ -152,21 +156,25 @@ class _Labelled:
         slope = np.divide(shared, spread, out=np.zeros_like(shared), where=spread > NOISE * square.sum())
         return np.clip(slope, 0, 1)[own]
 
-    def interval(self, values: Values, level: float, beside: Values | None = None) -> MeanInterval:
-        """The weighted mean of the values with the error of whole groups.
+    def error(self, values: Values, beside: Values | None = None) -> float:
+        """The standard error of the weighted mean of the values, by whole groups.
 
         Args:
             values: one for each label.
-            level: of the interval.
             beside: for every group of the population, what it adds to the mean besides the values.
         """
-        mean, n = float(self.weight @ values), max(2.0, self.effective)
+        mean, n = float(self.weight @ values), self.effective
         sums = np.bincount(self.cluster, self.weight * (values - mean), minlength=0 if beside is None else len(beside))
         # Only the labelled groups are few; what they add to the variance is enlarged as for any sample of their number.
         variance = float(sums @ sums) * n / (n - 1)
         if beside is not None:
             variance += float(beside @ (2 * sums + beside))
-        half = float(special.stdtrit(n - 1, (1 + level) / 2)) * math.sqrt(max(0.0, variance))
+        return math.sqrt(max(0.0, variance))
+
+    def interval(self, values: Values, level: float, beside: Values | None = None) -> MeanInterval:
+        """The weighted mean of the values with the error of whole groups; `values` and `beside` as for `error`."""
+        mean, n = float(self.weight @ values), self.effective
+        half = float(special.stdtrit(n - 1, (1 + level) / 2)) * self.error(values, beside)
         if half < NOISE:
             # Labels that agree to the last digit have not seen what is rare: no more than this share of the answers may be
             # as bad, or as good, as can be (the rule of three).

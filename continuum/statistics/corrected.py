@@ -1,0 +1,111 @@
+"""A judge's paired differences corrected by people who saw both answers of some of the pairs: prediction-powered inference.
+
+The judge's mean difference over all pairs is moved by how far people differ from the judge where both have spoken: PPI++
+(Angelopoulos, Duchi and Zrnic 2023, section 6), as `prediction_powered` has it, with groups instead of items. A judge that
+favours one of the models, by its family or its style, favours it on every pair; no number of pairs shows that, thirty labels do.
+The pairs that people judged have to be drawn at random from all pairs.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from continuum.statistics.paired import (
+    WORST_DIFFERENCE,
+    Comparison,
+    Values,
+    group_means,
+    mean_and_sd,
+    student_half_width,
+    student_p,
+)
+from continuum.statistics.prediction_powered import Labelled
+
+MIN_LABELS = 30
+"""Labelled pairs below which people's word is too little to correct by."""
+MIN_LABELLED_GROUPS = 10
+CORRECTED = "PPI++ on group means"
+
+
+def too_few_labels(people: Sequence[float | None], groups: Sequence[str]) -> str | None:
+    """Why people's differences cannot correct the judge's; None when they can."""
+    labelled = {group for group, said in zip(groups, people, strict=True) if said is not None}
+    labels = sum(said is not None for said in people)
+    if labels >= MIN_LABELS and len(labelled) >= MIN_LABELLED_GROUPS:
+        return None
+    return (
+        f"people judged {labels} pairs of {len(labelled)} independent groups; "
+        f"to correct the judge by them, {MIN_LABELS} pairs of {MIN_LABELLED_GROUPS} groups are needed"
+    )
+
+
+def compare_corrected(
+    baseline: Sequence[float],
+    candidate: Sequence[float],
+    groups: Sequence[str],
+    people: Sequence[float | None],
+    *,
+    min_delta: float,
+    resolution: float,
+) -> Comparison:
+    """Test a candidate against a baseline by what people would say on average of all pairs.
+
+    Args:
+        baseline: the judge's scores of the baseline, 0 to 1.
+        candidate: the judge's scores of the candidate on the same items, 0 to 1.
+        groups: the group of each item.
+        people: candidate minus baseline by people, -1 to 1; None where nobody was asked.
+        min_delta: the lowest delta that is allowed.
+        resolution: how far below `min_delta` still counts as equal when the candidate is to be approved.
+
+    Raises:
+        ValueError: the labels are too few, or the lengths differ.
+    """
+    if not len(baseline) == len(candidate) == len(groups) == len(people):
+        raise ValueError(
+            f"paired data need equal lengths, found {len(baseline)}, {len(candidate)}, {len(groups)} and {len(people)}"
+        )
+    if lacking := too_few_labels(people, groups):
+        raise ValueError(lacking)
+    # In one order whatever the order of the items, so that no sum changes by a digit.
+    said = np.array([math.nan if one is None else one for one in people], dtype=float)
+    before, after = np.asarray(baseline, dtype=float), np.asarray(candidate, dtype=float)
+    names, cluster = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    order = np.lexsort((said, after, before, cluster))
+    said, cluster, differences = said[order], cluster[order], (after - before)[order]
+
+    # Every group weighs the same, and so does every item of a group.
+    weight = 1 / (len(names) * np.bincount(cluster)[cluster])
+    judged = mean_and_sd(group_means(candidate, groups) - group_means(baseline, groups))[0]
+    asked = ~np.isnan(said)
+    labelled = Labelled(said[asked], differences[asked], weight[asked] / weight[asked].sum(), cluster[asked])
+    use = labelled.judge_use(judged)
+    # People's differences, each moved to where it would be were the judge's difference the average one.
+    values = labelled.said - use * (labelled.scores - judged)
+    delta, overall_use = float(labelled.weight @ values), float(labelled.weight @ use)
+    beside: Values = np.bincount(cluster, overall_use * weight * (differences - judged)).astype(float)
+
+    n, error = labelled.effective, labelled.error(values, beside)
+    # One more labelled group, at the worst difference there is, as `paired.with_worst_case` has it.
+    own = labelled.error(values) ** 2
+    lowered = (n * delta + WORST_DIFFERENCE) / (n + 1)
+    squares = (n - 1) * n * own + n * (delta - lowered) ** 2 + (WORST_DIFFERENCE - lowered) ** 2
+    cautious = math.sqrt(max(0.0, squares / n / (n + 1) + error**2 - own))
+    half = student_half_width(error, n - 1)
+    scale = math.sqrt(len(names))
+    return Comparison(
+        test=CORRECTED,
+        items=len(groups),
+        groups=len(names),
+        baseline_mean=mean_and_sd(group_means(baseline, groups))[0],
+        candidate_mean=mean_and_sd(group_means(candidate, groups))[0],
+        delta=min(1.0, max(-1.0, delta)),
+        sd=error * scale,
+        cautious_sd=cautious * scale,
+        low=max(-1.0, delta - half),
+        high=min(1.0, delta + half),
+        p_regressed=student_p(delta - min_delta, error, n - 1, worse=True),
+        p_not_worse=student_p(lowered - (min_delta - resolution), cautious, n, worse=False),
+        labels=int(asked.sum()),
+    )
