@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from continuum.guard.baseline import PRODUCTION
-from continuum.guard.kept_pairs import Row, item_rows, losses_of, pair_rows
+from continuum.guard.kept_pairs import Row, item_rows, losses_of, pair_rows, worst_numbers
 from continuum.guard.pairs import Arm, Pairs
 from continuum.judging.measures import ACTION_MATCH, Measures
 from continuum.policy import GuardPolicy
@@ -83,6 +83,7 @@ def evidence_of(
     known: Sequence[int] = (),
     people: Mapping[str, Sequence[float | None]] | None = None,
     use: "GoldenUse | None" = None,
+    earlier: "Sequence[GoldenUse]" = (),
     capability: "Capability | None" = None,
     alignment: "Alignment | None" = None,
     seeds: Mapping[str, int] | None = None,
@@ -107,11 +108,11 @@ def evidence_of(
         known: positions of the items that arrived before the champion was trained.
         people: metric to candidate minus baseline by people, -1 to 1, for each item; None where nobody was asked.
         use: the how-manieth candidate on these questions it is; None without a ledger.
+        earlier: the uses that looked at the same questions; those after `use` are left out.
         capability: what the model could do before, and can now.
         alignment: the constraints that were tried.
         seeds: of all that was drawn or shuffled, by what it was for.
     """
-    rates = [check.false_approval_rate for check in checks if check.false_approval_rate is not None]
     rows = item_rows(items, baseline, candidate, measures.metrics, known=known, people=people)
     evidence = {
         "golden": {
@@ -134,12 +135,13 @@ def evidence_of(
         },
         "rule": rule_evidence(config, rule),
         "metrics": {check.metric: metric_evidence(check) for check in checks},
-        "gates": plain_json(getattr(ruling, "gates", ())),
-        "ledger": ledger_evidence(use, rule),
+        "gates": plain_json(ruling.gates) if ruling else [],
+        "false_block": false_block(ruling) if ruling else None,
+        "ledger": ledger_evidence(use, earlier, rule),
         "capability": None if capability is None else plain_json(capability.evidence()),
         "alignment": None if alignment is None else plain_json(alignment.evidence()),
         "audit": audit_evidence(pairs),
-        "false_approval_rate": max(rates, default=None),
+        "false_approval_rate": false_approval_rate(checks),
         "worst": worst_items(items, rows, baseline, candidate),
         "items": rows,
         "pairs": pair_rows(pairs, rows, config.slice_minimum),
@@ -225,16 +227,26 @@ def rule_evidence(config: GuardPolicy, rule: "Rule | None") -> dict[str, Any]:
 def metric_evidence(check: "Check") -> dict[str, Any]:
     """One check with all its numbers."""
     own = {each.name: getattr(check, each.name) for each in fields(check) if each.name not in {"metric", "comparison"}}
-    return plain_json((asdict(check.comparison) if check.comparison else {}) | own)
+    compared = asdict(check.comparison) if check.comparison else {}
+    return plain_json(compared | own | {"reported": getattr(check, "reported", False)})
 
 
-def ledger_evidence(use: "GoldenUse | None", rule: "Rule | None") -> dict[str, Any] | None:
-    """Which try it is on these questions, and the level an approval is tested at for that."""
+def false_approval_rate(checks: "Sequence[Check]") -> float | None:
+    """The largest chance, of any check, that a rule which only blocks lets a worse model pass; None where nothing is known."""
+    return max((check.false_approval_rate for check in checks if check.false_approval_rate is not None), default=None)
+
+
+def false_block(ruling: "Ruling") -> dict[str, Any]:
+    """How often a model exactly at its limits is blocked, by all gates together, and that in words."""
+    return {"rate": ruling.false_block_rate, "words": ruling.words}
+
+
+def ledger_evidence(use: "GoldenUse | None", earlier: "Sequence[GoldenUse]", rule: "Rule | None") -> dict[str, Any] | None:
+    """Which try it is on these questions, the level an approval is tested at for that, and the golden sets that count."""
     if use is None:
         return None
-    found = plain_json(use)
-    alpha = getattr(rule, "approval_alpha", None)
-    return {"position": found["position"], "alpha": alpha, "sets": found.get("sets", [])}
+    sets = dict.fromkeys(one.golden_id for one in earlier if one.sequence <= use.sequence)
+    return {"position": use.position, "alpha": rule.approval_alpha if rule else None, "sets": list(sets)}
 
 
 def audit_evidence(pairs: Sequence[Pairs]) -> dict[str, Any] | None:
@@ -257,16 +269,6 @@ def worst_items(items: Sequence[GoldenItem], rows: Sequence[Row], baseline: Arm,
     ]
 
 
-def worst_numbers(row: Row, delta: float) -> dict[str, Any]:
-    """What of a worst answer follows from the scores."""
-    return {
-        "interaction_id": row["id"],
-        "baseline_scores": {metric: before for metric, (before, _) in row["scores"].items()},
-        "candidate_scores": {metric: after for metric, (_, after) in row["scores"].items()},
-        "delta": delta,
-    }
-
-
 def reading_notes(
     items: Sequence[GoldenItem], baseline: Arm, measures: Measures, checks: "Sequence[Check]", config: GuardPolicy
 ) -> list[str]:
@@ -281,7 +283,7 @@ def reading_notes(
         )
     if not config.require_significance:
         notes.append("blocking was on the bare difference, without a test: an equal model is blocked more often than not")
-    missed = max((c.false_approval_rate for c in checks if c.false_approval_rate is not None), default=None)
+    missed = false_approval_rate(checks)
     if config.on_inconclusive == "approve" and missed is not None:
         notes.append(
             f"an undecided candidate counts as approved here: one truly {config.resolution:.2f} worse than allowed would be let "

@@ -14,7 +14,7 @@ from continuum.excerpts import excerpt
 from continuum.guard import reading
 from continuum.guard.forest import Axis, axis_strip, legend, strip, word
 from continuum.guard.html_style import STYLE
-from continuum.guard.reading import OUTCOME_SIGNS, SENTENCE, SIGNS, Finding, Section, interval, level, plain_number, signed
+from continuum.guard.reading import SENTENCE, SIGNS, Finding, Section, interval, level, plain_number, signed
 from continuum.records import Verdict
 
 POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
@@ -46,6 +46,7 @@ def to_html(verdict: Verdict) -> str:
     )
     parts = [
         _opening(verdict),
+        legend(),
         *(_section(section) for section in reading.sections(verdict)),
         _capability(verdict),
         _constraints(verdict),
@@ -65,11 +66,8 @@ def _opening(verdict: Verdict) -> str:
         f"<h1>{_text(against)}: {_text(reading.permission(verdict))}</h1>",
         f'<p class="soft">{_text(size)} of {_text(evidence["golden"]["name"])}</p>',
     ]
-    lines += [
-        f"<p>{_text(words)}</p>"
-        for words in (reading.needed(verdict), reading.ledger_words(verdict), reading.audit_words(verdict))
-        if words
-    ]
+    told = (reading.needed, reading.false_block_words, reading.ledger_words, reading.audit_words)
+    lines += [f"<p>{_text(words)}</p>" for words in (tell(verdict) for tell in told) if words]
     lines += [_listed("Failed checks", reading.failed(verdict)), _listed("Left open", reading.left_open(verdict))]
     return "\n".join(line for line in lines if line)
 
@@ -80,8 +78,7 @@ def _section(section: Section) -> str:
     drawn = any(one.compared for one in section.findings)
     below = f'<li class="row axis"><span></span><span class="strip-cell">{axis_strip(axis)}</span></li>' if drawn else ""
     words = f'<p class="soft">{_text(section.words)}</p>' if section.words else ""
-    key = legend() if drawn else ""
-    return f'<section><h2>{_text(section.title)}</h2>{words}<ul class="plot">{rows}{below}</ul>{key}{_numbers(section)}</section>'
+    return f'<section><h2>{_text(section.title)}</h2>{words}<ul class="plot">{rows}{below}</ul>{_numbers(section)}</section>'
 
 
 def _row(one: Finding, axis: Axis) -> str:
@@ -89,7 +86,7 @@ def _row(one: Finding, axis: Axis) -> str:
     return (
         f'<li class="row"><span class="label">{_text(one.label)}</span><span class="strip-cell">{strip(one, axis)}</span>'
         f'<span class="value">{_text(value)}</span>'
-        f'<span class="outcome {word(one.outcome)}">{OUTCOME_SIGNS[one.outcome]} {one.outcome.value}</span></li>'
+        f'<span class="outcome {word(one.outcome)}">{one.word}</span></li>'
     )
 
 

@@ -91,6 +91,16 @@ def losses_of(rows: Sequence[Row]) -> list[tuple[float, int]]:
     return [(delta, n) for delta, _, n in sorted(found)]
 
 
+def worst_numbers(row: Row, delta: float) -> dict[str, Any]:
+    """What of a worst answer follows from the scores."""
+    return {
+        "interaction_id": row["id"],
+        "baseline_scores": {metric: before for metric, (before, _) in row["scores"].items()},
+        "candidate_scores": {metric: after for metric, (_, after) in row["scores"].items()},
+        "delta": delta,
+    }
+
+
 def _head(pair: Pairs) -> Row:
     return {
         "metric": pair.metric,

@@ -47,6 +47,12 @@ class Finding:
     """The evidence's row."""
 
     @property
+    def word(self) -> str:
+        """The outcome, with its sign; of what decides nothing it says so."""
+        said = "only reported" if self.numbers.get("reported") else self.outcome.value
+        return f"{OUTCOME_SIGNS[self.outcome]} {said}"
+
+    @property
     def compared(self) -> bool:
         """Whether there was enough to compare."""
         return self.number("delta") is not None
@@ -82,13 +88,13 @@ def sections(verdict: Verdict) -> list[Section]:
 
 def findings(verdict: Verdict) -> list[Finding]:
     """Every check of the verdict."""
-    rule = verdict.evidence.get("rule", {})
-    return [_finding(check, row, rule) for check, row in verdict.evidence.get("metrics", {}).items()]
+    default = verdict.evidence.get("rule", {}).get("resolution")
+    return [_finding(check, row, default) for check, row in verdict.evidence.get("metrics", {}).items()]
 
 
-def _finding(check: str, row: Mapping[str, Any], rule: Mapping[str, Any]) -> Finding:
+def _finding(check: str, row: Mapping[str, Any], default: float | None) -> Finding:
     gate = Gate(row.get("gate") or Gate.ORDINARY)
-    resolution = rule.get("slice_resolution" if gate == Gate.SLICE else "resolution")
+    resolution = row.get("resolution", default)
     part = str(row.get("part") or "")
     return Finding(
         check=check,
@@ -135,7 +141,9 @@ def failed(verdict: Verdict) -> list[str]:
 def left_open(verdict: Verdict) -> list[str]:
     """What was found on the checks that nothing was decided about, as far as the failed checks do not say it."""
     said = failed(verdict)
-    found = [one.words for one in findings(verdict) if one.outcome in {Outcome.UNDECIDED, Outcome.NO_DATA}]
+    shown = [one for one in findings(verdict) if not one.number("reported")]
+    found = [one.words for one in shown if one.outcome in {Outcome.UNDECIDED, Outcome.NO_DATA}]
+    found += [excerpt(words, SENTENCE) for words in (verdict.evidence.get("alignment") or {}).get("left_open", ())]
     return [words for words in found if words not in said]
 
 
@@ -143,7 +151,7 @@ def needed(verdict: Verdict) -> str | None:
     """How many examples would decide, in words; None where it is decided."""
     if verdict.required_examples is None:
         return None
-    return f"about {verdict.required_examples} golden examples would decide"
+    return f"About {verdict.required_examples} golden examples would decide."
 
 
 def ledger_words(verdict: Verdict) -> str | None:
@@ -154,11 +162,10 @@ def ledger_words(verdict: Verdict) -> str | None:
     position, alpha = ledger["position"], ledger["alpha"]
     blocking = verdict.evidence["rule"]["p_value_threshold"]
     if alpha is None:
-        return f"candidate {position} on these golden questions"
+        return f"Candidate {position} on these golden questions."
     return (
-        f"candidate {position} on these golden questions: it is approved at the level {level(alpha)}, "
-        f"and blocked at the full {level(blocking)}; all approvals on these questions together are wrong at most "
-        f"{level(blocking)} of the time"
+        f"Candidate {position} on these golden questions: approved at the level {level(alpha)}, blocked at the full "
+        f"{level(blocking)}. All approvals on these questions together are wrong at most {percent(blocking)} of the time."
     )
 
 
@@ -235,14 +242,32 @@ def audit_words(verdict: Verdict) -> str | None:
     told = []
     for one in findings(verdict):
         if count := audit["labelled"].get(one.check):
-            test = one.number("test")
-            told.append(f"{one.label}: {count} of {one.number('items')} pairs" + (f", {excerpt(test)}" if test else ""))
-    return "people scored both answers, not knowing whose they are (" + "; ".join(told) + ")" if told else None
+            why = one.number("uncorrected")
+            used = f"not used, {excerpt(why)}" if why else "the judge's difference is corrected by them"
+            told.append(f"{one.label} {count} of {one.number('items')} pairs, {used}")
+    return sentence("people scored both answers, not knowing whose they are: " + "; ".join(told)) if told else None
 
 
 def notes(verdict: Verdict) -> list[str]:
     """What a reader has to keep in mind."""
     return [excerpt(note, SENTENCE) for note in verdict.evidence.get("notes", ())]
+
+
+def false_block_words(verdict: Verdict) -> str | None:
+    """How often a model exactly at its limits is blocked, in words; None where the verdict does not say."""
+    words = (verdict.evidence.get("false_block") or {}).get("words")
+    return sentence(words) if words else None
+
+
+def sentence(words: str) -> str:
+    """Words as a sentence: a capital first, a stop last."""
+    line = excerpt(words, SENTENCE)
+    return line[:1].upper() + line[1:] + ("" if line.endswith((".", "!", "?")) else ".")
+
+
+def percent(share: float) -> str:
+    """A share, short."""
+    return f"{share * 100:.3g}%"
 
 
 def level(alpha: float) -> str:
