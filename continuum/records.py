@@ -194,9 +194,10 @@ class Review(Record):
     id: str = Field(default_factory=new_id)
     task: str
     interaction_id: str
-    queue: Literal["audit", "useful", "anchor", "referred"]
+    queue: Literal["audit", "useful", "anchor", "golden", "referred"]
     """`audit`: drawn at random, and nothing else may stand for it. `useful`: chosen because its label teaches most.
-    `anchor`: drawn at random, and never selected from or trained on. `referred`: curation would not decide on the first judge's
+    `anchor`: drawn at random, and never selected from or trained on. `golden`: drawn by slices for the golden dataset, which it
+    joins once a person has said something of it. `referred`: curation would not decide on the first judge's
     word alone; a second judge scores it, and people are asked before others about it."""
     probability: float | None = Field(default=None, gt=0, le=1)
     """With which it was drawn; None where it was chosen."""

@@ -13,7 +13,7 @@ from continuum.cli import app
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import DatasetRecord, Example
-from continuum.splits.golden import hold_out
+from continuum.splits.golden_growth import hold_out
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.store.retention import erase

@@ -64,8 +64,8 @@ def _quality(n: int, scores: Scores) -> float | None:
 def _by_intent(items: Sequence[GoldenItem], scores: Scores) -> dict[str, float]:
     found: dict[str, list[float]] = defaultdict(list)
     for n, item in enumerate(items):
-        if item.intent and (quality := _quality(n, scores)) is not None:
-            found[item.intent].append(quality)
+        if item.slice and (quality := _quality(n, scores)) is not None:
+            found[item.slice].append(quality)
     return {intent: sum(values) / len(values) for intent, values in sorted(found.items())}
 
 

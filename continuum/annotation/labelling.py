@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
     from continuum.store.reviews import QueueCount
 
-Queue = Literal["audit", "useful", "anchor"]
+Queue = Literal["audit", "useful", "anchor", "golden"]
 QUEUES: tuple[Queue, ...] = get_args(Queue)
 
-OVERLAP: dict[Queue, int] = {"audit": 2, "useful": 1, "anchor": 2}
-"""How many people are asked about one item: two where it is to be seen how far people agree, one where each label teaches."""
+OVERLAP: dict[Queue, int] = {"audit": 2, "useful": 1, "anchor": 2, "golden": 1}
+"""How many people are asked about one item: two where it is to be seen how far people agree, else one."""
 SPREAD = 20
 """People who work at the same time start among the first so many, each elsewhere, so that they seldom meet at one item."""
 MAX_NAME = 64
@@ -39,6 +39,8 @@ HOW_TO_FILL: dict[Queue, str] = {
     "audit": "a random share (judge.audit_rate) of what is judged is put into it: continuum annotate {task}",
     "useful": "what people's verdicts would teach most about is put into it when the task is judged: continuum annotate {task}",
     "anchor": "anchors are drawn once, when ten times as many answers are judged (judge.anchors): continuum annotate {task}",
+    "golden": "what is to join the golden dataset is put into it where people confirm that (splits.confirm_golden): "
+    "continuum golden {task} --refresh",
 }
 
 
@@ -78,7 +80,7 @@ class Labelling:
         task: whose interactions.
         queue: which queue.
         labeller: the person's name; the login name when left out. Upper and lower case are the same.
-        overlap: how many people are asked about one item; 2 of `audit` and `anchor`, 1 of `useful` when left out.
+        overlap: how many people are asked about one item; 2 of `audit` and `anchor`, 1 of `useful` and `golden` when left out.
         settings: how feedback is redacted; the environment's when left out.
         now: the clock.
 

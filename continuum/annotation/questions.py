@@ -46,7 +46,7 @@ class Question:
     """What a person is asked about."""
 
     review_id: str
-    queue: Literal["audit", "useful", "anchor", "referred"]
+    queue: Literal["audit", "useful", "anchor", "golden", "referred"]
     asked_at: datetime
     """When the interaction began."""
     conversation: tuple[ShownMessage, ...]

@@ -14,17 +14,21 @@ if TYPE_CHECKING:
     from continuum.annotation.labelling import Labelling
     from continuum.statistics.agreement import Agreement
 
-QueueName = Literal["audit", "useful", "anchor"]
+QueueName = Literal["audit", "useful", "anchor", "golden"]
 
 
 def label(
     task: Task,
     queue: Annotated[
-        QueueName, typer.Option(help="audit: drawn at random. useful: chosen to teach most. anchor: random, never trained on.")
+        QueueName,
+        typer.Option(
+            help="audit: drawn at random. useful: chosen to teach most. anchor: random, never trained on. "
+            "golden: to join the golden dataset."
+        ),
     ] = "audit",
     labeller: Annotated[str | None, typer.Option("--as", help="Your name; the login name when left out.")] = None,
     overlap: Annotated[
-        int | None, typer.Option(min=1, help="People asked about one item; 2, and 1 for useful, when left out.")
+        int | None, typer.Option(min=1, help="People asked about one item; 2, and 1 for useful and golden, when left out.")
     ] = None,
     page: Annotated[bool, typer.Option("--page", help="Label in the browser.")] = False,
     host: Annotated[str, typer.Option(help="Address the page listens on.")] = "127.0.0.1",

@@ -32,7 +32,8 @@ from continuum.progress import Progress
 from continuum.provenance.line import learned_through
 from continuum.records import Example, Message
 from continuum.similarity.minhash import signatures
-from continuum.splits.golden import GoldenItem, hold_out
+from continuum.splits.golden import GoldenItem
+from continuum.splits.golden_growth import hold_out
 from continuum.timespan import start_of
 
 if TYPE_CHECKING:

@@ -136,7 +136,7 @@ def _rows(version: Version) -> dict[str, dict[str, Any]]:
             item.interaction_id: {
                 "question": [message.to_openai() for message in item.messages],
                 "answer": item.reference and item.reference.to_openai(),
-                "intent": item.intent,
+                "slice": item.slice,
             }
             for item in version
         }
@@ -171,8 +171,8 @@ def _settings(version: Version) -> dict[str, Any]:
 
 def _classes(before: Version, after: Version) -> tuple[dict[str, tuple[int, int]] | None, str]:
     if isinstance(before, GoldenDataset) or isinstance(after, GoldenDataset):
-        counts = [Counter(item.intent for item in version if item.intent is not None) for version in (before, after)]
-        return _paired(*counts), "by the intents that the application names"
+        counts = [Counter(item.slice for item in version if item.slice is not None) for version in (before, after)]
+        return _paired(*counts), "by their slices"
     reports = [version.manifest.get("coverage", {}) for version in (before, after)]
     kinds = [report.get("by") for report in reports]
     if kinds == ["intent", "intent"]:

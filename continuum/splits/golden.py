@@ -1,49 +1,30 @@
-"""Golden datasets: the held-out interactions that every candidate of a task is measured on.
+"""Golden datasets: the held-out questions that every candidate of a task is measured on.
 
-A golden dataset is written before the first training set and only ever grows towards its cap, so that verdicts of different
-months speak of the same questions. Nothing that shares a group with one of its items is trained on.
+A golden dataset is written before the first training set and only ever grows, so that verdicts of different months speak of the
+same questions. Nothing that shares a group with one of its items is trained on. How it grows is in `golden_growth.py`.
 """
 
-import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from continuum.errors import ConfigurationError, StoreError
-from continuum.policy import TaskPolicy
-from continuum.records import DatasetRecord, Interaction, Message, Record
-from continuum.similarity.fingerprints import context_fingerprint
-from continuum.splits.ratings import HumanRating, human_rating, reference_answer
-from continuum.splits.sides import Sides, task_sides, unit_hash
+from continuum.errors import ConfigurationError, NotEnoughData, StoreError
+from continuum.records import DatasetRecord
+from continuum.splits.golden_items import GoldenItem, Kind, Part, described, fingerprint_of
+from continuum.splits.sides import unit_hash
 from continuum.store import default_store
-from continuum.store.versions import publish
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.splits.golden_health import GoldenHealth
     from continuum.store.database import Store
 
-ROWS = "golden.parquet"
-MANIFEST = "manifest.json"
+__all__ = ["GoldenDataset", "GoldenItem", "Kind", "Part"]
 
-DECISIVE_SIZE = 200
-"""Below this many items most verdicts come out inconclusive: a 3-point difference cannot be told from none."""
-
-
-class GoldenItem(Record):
-    """One held-out question."""
-
-    interaction_id: str
-    messages: tuple[Message, ...]
-    reference: Message | None = None
-    """A correction, or an answer that a person called good; None where only a judge can tell."""
-    production: Message | None = None
-    """What the model in production answered: the baseline until there is a champion."""
-    group: str
-    """Items of one group are not independent."""
-    intent: str | None = None
+TYPICAL_SD = 0.2
+"""Spread of the differences between two models' scores on one question, on the 0-1 scale, where nothing is known yet."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +37,8 @@ class GoldenDataset:
     fingerprint: str
     items: tuple[GoldenItem, ...]
     manifest: dict[str, Any]
+    part: Part | None = None
+    """`dev` and `test` where the set was split; on `dev` one may choose, and a guard refuses it."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -64,30 +47,116 @@ class GoldenDataset:
         return iter(self.items)
 
     def __repr__(self) -> str:
-        return f"GoldenDataset({self.name!r}, {len(self)} items, {self.with_reference} with a reference)"
+        return f"GoldenDataset({self.name!r}, {len(self)} items, {self.with_reference} with a reference; {self.shows()})"
 
     @property
     def with_reference(self) -> int:
         """How many items have an answer to compare with."""
         return sum(item.reference is not None for item in self.items)
 
+    @property
+    def groups(self) -> int:
+        """How many groups the questions of the task are in: as many independent observations."""
+        return len({item.group for item in self.items if item.kind == "task"})
+
+    def detectable(self, sd: float = TYPICAL_SD) -> float:
+        """The smallest true drop that a comparison on this set finds 4 times in 5, at the level .05.
+
+        Args:
+            sd: spread of the differences between two models' mean scores on a group, on the 0-1 scale; about 0.2 where models
+                are close.
+
+        Returns:
+            On the 0-1 scale; 1, which is everything, where the set has fewer than two groups.
+        """
+        from continuum.statistics.power import detectable_effect  # scipy starts here
+
+        return min(1.0, detectable_effect(sd, self.groups)) if self.groups > 1 else 1.0
+
+    def shows(self) -> str:
+        """What it can show, in words."""
+        if self.groups < 2:
+            return "it has too few groups of questions to show any difference"
+        return f"a drop of {self.detectable():.3f} is found 4 times in 5"
+
+    # --- where it comes from ------------------------------------------------------------------------------------------
+
     @classmethod
-    def load(cls, name: str, *, store: "Store | None" = None) -> Self:
-        """Load a version by name, `<task>_golden_v<n>`.
+    def from_task(cls, task: str, *, store: "Store | None" = None, now: Callable[[], datetime] = utc_now) -> Self:
+        """Hold out questions of a task's traffic, or bring what is held out up to date; the newest version.
+
+        Must come before anything of the task is trained on; curation does the same by itself.
+
+        Raises:
+            ConfigurationError: there is no such task.
+            NotEnoughData: nothing that was held out can be measured.
+        """
+        from continuum.splits.golden_growth import grow
+
+        opened = store or default_store()
+        policy = opened.tasks.get(task).policy
+        grown = grow(opened, policy, now=now)
+        if grown.dataset is None:
+            raise NotEnoughData(
+                f"task {task!r} has no golden item: of {grown.side} interactions on the golden side none can be measured "
+                f"({grown.words()}); capture more, let people score answers, or give the task a judge",
+                available=0,
+                needed=1,
+            )
+        return cls._as(grown.dataset)
+
+    @classmethod
+    def from_items(cls, task: str, source: "str | Path | Iterable[Mapping[str, Any]]") -> Self:
+        """A set of one's own questions, which needs no store; the form of a line is in `own_items.py`.
+
+        Lines that cannot be read are left out and named in `manifest["refused"]`. Nothing is kept out of training by this:
+        `continuum golden TASK --add FILE` makes them part of the task's golden dataset, which is.
+
+        Args:
+            task: whose questions they are.
+            source: a JSONL file, a folder of such files, or the lines as mappings.
+
+        Raises:
+            ConfigurationError: not one line is a golden item; the message says why the first are not.
+        """
+        from continuum.splits.own_items import read_items
+
+        read = read_items(source)
+        fingerprint = fingerprint_of(task, read.items)
+        name = f"{task}_golden_{fingerprint[:8]}"
+        manifest = described(read.items) | {
+            "name": name,
+            "task": task,
+            "version": 0,
+            "kind": "golden",
+            "fingerprint": fingerprint,
+            "format": 2,
+            "refused": [str(one) for one in read.refused],
+        }
+        return cls(name, task, 0, fingerprint, read.items, manifest)
+
+    @classmethod
+    def load(cls, name: "str | Path", *, store: "Store | None" = None) -> Self:
+        """Load a version by its name, `<task>_golden_v<n>`, or from a folder that `save` left.
 
         Raises:
             ConfigurationError: there is none of this name; the message says which there are.
-            StoreError: its files are gone.
+            StoreError: its files are gone or were altered; the message names the file.
         """
+        if isinstance(name, Path) or any(mark in name for mark in ("/", "\\")) or name in (".", ".."):
+            return cls._from_folder(Path(name))
         opened = store or default_store()
         record = opened.datasets.get(name)
-        if record is None or record.kind != "golden":
-            newest = [opened.datasets.latest(task, "golden") for task in opened.tasks.names()]
-            known = ", ".join(found.name for found in newest if found is not None) or "none yet"
-            raise ConfigurationError(
-                f"there is no golden dataset {name!r} (newest of each task: {known}); curating a task holds one out"
-            )
-        return cls.of(record)
+        if record is not None and record.kind == "golden":
+            return cls.of(record)
+        if Path(name).is_dir():
+            return cls._from_folder(Path(name))
+        newest = [opened.datasets.latest(task, "golden") for task in opened.tasks.names()]
+        known = ", ".join(found.name for found in newest if found is not None) or "none yet"
+        raise ConfigurationError(
+            f"there is no golden dataset {name!r} (newest of each task: {known}), nor a folder of that name; "
+            "curating a task holds one out"
+        )
 
     @classmethod
     def latest(cls, task: str, *, store: "Store | None" = None) -> Self | None:
@@ -100,158 +169,141 @@ class GoldenDataset:
         """The version that a row of the store stands for.
 
         Raises:
-            StoreError: its files are gone.
+            StoreError: its files are gone, or are not what the store says they are.
         """
-        path = Path(record.uri) / ROWS
-        if not path.is_file():
-            raise StoreError(f"golden dataset {record.name!r} should lie at {path}, where nothing is; restore it or curate again")
-        return cls(record.name, record.task, record.version, record.id, _read(path), record.manifest)
+        from continuum.splits.golden_files import MANIFEST, read_golden
 
-
-def hold_out(
-    store: "Store", policy: TaskPolicy, *, now: Callable[[], datetime] = utc_now, sides: Sides | None = None
-) -> GoldenDataset | None:
-    """Bring a task's golden dataset up to date; must come before anything of the task is trained on.
-
-    Items that are in stay in, with newer corrections, and new items of the golden side join them, so that what users ask today
-    is measured too. A new version is written only when items or their content changed.
-
-    Args:
-        store: where the task's traffic is.
-        policy: whose traffic; its splits say how much is held out.
-        now: the clock.
-        sides: the sides where they are known already.
-
-    Returns:
-        The newest version; None while nothing on the golden side can be measured.
-    """
-    sides = sides or task_sides(store, policy)
-    newest = store.datasets.latest(policy.task, "golden")
-    before = {item.interaction_id for item in store.datasets.items(newest.id)} if newest else set()
-    held = store.interactions.get_many(sides.ids("golden"))
-    candidates = _candidates(store, policy, held.values(), sides)
-    chosen = _choose(candidates, before, policy)
-    if not chosen:
-        return None
-    record = _publish(store, policy, chosen, len(held), now)
-    return GoldenDataset.of(record)
-
-
-def _candidates(store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides) -> list[GoldenItem]:
-    """What could be measured: answered questions with a reference, or any where the task has a judge."""
-    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
-    feedback = store.feedback.of(answered)
-    judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
-    raters = store.raters.of(policy.task)
-    items = [
-        _item(interaction, human_rating(feedback.get(interaction.id, []), raters), sides.group[interaction.id])
-        for interaction in answered
-    ]
-    return [item for item in items if judged or item.reference is not None]
-
-
-def _item(interaction: Interaction, rating: HumanRating, group: str) -> GoldenItem:
-    return GoldenItem(
-        interaction_id=interaction.id,
-        messages=interaction.messages,
-        reference=reference_answer(interaction, rating),
-        # What a canary answered is a candidate's word, not production's.
-        production=None if interaction.variant == "canary" else interaction.response,
-        group=group,
-        intent=interaction.tags.get("intent"),
-    )
-
-
-def _choose(candidates: list[GoldenItem], before: set[str], policy: TaskPolicy) -> list[GoldenItem]:
-    """One item a context: an old one if there is one, then one with a reference, then in hash order; sorted by id."""
-
-    def rank(item: GoldenItem) -> tuple[bool, bool, float, str]:
-        position = unit_hash(policy.splits.salt, item.interaction_id)
-        return item.interaction_id not in before, item.reference is None, position, item.interaction_id
-
-    distinct: dict[str, GoldenItem] = {}
-    for item in sorted(candidates, key=rank):
-        # The same question twice is one observation, however often it was asked.
-        distinct.setdefault(context_fingerprint(item.messages), item)
-    return sorted(distinct.values(), key=lambda item: item.interaction_id)
-
-
-def _publish(
-    store: "Store", policy: TaskPolicy, items: list[GoldenItem], side_size: int, now: Callable[[], datetime]
-) -> DatasetRecord:
-    from continuum.store.learning import DatasetItem
-
-    with_reference = sum(item.reference is not None for item in items)
-    manifest: dict[str, Any] = {
-        "items": len(items),
-        "with_reference": with_reference,
-        "groups": len({item.group for item in items}),
-        "golden_side": side_size,
-        "splits": policy.splits.model_dump(mode="json"),
-    }
-    if len(items) < DECISIVE_SIZE:
-        manifest["note"] = (
-            f"{len(items)} golden items are few: below about {DECISIVE_SIZE} most verdicts are inconclusive; "
-            "more traffic, more human verdicts or a larger golden share help"
-        )
-    return publish(
-        store,
-        task=policy.task,
-        kind="golden",
-        fingerprint=_fingerprint(policy.task, items),
-        manifest=manifest,
-        items=[
-            DatasetItem(
-                interaction_id=item.interaction_id,
-                split="golden",
-                reason="held out by the salted hash of its group" + ("" if item.reference is None else ", with a reference"),
+        items, manifest = read_golden(Path(record.uri), record.manifest)
+        if manifest.get("fingerprint") != record.id:
+            raise StoreError(
+                f"{Path(record.uri) / MANIFEST} is of the version {str(manifest.get('fingerprint'))[:12]}, the store's "
+                f"{record.name!r} is {record.id[:12]}; restore the folder from a copy"
             )
-            for item in items
-        ],
-        write=lambda folder, full: _write(folder, items, full),
-        now=now,
-    )
+        return cls(record.name, record.task, record.version, record.id, items, record.manifest)
 
+    # --- what becomes of it -------------------------------------------------------------------------------------------
 
-def _fingerprint(task: str, items: list[GoldenItem]) -> str:
-    digest = sha256(f"golden\n{task}\n".encode())
-    for item in items:
-        digest.update(json.dumps(item.model_dump(mode="json", exclude_none=True), sort_keys=True).encode() + b"\n")
-    return digest.hexdigest()
+    def save(self, folder: "str | Path") -> Path:
+        """Write a copy that `load` reads anywhere, without a store.
 
+        Raises:
+            ConfigurationError: there is something at the folder's place already.
+            StoreError: it cannot be written.
+        """
+        from continuum.splits.golden_files import write_golden
 
-def _write(folder: Path, items: list[GoldenItem], manifest: dict[str, Any]) -> None:
-    import polars  # the one door to frames
+        target = Path(folder)
+        try:
+            target.mkdir(parents=True)
+            write_golden(target, self.items, self.manifest)
+        except FileExistsError as error:
+            raise ConfigurationError(
+                f"{target} is there already, and nothing is written over; name a folder that is not"
+            ) from error
+        except OSError as error:
+            raise StoreError(f"{target} cannot be written ({error}); name a folder that can") from error
+        return target
 
-    rows = [
-        {
-            "interaction_id": item.interaction_id,
-            "messages": json.dumps([message.to_openai() for message in item.messages]),
-            "reference": None if item.reference is None else json.dumps(item.reference.to_openai()),
-            "production": None if item.production is None else json.dumps(item.production.to_openai()),
-            "group": item.group,
-            "intent": item.intent,
+    def split(self, dev: float = 0.5, salt: str = "dev") -> tuple[Self, Self]:
+        """Part the set into whole groups to choose by and groups to decide by.
+
+        Which part a group is in is a salted hash of what it was called when its items joined. As the set grows nothing that was
+        in `dev` is ever found in `test`: where two groups grow together that were apart, both are `dev`.
+
+        Args:
+            dev: about the share of the groups that hyper-parameters are chosen on, above 0 and below 1.
+            salt: another salt is another draw.
+
+        Returns:
+            The dev part, which a guard refuses, and the test part.
+
+        Raises:
+            ConfigurationError: the share is out of range, the set is a part already, or too small to be parted.
+        """
+        if not 0 < dev < 1:
+            raise ConfigurationError(f"the dev share is {dev}; it must be above 0 and below 1")
+        if self.part is not None:
+            raise ConfigurationError(f"{self.name!r} is the {self.part} part of a set already; split the whole set")
+        chosen = {item.group for item in self.items if unit_hash(salt, item.lot or item.group) < dev}
+        sides = {
+            "dev": tuple(item for item in self.items if item.group in chosen),
+            "test": tuple(item for item in self.items if item.group not in chosen),
         }
-        for item in items
-    ]
-    polars.DataFrame(rows, schema=dict.fromkeys(rows[0], polars.String)).write_parquet(folder / ROWS)
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
+        if not all(sides.values()):
+            raise ConfigurationError(
+                f"{self.name!r} has {len({item.group for item in self.items})} groups, too few to part at {dev:g} with the salt "
+                f"{salt!r}; choose another share, or let the set grow"
+            )
+        return self._part("dev", sides["dev"], dev, salt), self._part("test", sides["test"], dev, salt)
 
+    def refresh(
+        self,
+        size: int | None = None,
+        *,
+        since: str | None = "90d",
+        confirm: bool | None = None,
+        store: "Store | None" = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> Self:
+        """Grow the task's golden dataset by questions from fresh traffic, drawn so that every slice has its share.
 
-def _read(path: Path) -> tuple[GoldenItem, ...]:
-    import polars
+        Args:
+            size: the most that join; None for what the policy's `splits.max_golden` leaves room for.
+            since: how fresh, such as "30d"; None for all there is.
+            confirm: whether only what a person has spoken of joins, the rest being put before people (`continuum label`); None
+                for what the policy says.
+            store: where the task is; None for the default store.
+            now: the clock.
 
-    def message(text: str | None) -> Message | None:
-        return None if text is None else Message.model_validate_json(text)
+        Returns:
+            The newest version; this one where nothing changed.
 
-    return tuple(
-        GoldenItem(
-            interaction_id=row["interaction_id"],
-            messages=tuple(Message.model_validate(value) for value in json.loads(row["messages"])),
-            reference=message(row["reference"]),
-            production=message(row["production"]),
-            group=row["group"],
-            intent=row["intent"],
-        )
-        for row in polars.read_parquet(path).iter_rows(named=True)
-    )
+        Raises:
+            ConfigurationError: this is a part of a set, or its task is not in the store.
+        """
+        from continuum.splits.golden_growth import grow
+
+        if self.part is not None:
+            raise ConfigurationError(f"{self.name!r} is the {self.part} part of a set; refresh the whole set and split it again")
+        opened = store or default_store()
+        grown = grow(opened, opened.tasks.get(self.task).policy, size=size, since=since, confirm=confirm, now=now)
+        return self if grown.dataset is None else self._as(grown.dataset)
+
+    def health(self, store: "Store | None" = None, *, now: Callable[[], datetime] = utc_now) -> "GoldenHealth":
+        """How old the set is, what of it was trained on, how often it was used, and what it can show."""
+        from continuum.splits.golden_health import health_of
+
+        return health_of(self, store or default_store(), now=now)
+
+    @classmethod
+    def _from_folder(cls, folder: Path) -> Self:
+        from continuum.splits.golden_files import MANIFEST, read_golden
+
+        if not folder.is_dir():
+            raise ConfigurationError(f"there is no folder {folder} with a golden dataset; GoldenDataset.save writes one")
+        items, manifest = read_golden(folder)
+        try:
+            return cls(
+                name=str(manifest["name"]),
+                task=str(manifest["task"]),
+                version=int(manifest["version"]),
+                fingerprint=str(manifest["fingerprint"]),
+                items=items,
+                manifest=manifest,
+                part=manifest.get("part"),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise StoreError(f"{folder / MANIFEST} does not say what it is of ({error!r}); restore it from a copy") from error
+
+    @classmethod
+    def _as(cls, dataset: "GoldenDataset") -> Self:
+        return cls(**{name: getattr(dataset, name) for name in cls.__dataclass_fields__})
+
+    def _part(self, part: Part, items: tuple[GoldenItem, ...], dev: float, salt: str) -> Self:
+        fingerprint = fingerprint_of(self.task, items, part)
+        name = f"{self.name}_{part}"
+        told = {"name": name, "part": part, "fingerprint": fingerprint, "format": 2}
+        split = {"of": self.fingerprint, "dev": dev, "salt": salt}
+        manifest = {**self.manifest, **described(items), **told, "split": split}
+        manifest.pop("note", None)
+        return replace(self, name=name, fingerprint=fingerprint, items=items, manifest=manifest, part=part)

@@ -111,7 +111,7 @@ class Reviews(Rows):
         """
         query, taken_back = _waiting(task, queue, labeller, overlap)
         chosen = (case((_is_referred(), 0), else_=1), reviews.c.created_at)
-        order = chosen if queue == "useful" else (func.substr(reviews.c.id, RANDOM_PART),)
+        order = chosen if queue in ("useful", "golden") else (func.substr(reviews.c.id, RANDOM_PART),)
         first = case((taken_back, 0), else_=1)
         with self.engine.connect() as connection:
             rows = connection.execute(query.order_by(first, *order, reviews.c.id).limit(limit)).all()

@@ -10,7 +10,7 @@ from continuum.errors import ConfigurationError
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Message
-from continuum.splits.golden import hold_out
+from continuum.splits.golden_growth import hold_out
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.store.tables import datasets

@@ -60,7 +60,7 @@ def test_a_proxy_scores_the_whole_and_declares_no_more(proxy: ProxyJudge) -> Non
 
 async def test_the_guard_measures_the_whole_where_the_judge_is_a_proxy(proxy: ProxyJudge) -> None:
     golden = [
-        GoldenItem(interaction_id=str(n), messages=ASKED, reference=GOOD, production=None, group=str(n), intent=None)
+        GoldenItem(interaction_id=str(n), messages=ASKED, reference=GOOD, production=None, group=str(n), slice=None)
         for n in range(2)
     ]
     scored = await score_answers(golden, [GOOD, BAD], ["overall"], judge=proxy, criteria=DEFAULT_CRITERIA)

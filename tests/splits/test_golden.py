@@ -5,7 +5,8 @@ import pytest
 from continuum.errors import ConfigurationError, StoreError
 from continuum.policy import JudgePolicy, SplitPolicy, TaskPolicy
 from continuum.records import Feedback, Interaction, Message
-from continuum.splits.golden import GoldenDataset, hold_out
+from continuum.splits.golden import GoldenDataset
+from continuum.splits.golden_growth import hold_out
 from continuum.splits.sides import task_sides
 from continuum.store.database import Store
 from tests.builders import NOON, an_interaction, interactions

@@ -3,7 +3,7 @@
 import { agreement, answer, button, changes, make, turn, verdict } from "./drawing.js";
 
 const $ = (id) => document.getElementById(id);
-const QUEUES = ["audit", "useful", "anchor"];
+const QUEUES = ["audit", "useful", "anchor", "golden"];
 const SCORES = ["bad", "poor", "middling", "good", "excellent"];
 
 const state = {

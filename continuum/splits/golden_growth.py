@@ -1,0 +1,340 @@
+"""How a golden dataset grows: by a stratified draw from what the golden side holds, and by what somebody brings.
+
+Items that are in stay in, with newer corrections. The set grows by itself up to the policy's `splits.max_golden`; a slice that
+has fewer items than its share of the traffic comes first, and within a slice one question of each dialogue before the second of
+any, in the order of a salted hash. A question that a training set holds, nearly word for word, does not join. Where the policy
+asks for confirmation, what joins is what a person has spoken of, and as much is put before people as there is room for.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from continuum.policy import TaskPolicy
+from continuum.records import DatasetRecord, Interaction, Review
+from continuum.similarity.fingerprints import context_fingerprint
+from continuum.splits.golden import GoldenDataset
+from continuum.splits.golden_items import GoldenItem, described, fingerprint_of
+from continuum.splits.golden_leaks import leakage_of
+from continuum.splits.own_items import ReadItems, Refused
+from continuum.splits.ratings import HumanRating, human_rating, reference_answer
+from continuum.splits.sides import Sides, task_sides, unit_hash
+from continuum.store.versions import publish
+from continuum.timespan import start_of, utc_now
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
+QUEUE: Literal["golden"] = "golden"
+"""Where people find what waits for their word: `continuum label TASK --queue golden`."""
+ASKED_AT_ONCE = 50
+"""Questions that wait for people at a time: more would not be looked at before the next turn."""
+DECISIVE_SIZE = 200
+"""Below this many items most verdicts come out inconclusive: a 3-point difference cannot be told from none."""
+
+
+@dataclass(frozen=True)
+class Grown:
+    """What came of growing."""
+
+    dataset: GoldenDataset | None
+    """The newest version; None while nothing can be measured."""
+    joined: tuple[str, ...] = ()
+    """Ids of the items that are new."""
+    asked: int = 0
+    """Questions newly put before people."""
+    waiting: int = 0
+    """Questions that wait for a person's word, with these."""
+    side: int = 0
+    """Interactions on the golden side."""
+    left_out: dict[str, int] = field(default_factory=dict)
+    """Why others did not join, and how many."""
+    refused: tuple[Refused, ...] = ()
+    """Lines of a file that did not join."""
+
+    def words(self) -> str:
+        """What came of it, in a line."""
+        told = [f"{len(self.joined)} joined"]
+        told += [f"{count} {reason}" for reason, count in self.left_out.items() if count]
+        if self.waiting:
+            told.append(f"{self.waiting} wait for people's word ({self.asked} of them are new)")
+        return "; ".join(told)
+
+
+def hold_out(
+    store: "Store", policy: TaskPolicy, *, now: Callable[[], datetime] = utc_now, sides: Sides | None = None
+) -> GoldenDataset | None:
+    """Bring a task's golden dataset up to date; must come before anything of the task is trained on.
+
+    A new version is written only when items or their content changed.
+
+    Args:
+        store: where the task's traffic is.
+        policy: whose traffic; its splits say how much is held out.
+        now: the clock.
+        sides: the sides where they are known already.
+
+    Returns:
+        The newest version; None while nothing on the golden side can be measured.
+    """
+    return grow(store, policy, now=now, sides=sides).dataset
+
+
+def grow(
+    store: "Store",
+    policy: TaskPolicy,
+    *,
+    size: int | None = None,
+    since: str | None = None,
+    confirm: bool | None = None,
+    brought: ReadItems | None = None,
+    now: Callable[[], datetime] = utc_now,
+    sides: Sides | None = None,
+) -> Grown:
+    """Let a task's golden dataset grow.
+
+    Args:
+        store: where the task's traffic is.
+        policy: whose traffic; its splits say how much is held out.
+        size: the most of the traffic that joins; None for what `splits.max_golden` leaves room for.
+        since: how fresh what joins must be, such as "30d"; None for all there is.
+        confirm: whether only what a person has spoken of joins; None for what the policy says.
+        brought: items that somebody brings; they join whatever room there is.
+        now: the clock.
+        sides: the sides where they are known already.
+
+    Raises:
+        ConfigurationError: the span cannot be read.
+        StoreError: the newest version was altered, or holds items that somebody brought and its files are gone.
+    """
+    sides = sides or task_sides(store, policy)
+    newest = store.datasets.latest(policy.task, "golden")
+    ids = {item.interaction_id for item in store.datasets.items(newest.id)} if newest else set()
+    before = _before(newest)
+    held = store.interactions.get_many(sides.ids("golden"))
+    found = _candidates(store, policy, held.values(), sides, before)
+    staying = _distinct((item for item in found if item.interaction_id in ids), policy.splits.salt)
+    own, refused = _own(store, policy.task, before, staying, brought, now())
+    staying += own
+    room = max(0, policy.splits.max_golden - sum(not item.own for item in staying)) if size is None else size
+    inside = {context_fingerprint(item.messages) for item in staying}
+    others = (item for item in found if item.interaction_id not in ids and context_fingerprint(item.messages) not in inside)
+    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), room)
+    confirming = policy.splits.confirm_golden if confirm is None else confirm
+    ready = [item for item in fresh if item.confirmed] if confirming else fresh
+    traffic = [*(item for item in staying if not item.own), *fresh]
+    joining = stratified(ready, staying, traffic, room, policy.splits.salt)
+    left_out["beyond the room there is"] += len(ready) - len(joining)
+    asked = waiting = 0
+    if confirming:
+        silent = [item for item in fresh if not item.confirmed]
+        asked, waiting = _ask(store, policy, silent, [*staying, *joining], traffic, room - len(joining), now())
+        left_out["without a person's word"] = len(silent)
+    chosen = sorted([*staying, *joining], key=lambda item: item.interaction_id)
+    joined = tuple(item.interaction_id for item in chosen if item.interaction_id not in ids)
+    told = Grown(None, joined, asked, waiting, len(held), {why: count for why, count in left_out.items() if count}, refused)
+    return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, now))) if chosen else told
+
+
+def stratified(
+    fresh: Sequence[GoldenItem], inside: Iterable[GoldenItem], traffic: Iterable[GoldenItem], room: int, salt: str
+) -> list[GoldenItem]:
+    """Draw so that each slice comes as near as can be to its share of the traffic; the same draw whatever the order.
+
+    Places are given one by one to the slice whose share divided by twice its items plus one is largest (Sainte-Laguë), so that a
+    rare slice has its first item early and no slice crowds the others out.
+
+    Args:
+        fresh: what may be drawn.
+        inside: what is in already; counts for its slice.
+        traffic: what the shares are told by.
+        room: the most that are drawn.
+        salt: seeds the order within a slice.
+    """
+    shares = Counter(item.slice or "" for item in traffic)
+    have = Counter(item.slice or "" for item in inside)
+    waiting: dict[str, list[GoldenItem]] = defaultdict(list)
+    for item in reversed(_in_turns(fresh, salt)):
+        waiting[item.slice or ""].append(item)
+    drawn: list[GoldenItem] = []
+    while waiting and len(drawn) < room:
+        # A share may be 0 where the slice is known from elsewhere; the name settles a tie.
+        slice_ = min(waiting, key=lambda name: (-shares[name] / (2 * have[name] + 1), name))
+        drawn.append(waiting[slice_].pop())
+        have[slice_] += 1
+        if not waiting[slice_]:
+            del waiting[slice_]
+    return drawn
+
+
+def _in_turns(items: Sequence[GoldenItem], salt: str) -> list[GoldenItem]:
+    """In the order of a salted hash, one item of each group before the second of any."""
+    ordered = sorted(items, key=lambda item: (unit_hash(salt, item.interaction_id), item.interaction_id))
+    seen: Counter[str] = Counter()
+    turn: dict[str, int] = {}
+    for item in ordered:
+        turn[item.interaction_id] = seen[item.group]
+        seen[item.group] += 1
+    return sorted(ordered, key=lambda item: turn[item.interaction_id])
+
+
+def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
+    """The items of the newest version by id; where its files are gone, those of interactions are made anew."""
+    if newest is None or not (newest.manifest.get("own") or Path(newest.uri).is_dir()):
+        return {}
+    return {item.interaction_id: item for item in GoldenDataset.of(newest)}
+
+
+def _candidates(
+    store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides, before: Mapping[str, GoldenItem]
+) -> list[GoldenItem]:
+    """What could be measured: answered questions with a reference, or any where the task has a judge."""
+    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
+    feedback = store.feedback.of(answered)
+    judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
+    raters = store.raters.of(policy.task)
+    items: list[GoldenItem] = []
+    for interaction in answered:
+        rating = human_rating(feedback.get(interaction.id, []), raters)
+        known = before.get(interaction.id)
+        items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
+    return [item for item in items if judged or item.reference is not None]
+
+
+def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:
+    return GoldenItem(
+        interaction_id=interaction.id,
+        messages=interaction.messages,
+        reference=reference_answer(interaction, rating),
+        # What a canary answered is a candidate's word, not production's.
+        production=None if interaction.variant == "canary" else interaction.response,
+        group=group,
+        lot=known.lot or known.group if known else group,
+        slice=interaction.tags.get(tag) or None,
+        asked_at=interaction.started_at,
+        confirmed=bool(rating.opinions) or rating.correction is not None,
+    )
+
+
+def _distinct(items: Iterable[GoldenItem], salt: str) -> list[GoldenItem]:
+    """One item a context, for the same question twice is one observation: one with a reference, then in hash order."""
+
+    def rank(item: GoldenItem) -> tuple[bool, float, str]:
+        return item.reference is None, unit_hash(salt, item.interaction_id), item.interaction_id
+
+    distinct: dict[str, GoldenItem] = {}
+    for item in sorted(items, key=rank):
+        distinct.setdefault(context_fingerprint(item.messages), item)
+    return list(distinct.values())
+
+
+def _fresh(
+    store: "Store", policy: TaskPolicy, items: Iterable[GoldenItem], begin: datetime | None, room: int
+) -> tuple[list[GoldenItem], Counter[str]]:
+    """What may join, and why the others may not."""
+    left_out: Counter[str] = Counter()
+    distinct = _distinct(items, policy.splits.salt)
+    recent = [item for item in distinct if begin is None or (item.asked_at is not None and item.asked_at >= begin)]
+    left_out["asked too long ago"] = len(distinct) - len(recent)
+    if room < 1:
+        left_out["beyond the room there is"] = len(recent)
+        return [], left_out
+    leaks = leakage_of(store, policy.task, recent).leaks
+    left_out["trained on already, or nearly"] = len(leaks)
+    return [item for item in recent if item.interaction_id not in leaks], left_out
+
+
+def _own(
+    store: "Store",
+    task: str,
+    before: Mapping[str, GoldenItem],
+    staying: Sequence[GoldenItem],
+    brought: ReadItems | None,
+    at: datetime,
+) -> tuple[list[GoldenItem], tuple[Refused, ...]]:
+    """What somebody brought before and brings now; what is golden or was trained on is refused."""
+    own = {one: item for one, item in before.items() if item.own}
+    if brought is None:
+        return list(own.values()), ()
+    refused = list(brought.refused)
+    there = {context_fingerprint(item.messages): item.interaction_id for item in staying}
+    leaks = leakage_of(store, task, [item for item in brought.items if item.interaction_id not in own]).leaks
+    for item in brought.items:
+        place, known = brought.places[item.interaction_id], own.get(item.interaction_id)
+        if twin := there.get(context_fingerprint(item.messages)):
+            refused.append(Refused(place, f"the question is in the golden dataset already, as {twin}"))
+        elif leak := leaks.get(item.interaction_id):
+            refused.append(
+                Refused(place, f"{leak.how} was trained on ({leak.interaction_id} in {leak.dataset}), so it would measure memory")
+            )
+        else:
+            asked_at = item.asked_at or (known.asked_at if known else None) or at
+            lot = known.lot if known else item.group
+            own[item.interaction_id] = item.model_copy(update={"asked_at": asked_at, "lot": lot})
+    return list(own.values()), tuple(refused)
+
+
+def _ask(
+    store: "Store",
+    policy: TaskPolicy,
+    silent: Sequence[GoldenItem],
+    inside: Sequence[GoldenItem],
+    traffic: Sequence[GoldenItem],
+    room: int,
+    at: datetime,
+) -> tuple[int, int]:
+    """Put questions before people; returns how many are new, and how many wait with them."""
+    queued = {one.review.interaction_id: bool(one.labels) for one in store.reviews.of(policy.task, QUEUE)}
+    waiting = [item for item in silent if queued.get(item.interaction_id) is False]
+    free = max(0, min(room, ASKED_AT_ONCE) - len(waiting))
+    unasked = [item for item in silent if item.interaction_id not in queued]
+    drawn = stratified(unasked, [*inside, *waiting], traffic, free, policy.splits.salt)
+    added = store.reviews.add(
+        # The queue is worked through by time: the moments keep the order of the draw.
+        Review(
+            task=policy.task,
+            interaction_id=item.interaction_id,
+            queue=QUEUE,
+            reason="drawn for the golden dataset" + (f", of the slice {item.slice}" if item.slice else ""),
+            created_at=at + timedelta(microseconds=place),
+        )
+        for place, item in enumerate(drawn)
+    )
+    return added, len(waiting) + added
+
+
+def _publish(
+    store: "Store", policy: TaskPolicy, items: list[GoldenItem], told: Grown, now: Callable[[], datetime]
+) -> DatasetRecord:
+    from continuum.splits.golden_files import FORMAT, write_golden  # polars starts here
+    from continuum.store.learning import DatasetItem
+
+    manifest: dict[str, Any] = described(items) | {
+        "format": FORMAT,
+        "golden_side": told.side,
+        "left_out": told.left_out,
+        "splits": policy.splits.model_dump(mode="json"),
+    }
+    if len(items) < DECISIVE_SIZE:
+        manifest["note"] = (
+            f"{len(items)} golden items are few: below about {DECISIVE_SIZE} most verdicts are inconclusive; "
+            "more traffic, more human verdicts or a larger golden share help"
+        )
+    return publish(
+        store,
+        task=policy.task,
+        kind="golden",
+        fingerprint=fingerprint_of(policy.task, items),
+        manifest=manifest,
+        items=[DatasetItem(interaction_id=item.interaction_id, split="golden", reason=_reason(item)) for item in items],
+        write=lambda folder, full: write_golden(folder, items, full),
+        now=now,
+    )
+
+
+def _reason(item: GoldenItem) -> str:
+    why = "brought by somebody" if item.own else "held out by the salted hash of its group"
+    return why if item.reference is None else f"{why}, with a reference"
