@@ -1,17 +1,22 @@
-"""A verdict for people: Markdown and a small drawing for Dagster, a table for the terminal."""
+"""A verdict for people: Markdown and a small drawing for Dagster, a table for the terminal; the page is in `guard/html.py`."""
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from continuum.records import Verdict, VerdictStatus
+from continuum.excerpts import excerpt, prose
+from continuum.guard import reading
+from continuum.guard.pairs import Gate, Outcome
+from continuum.guard.reading import SENTENCE, Finding, Section, headline, interval, level, permission, plain_number, signed
+from continuum.records import Verdict
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-SIGNS = {VerdictStatus.APPROVED: "✓", VerdictStatus.BLOCKED: "✗", VerdictStatus.INCONCLUSIVE: "?"}
+__all__ = ["forest_markdown", "forest_svg", "headline", "permission", "print_verdict", "to_markdown", "verdict_table"]
+
 COLOURS = {"passed": "#2a7", "regressed": "#c33", "undecided": "#b80"}
 WIDTH, ROW, LEFT = 300, 18, 84
 """Of the drawing, in pixels: its width, the height of a metric's row, and the room for names."""
@@ -19,39 +24,50 @@ UNBOUNDED = 10_000
 """Columns of an output without a screen."""
 DRAWN = 4
 """Metrics in the drawing; more would not fit where Dagster shows it inline."""
-
-
-def headline(verdict: Verdict) -> str:
-    """The verdict in one line."""
-    evidence = verdict.evidence
-    against = f"{evidence['candidate']['model']} against {evidence['baseline']['model']}"
-    size = f"{evidence['golden']['items']} golden items in {evidence['golden']['groups']} groups"
-    return f"{SIGNS[verdict.status]} {verdict.status.upper()}: {against}, {size}; {permission(verdict)}"
-
-
-def permission(verdict: Verdict) -> str:
-    """What the candidate may do now."""
-    if not verdict.approved:
-        return "may not serve"
-    return "may serve all traffic" if verdict.max_traffic >= 1 else f"may serve up to {verdict.max_traffic:.0%} of traffic"
+CHECKS = (
+    "check",
+    "baseline",
+    "candidate",
+    "delta",
+    "95%",
+    "allowed",
+    "p of regression",
+    "level",
+    "detectable",
+    "needed",
+    "outcome",
+)
+NATS = ("nats a token, lower is better", "candidate", "baseline", "base", "change (95%)", "documents")
+CONSTRAINTS = ("constraint", "broken", "at most (95%)", "held out: broken", "at most (95%)", "broken by the baseline")
+EXPLAINED = "Detectable is the drop below what is allowed that would have been found 4 times in 5; needed is how many examples would decide."
 
 
 def to_markdown(verdict: Verdict) -> str:
-    """The whole report: what was found on each metric, the worst answers, and what to keep in mind."""
-    lines = [f"**{headline(verdict)}**", "", *_metric_table(verdict)]
-    if verdict.required_examples is not None:
-        lines += ["", f"About {verdict.required_examples} golden examples would decide."]
-    if verdict.failed_checks:
-        lines += ["", "Failed checks:", *(f"- {words}" for words in verdict.failed_checks)]
-    if left_open := _left_open(verdict):
-        lines += ["", "Left open:", *(f"- {words}" for words in left_open)]
-    for item in verdict.evidence["worst"]:
-        lines += ["", *_worst_lines(item)]
-    if loss := verdict.evidence["loss"]:
-        lines += ["", _loss_line(loss)]
-    if notes := verdict.evidence["notes"]:
-        lines += ["", "To keep in mind:", *(f"- {note}" for note in notes)]
-    return "\n".join(lines) + "\n"
+    """The whole report: what was found on each check, the worst answers, and what to keep in mind.
+
+    Every text of a user, a model or a policy is escaped: it cannot draw, link or load anything.
+    """
+    evidence = verdict.evidence
+    told = (reading.needed, reading.false_block_words, reading.ledger_words, reading.audit_words)
+    lines = [f"**{prose(headline(verdict), SENTENCE)}**", ""]
+    lines += [f"{prose(words, SENTENCE)}\n" for words in (tell(verdict) for tell in told) if words]
+    lines += _listed("Failed checks:", reading.failed(verdict))
+    lines += _listed("Left open:", reading.left_open(verdict))
+    for section in reading.sections(verdict):
+        lines += [*_section(section), ""]
+    if reading.sections(verdict):
+        lines += [EXPLAINED, ""]
+    if rows := reading.nats(verdict):
+        lines += [*_table(NATS, rows), ""]
+    lines += _constraints(verdict)
+    for item in evidence.get("worst", ()):
+        lines += [*_worst_lines(item), ""]
+    if loss := evidence.get("loss"):
+        lines += [_loss_line(loss), ""]
+    lines += _listed("To keep in mind:", reading.notes(verdict))
+    if "fingerprint" in evidence:
+        lines += [f"Evidence `{evidence['fingerprint'][:12]}`, golden set `{evidence['golden']['fingerprint'][:12]}`.", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def verdict_table(verdict: Verdict) -> "Table":
@@ -60,21 +76,15 @@ def verdict_table(verdict: Verdict) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    notes = [*verdict.failed_checks, *_left_open(verdict), *verdict.evidence["notes"]]
-    if verdict.required_examples is not None:
-        notes.append(f"about {verdict.required_examples} golden examples would decide")
-    if verdict.evidence["worst"]:
-        worst = verdict.evidence["worst"][0]
-        notes.append(f"worst answer, to {worst['question']!r}: {worst['candidate_answer']!r}")
     # Text, not markup: answers may hold square brackets.
-    title, caption = Text(headline(verdict)), Text("\n".join(notes))
+    title, caption = Text(headline(verdict)), Text("\n".join(_told(verdict)))
     table = Table(
         title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
     )
     for column in ("metric", "baseline", "candidate", "delta", "95%", "allowed", "p", "outcome"):
         table.add_column(column, justify="left" if column in {"metric", "outcome"} else "right", no_wrap=True)
-    for metric, row in _rows(verdict):
-        table.add_row(metric, *row)
+    for one in _on_screen(verdict):
+        table.add_row(*(Text(cell) for cell in (one.label, *_numbers(one), one.outcome.value)))
     return table
 
 
@@ -87,11 +97,12 @@ def print_verdict(verdict: Verdict, console: "Console") -> None:
 
 
 def forest_svg(verdict: Verdict) -> str:
-    """Deltas with their intervals and limits, drawn in fewer than 700 characters.
+    """Deltas with their intervals and limits, what regressed first, drawn in fewer than 700 characters.
 
     A line from end to end of the interval with a dot at the delta, a tick at `min_delta`, a grey rule at no change.
     """
-    found = [(name, row) for name, row in verdict.evidence["metrics"].items() if "delta" in row][:DRAWN]
+    rows = [(excerpt(name), row) for name, row in verdict.evidence["metrics"].items() if "delta" in row]
+    found = sorted(rows, key=lambda one: one[1]["outcome"] != Outcome.REGRESSED)[:DRAWN]
     reach = max([0.05, *(abs(value) for _, row in found for value in (row["low"], row["high"], row["min_delta"]))])
     middle, scale = (LEFT + WIDTH) / 2, (WIDTH - LEFT) / 2.1 / reach
 
@@ -118,57 +129,99 @@ def forest_markdown(verdict: Verdict) -> str:
     return f"![deltas](data:image/svg+xml;base64,{drawing})"
 
 
-def _rows(verdict: Verdict) -> list[tuple[str, list[str]]]:
+def _on_screen(verdict: Verdict) -> list[Finding]:
+    """The checks a terminal shows: of the slices only what did not pass and decides something."""
+    return [one for one in reading.findings(verdict) if one.gate != Gate.SLICE or _noteworthy(one)]
+
+
+def _noteworthy(one: Finding) -> bool:
+    return one.outcome != Outcome.PASSED and not one.number("reported")
+
+
+def _told(verdict: Verdict) -> list[str]:
+    """What is said under the table."""
+    lines = [*reading.failed(verdict), *reading.left_open(verdict)]
+    slices = [one for one in reading.findings(verdict) if one.gate == Gate.SLICE]
+    if quiet := [one for one in slices if not _noteworthy(one)]:
+        lines.append(f"{len(quiet)} of {len(slices)} slice checks passed or are only reported; the report has them all")
+    found = [f"{one.label} {one.number('mde'):.3f}" for one in _on_screen(verdict) if one.number("mde") is not None]
+    if found:
+        lines.append(f"drops below what is allowed that would have been found 4 times in 5: {', '.join(found)}")
+    if constraints := reading.constraints(verdict):
+        lines.append(f"constraints: {constraints.words}")
+    told = (reading.needed, reading.false_block_words, reading.ledger_words, reading.audit_words)
+    lines += [words for words in (tell(verdict) for tell in told) if words]
+    lines += reading.notes(verdict)
+    if worst := verdict.evidence.get("worst"):
+        asked, said = (excerpt(worst[0][name] or "(no answer)", SENTENCE) for name in ("question", "candidate_answer"))
+        lines.append(f"worst answer, to {asked!r}: {said!r}")
+    return lines
+
+
+def _numbers(one: Finding) -> list[str]:
+    """Both means, the delta, its interval, what is allowed, and the p of regression."""
+    means = [plain_number(one.number(f"{arm}_mean")) for arm in ("baseline", "candidate")]
+    return [*means, signed(one.number("delta")), interval(one), signed(one.min_delta, 2), reading.p_words(one)]
+
+
+def _section(section: Section) -> list[str]:
+    words = [prose(section.words, SENTENCE), ""] if section.words else []
     rows = []
-    for metric, row in verdict.evidence["metrics"].items():
-        if "delta" not in row:
-            rows.append((metric, ["", "", "", "", f"{row['min_delta']:+.2f}", "-", row["outcome"]]))
-            continue
-        numbers = [f"{row['baseline_mean']:.3f}", f"{row['candidate_mean']:.3f}", f"{row['delta']:+.3f}"]
-        interval = f"{row['low']:+.3f} to {row['high']:+.3f}"
-        # Where too few groups, or too few scores, forbid a test, its p would only mislead.
-        p = "-" if row["p_adjusted"] is None else f"{row['p_regressed']:.3f}" if row["p_regressed"] >= 0.001 else "<0.001"
-        rows.append((metric, [*numbers, interval, f"{row['min_delta']:+.2f}", p, row["outcome"]]))
-    return rows
+    for one in section.findings:
+        tested = level(one.number("level")) if one.number("level") is not None else "-"
+        rows.append(
+            [
+                prose(one.label),
+                *_numbers(one),
+                tested,
+                plain_number(one.number("mde")) or "-",
+                str(one.number("required_examples") or "-"),
+                one.word,
+            ]
+        )
+    return [f"### {section.title}", "", *words, *_table(CHECKS, rows, escaped=True)]
 
 
-def _left_open(verdict: Verdict) -> list[str]:
-    """What was found on the metrics that nothing was decided about, as far as the failed checks do not say it."""
-    found = (row["words"] for row in verdict.evidence["metrics"].values() if row["outcome"] in {"undecided", "no data"})
-    return [words for words in found if words not in verdict.failed_checks]
+def _constraints(verdict: Verdict) -> list[str]:
+    found = reading.constraints(verdict)
+    if found is None:
+        return []
+    lines = ["### Constraints", "", f"{prose(found.words, SENTENCE)}\n", *_table(CONSTRAINTS, found.rows), ""]
+    for one in found.newly:
+        said = (
+            ("newly broken", one.constraint),
+            ("asked", one.question),
+            ("baseline", one.baseline),
+            ("candidate", one.candidate),
+        )
+        lines += [*_quotes(said), ""]
+    return lines
 
 
-def _metric_table(verdict: Verdict) -> list[str]:
-    head = ["metric", "baseline", "candidate", "delta", "95%", "allowed", "p of regression", "outcome"]
-    return [_line(head), _line(["---"] * len(head)), *(_line([metric, *row]) for metric, row in _rows(verdict))]
+def _listed(title: str, lines: Sequence[str]) -> list[str]:
+    return [title, "", *(f"- {prose(words, SENTENCE)}" for words in lines), ""] if lines else []
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]], *, escaped: bool = False) -> list[str]:
+    body = [row if escaped else [prose(row[0], SENTENCE), *row[1:]] for row in rows]
+    return ["| " + " | ".join(cells) + " |" for cells in (head, ["---"] * len(head), *body)]
 
 
-def _worst_lines(item: dict[str, Any]) -> list[str]:
-    def scores(arm: str) -> str:
-        return ", ".join(f"{metric} {value:.2f}" for metric, value in item[f"{arm}_scores"].items())
+def _worst_lines(item: Mapping[str, Any]) -> list[str]:
+    def arm(name: str) -> tuple[str, str]:
+        scores = ", ".join(f"{metric} {value:.2f}" for metric, value in item[f"{name}_scores"].items())
+        return f"{name} ({scores})", item[f"{name}_answer"] or "(no answer)"
 
-    return [
-        f"> **asked** {_quoted(item['question'])}",
-        ">",
-        f"> **baseline** ({scores('baseline')}) {_quoted(item['baseline_answer'])}",
-        ">",
-        f"> **candidate** ({scores('candidate')}) {_quoted(item['candidate_answer'])}",
-    ]
+    return _quotes((("asked", item["question"]), arm("baseline"), arm("candidate")))
 
 
-def _quoted(text: str | None) -> str:
-    """Someone's words as plain text: escaped, so that they cannot draw or link in the report."""
-    if text is None:
-        return "(no answer)"
-    flat = escape(" ".join(text.split()), quote=False)
-    return "".join("\\" + character if character in "\\`*_[]!#|~" else character for character in flat)
+def _quotes(lines: Iterable[tuple[str, str]]) -> list[str]:
+    """Who said what, as a quotation in which the words are plain text."""
+    quoted = [f"> **{prose(who)}** {prose(words, SENTENCE)}" for who, words in lines]
+    return "\n>\n".join(quoted).split("\n")
 
 
-def _loss_line(loss: dict[str, Any]) -> str:
+def _loss_line(loss: Mapping[str, Any]) -> str:
     before = "" if loss["baseline"] is None else f", baseline {loss['baseline']:.3f}"
     losses = f"candidate {loss['candidate']:.3f}{before}, base {loss['base']:.3f}"
     return f"Loss on {loss['items']} references, nats a token: {losses} (reported, not gated)."
