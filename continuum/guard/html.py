@@ -100,7 +100,7 @@ def _numbers(section: Section) -> str:
             str(one.number("groups") or 0),
             reading.p_words(one),
             plain_number(one.number("p_not_worse")) or "-",
-            level(one.number("alpha")) if one.number("alpha") is not None else "-",
+            level(one.number("level")) if one.number("level") is not None else "-",
             plain_number(one.number("mde")) or "-",
             str(one.number("required_examples") or "-"),
         ]
@@ -108,11 +108,8 @@ def _numbers(section: Section) -> str:
     ]
     tests = sorted({excerpt(str(one.number("test")), SENTENCE) for one in section.findings if one.number("test")})
     used = f"Tests: {'; '.join(tests)}. " if tests else ""
-    explained = (
-        "Detectable is the drop below what is allowed that would have been found 4 times in 5; needed is how many examples would "
-        "decide."
-    )
-    return f'<details><summary>Numbers</summary>{_table(NUMBERS, rows)}<p class="soft">{_text(used + explained)}</p></details>'
+    explained = f'<p class="soft">{_text(used + reading.EXPLAINED)}</p>'
+    return f"<details><summary>Numbers</summary>{_table(NUMBERS, rows)}{explained}</details>"
 
 
 def _capability(verdict: Verdict) -> str:

@@ -2,7 +2,7 @@
 
 What regressed is a failure, and so is a check without data, since it can never pass. What is undecided is `skipped`: the systems
 show that as neither passed nor failed, which it is; the exit code of the command says whether the build goes on. The last case
-is the verdict as a whole, which fails where the candidate may not serve at all, so that a suite never looks better than its verdict.
+is the verdict as a whole. It fails where the candidate may not serve at all, so that a suite never looks better than its verdict.
 """
 
 import xml.etree.ElementTree as ET  # only writes: nothing is parsed
@@ -21,7 +21,8 @@ def to_junit(verdict: Verdict) -> str:
 
     Only characters that XML and a log can show are in it; those that steer a terminal or turn writing are left out.
     """
-    suite = ET.Element("testsuite")
+    suites = ET.Element("testsuites")
+    suite = ET.SubElement(suites, "testsuite")
     name = f"{SUITE}.{excerpt(verdict.task)}"
     cases = [_case(suite, name, one) for one in reading.findings(verdict)]
     cases += _constraint_cases(suite, name, verdict)
@@ -37,8 +38,8 @@ def to_junit(verdict: Verdict) -> str:
         "timestamp": f"{verdict.created_at:%Y-%m-%dT%H:%M:%S}",
     }
     _properties(suite, verdict)
-    ET.indent(suite)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suite, encoding="unicode")}\n'
+    ET.indent(suites)
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{ET.tostring(suites, encoding="unicode")}\n'
 
 
 def _case(suite: ET.Element, name: str, one: Finding) -> ET.Element:

@@ -22,6 +22,10 @@ TITLES = {
     Gate.SLICE: "Slices",
     Gate.CAPABILITY: "What the model could do before",
 }
+EXPLAINED = (
+    "Level is of the test for a regression. Detectable is the drop below what is allowed that would have been found 4 times in "
+    "5. Needed is how many examples of its own part would decide a check."
+)
 SENTENCE = 2_000
 """Characters of a sentence, an answer or a note that a report shows."""
 NAME = 120

@@ -39,7 +39,6 @@ CHECKS = (
 )
 NATS = ("nats a token, lower is better", "candidate", "baseline", "base", "change (95%)", "documents")
 CONSTRAINTS = ("constraint", "broken", "at most (95%)", "held out: broken", "at most (95%)", "broken by the baseline")
-EXPLAINED = "Detectable is the drop below what is allowed that would have been found 4 times in 5; needed is how many examples would decide."
 
 
 def to_markdown(verdict: Verdict) -> str:
@@ -56,7 +55,7 @@ def to_markdown(verdict: Verdict) -> str:
     for section in reading.sections(verdict):
         lines += [*_section(section), ""]
     if reading.sections(verdict):
-        lines += [EXPLAINED, ""]
+        lines += [reading.EXPLAINED, ""]
     if rows := reading.nats(verdict):
         lines += [*_table(NATS, rows), ""]
     lines += _constraints(verdict)
@@ -82,7 +81,9 @@ def verdict_table(verdict: Verdict) -> "Table":
         title=title, caption=caption, title_justify="left", caption_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
     )
     for column in ("metric", "baseline", "candidate", "delta", "95%", "allowed", "p", "outcome"):
-        table.add_column(column, justify="left" if column in {"metric", "outcome"} else "right", no_wrap=True)
+        # A long name is broken, never a number.
+        justify = "left" if column in {"metric", "outcome"} else "right"
+        table.add_column(column, justify=justify, no_wrap=column != "metric", overflow="fold")
     for one in _on_screen(verdict):
         table.add_row(*(Text(cell) for cell in (one.label, *_numbers(one), one.outcome.value)))
     return table
