@@ -20,6 +20,8 @@
 | CONTINUUM_REDACTOR | who takes it out: `builtin`, `presidio`, or the name of an entry point `continuum.redactors` | builtin |
 | CONTINUUM_USER_KEY | key of the hashes that stand for user ids; one for all writers of a store | made once, in CONTINUUM_HOME |
 | CONTINUUM_SNAPSHOTS | folder or fsspec URL of the Parquet snapshots, like s3://bucket/folder | in CONTINUUM_HOME |
+| CONTINUUM_SIGNING_KEY | file of the private key that proofs of verdicts are signed with | none: they are not signed |
+| CONTINUUM_TRUSTED_KEYS | public keys in hex, with commas; a proof that none of them signed is refused | none: any will do |
 | CONTINUUM_SEED | seed of everything random | 0 |
 | MLFLOW_TRACKING_URI | MLflow server or store | SQLite in CONTINUUM_HOME |
 """
@@ -68,6 +70,9 @@ class Settings(BaseModel):
     user_key: SecretStr | None = None
     snapshots: str = ""
     """Folder or fsspec URL; empty for `snapshots` in the home."""
+    signing_key: Path | None = None
+    trusted_keys: tuple[str, ...] = ()
+    """Ed25519 public keys in hex, 64 digits each."""
     gateway_url: str = "http://127.0.0.1:8787/v1"
     serving_url: str = "http://127.0.0.1:8790/v1"
     seed: int = 0
@@ -138,6 +143,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         redactor=env.get("CONTINUUM_REDACTOR") or "builtin",
         user_key=secret(env.get("CONTINUUM_USER_KEY")),
         snapshots=env.get("CONTINUUM_SNAPSHOTS") or "",
+        signing_key=Path(env["CONTINUUM_SIGNING_KEY"]).expanduser() if env.get("CONTINUUM_SIGNING_KEY") else None,
+        trusted_keys=public_keys(env, "CONTINUUM_TRUSTED_KEYS"),
         seed=whole_number(env, "CONTINUUM_SEED", 0),
     )
 
@@ -148,6 +155,17 @@ def whole_number(env: Mapping[str, str], name: str, default: int) -> int:
     if not re.fullmatch(r"-?[0-9]{1,18}", found):
         raise ConfigurationError(f"{name} is {found!r}; it must be a whole number of at most 18 digits")
     return int(found)
+
+
+def public_keys(env: Mapping[str, str], name: str) -> tuple[str, ...]:
+    """A variable that holds public keys in hex, with commas between them."""
+    found = tuple(key.strip().lower() for key in env.get(name, "").split(",") if key.strip())
+    if wrong := [key for key in found if not re.fullmatch(r"[0-9a-f]{64}", key)]:
+        raise ConfigurationError(
+            f"{name} holds a key of {len(wrong[0])} characters; it must hold public keys of 64 hexadecimal digits each, as "
+            "`continuum proof --new-key FILE` prints them"
+        )
+    return found
 
 
 def one_of(env: Mapping[str, str], name: str, default: Any, *others: Any) -> Any:

@@ -4,6 +4,7 @@
     ├── ConfigurationError(ValueError)    the caller can fix it: unknown task, bad rubric, unpriced judge with a budget
     ├── MissingExtra(ImportError)         a package of an extra is not installed; the message holds the pip line
     ├── StoreError(RuntimeError)          the store cannot be read or written
+    │   └── ProofBroken                   something that a proof vouches for was altered; the message names it
     ├── JudgeError(RuntimeError)          a judge failed beyond one judgement
     ├── NotEnoughData(ValueError)         the message says how much there is and how much is needed
     ├── TrainingDiverged(RuntimeError)    the loss stopped being a number
@@ -20,6 +21,7 @@ EXTRAS = {
     "trl": "training",
     "datasets": "training",
     "accelerate": "training",
+    "cryptography": "training",
     "safetensors": "training",
     "sentence_transformers": "training",
     "mlflow": "training",
@@ -51,6 +53,20 @@ class MissingExtra(ContinuumError, ImportError):
 
 class StoreError(ContinuumError, RuntimeError):
     """The store cannot be read or written."""
+
+
+class ProofBroken(StoreError):
+    """Something that the proof of a verdict vouches for is not as it was, or the proof itself is not.
+
+    Args:
+        link: the link of the chain that is broken, such as `dataset support_training_v1`.
+        fault: the artifact, what is wrong with it, and what to do.
+    """
+
+    def __init__(self, link: str, fault: str) -> None:
+        super().__init__(f"{link}: {fault}")
+        self.link = link
+        self.fault = fault
 
 
 class JudgeError(ContinuumError, RuntimeError):

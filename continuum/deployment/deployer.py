@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from continuum.config import Settings, load_settings
 from continuum.deployment.backends.local import LocalBackend
@@ -19,8 +19,11 @@ from continuum.store import default_store
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.provenance.verifying import Verified
     from continuum.store.database import Store
     from continuum.tracking.tracker import Tracker
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -95,12 +98,13 @@ class ModelDeployer:
             ramp_schedule: shares that follow, rising.
             ramp_interval_hours: least time between two steps.
             rollback_on_quality_drop: loss of judged quality, on a 0-1 scale, at which the candidate is to be taken back.
-            unguarded: deploy without a verdict that allows it; the deployment says so for all to see.
+            unguarded: deploy without a verdict that allows it, and without its proof; the deployment says so for all to see.
             actor: who, for the record.
 
         Raises:
             ConfigurationError: the plan cannot be read, or the checkpoint is not in the store.
-            DeploymentError: there is no verdict that allows it, the artifact is not what was trained, or it cannot be served.
+            DeploymentError: there is no verdict that allows it, the artifact is not what was trained, something that the verdict
+                rests on is not what its proof says, or it cannot be served.
         """
         plan = self._plan(
             strategy=strategy,
@@ -111,7 +115,7 @@ class ModelDeployer:
         )
         settings = load_settings()
         store = self._store or default_store()
-        clearance = await asyncio.to_thread(self._clear, store, model, plan, unguarded)
+        clearance = await asyncio.to_thread(self._clear, store, model, plan, unguarded, settings.trusted_keys)
         record = self._record(store, clearance, plan, self.backend_url or settings.serving_url)
         standing = next((other for other in store.deployments.serving(record.task) if _same_plan(other, record)), None)
         if standing is not None:
@@ -136,11 +140,13 @@ class ModelDeployer:
         chosen = {name: value for name, value in given.items() if value is not None}
         return DeploymentPolicy(**(self.policy.model_dump() | chosen))
 
-    def _clear(self, store: "Store", model: Checkpoint, plan: DeploymentPolicy, unguarded: bool) -> "Clearance":
+    def _clear(
+        self, store: "Store", model: Checkpoint, plan: DeploymentPolicy, unguarded: bool, trusted: Sequence[str]
+    ) -> "Clearance":
         from continuum.provenance.artifacts import verify_artifact
 
         # The store's row is the one that was judged; the caller's copy may differ from it.
-        known = store.checkpoints.get(model.id)
+        known = read_or_refuse(lambda: store.checkpoints.get(model.id), f"checkpoint {model.id} ({model.name})")
         if known is None:
             raise ConfigurationError(
                 f"checkpoint {model.id} ({model.name}) is not in the store; deploy one that Trainer.train returned"
@@ -149,14 +155,20 @@ class ModelDeployer:
             files = verify_artifact(Path(known.uri), known.manifest)
         except StoreError as error:
             raise DeploymentError(f"{known.name} may not serve, its files are not what was trained: {error}") from error
-        verdict = store.verdicts.latest(known.id)
+        proof = None if unguarded else proof_of(store, known, trusted)
+        verdict = read_or_refuse(lambda: store.verdicts.latest(known.id), f"the verdict on {known.name}")
         evidence: dict[str, Any] = {"files_verified": len(files), "unguarded": unguarded}
+        evidence["proof"] = "not checked: deployed unguarded" if proof is None else proof.evidence()
         if verdict is not None:
             evidence |= verdict.model_dump(
                 mode="json", include={"status", "approved", "max_traffic", "required_examples", "failed_checks"}
             )
             evidence["verdict_id"] = verdict.id
-        return Clearance(known, None if unguarded else permit(known, verdict, plan.strategy), evidence)
+        if unguarded:
+            return Clearance(known, None, evidence)
+        allowed = permit(known, verdict, plan.strategy)
+        require_proven(known, allowed, proof)
+        return Clearance(known, allowed, evidence)
 
     def _record(self, store: "Store", clearance: "Clearance", plan: DeploymentPolicy, backend_url: str) -> DeploymentRecord:
         model, verdict = clearance.checkpoint, clearance.verdict
@@ -226,6 +238,50 @@ class Clearance:
     verdict: Verdict | None
     """None when it is deployed unguarded."""
     evidence: dict[str, Any]
+
+
+def read_or_refuse(read: Callable[[], T], what: str) -> T:
+    """Read a row that somebody may have altered.
+
+    Raises:
+        DeploymentError: it cannot be read as a record any more.
+    """
+    from continuum.store.exact import legible
+
+    try:
+        return legible(read, what)
+    except StoreError as error:
+        raise DeploymentError(f"nothing may serve on it: {error}") from error
+
+
+def proof_of(store: "Store", model: Checkpoint, trusted: Sequence[str]) -> "Verified | None":
+    """The proof beside a checkpoint, checked against everything that it names; None where there is none.
+
+    Raises:
+        DeploymentError: it does not hold; the message names the broken link and the artifact.
+    """
+    from continuum.provenance.verifying import require_proof
+
+    try:
+        return require_proof(store, model, trusted=trusted)
+    except StoreError as error:
+        raise DeploymentError(f"{model.name} may not serve, the proof of its verdict is broken: {error}") from error
+
+
+def require_proven(model: Checkpoint, verdict: Verdict, proof: "Verified | None") -> None:
+    """Check that the proof is of the verdict that allows the deployment.
+
+    Raises:
+        DeploymentError: there is none, or it is of another verdict.
+    """
+    again = f"run `continuum guard {model.name}` again, or deploy with unguarded=True, which is written into the deployment"
+    if proof is None:
+        raise DeploymentError(f"{model.name} may not serve: its verdict {verdict.id} has no proof beside the checkpoint; {again}")
+    if proof.proof.verdict_id != verdict.id:
+        raise DeploymentError(
+            f"{model.name} may not serve: its newest verdict is {verdict.id}, and the proof beside the checkpoint is of verdict "
+            f"{proof.proof.verdict_id}; {again}"
+        )
 
 
 def permit(model: Checkpoint, verdict: Verdict | None, strategy: str) -> Verdict:

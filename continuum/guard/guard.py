@@ -5,12 +5,13 @@ paired differences decide: blocked, approved, or inconclusive with the number of
 """
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.baseline import PRODUCTION, champion_of, usable_items
 from continuum.guard.evidence import Loss, evidence_of
 from continuum.guard.pairs import Arm, Outcome, pair_up
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from continuum.guard.decision import Check
     from continuum.store.database import Store
     from continuum.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
 
 DEFAULT_MIN_DELTA = -0.02
 
@@ -163,6 +166,7 @@ class RegressionGuard:
         known = known_before(store, champion, items)
         verdict = self._verdict(golden, candidate_model, run, baseline, candidate, known, losses, notes)
         store.verdicts.add(verdict)
+        await asyncio.to_thread(put_proof, store, verdict)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
             self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id)
         return verdict
@@ -295,6 +299,16 @@ class _Run:
 
         baseline = await mean_loss(champion) if champion else None
         return Loss(await mean_loss(candidate), baseline, await mean_loss(None), len(examples))
+
+
+def put_proof(store: "Store", verdict: Verdict) -> None:
+    """Put the proof of a verdict beside its checkpoint; a verdict that cannot be proven stands, and the deployer refuses it."""
+    from continuum.provenance.proving import prove
+
+    try:
+        prove(store, verdict)
+    except StoreError as error:
+        logger.warning("verdict %s has no proof, without which it is not deployed: %s", verdict.id, error)
 
 
 def policy_of(store: "Store", task: str) -> TaskPolicy:

@@ -5,6 +5,7 @@ Training writes the manifest last, so its presence means the artifact is complet
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from continuum.errors import StoreError
 from continuum.provenance.plain_files import require_no_pickle
 
 MANIFEST = "manifest.json"
+BESIDE = re.compile(r"(manifest\.json|proof(-[0-9A-Za-z_-]+)?\.json)(\.part)?")
+"""Files in the folder that are not the artifact's own: its manifest, and the proofs of the verdicts on it."""
 
 
 def sha256_of(path: Path) -> str:
@@ -22,7 +25,7 @@ def sha256_of(path: Path) -> str:
 
 def write_manifest(folder: Path) -> dict[str, str]:
     """Hash every file of a finished artifact and write the manifest; returns file name to sha256."""
-    files = {name: sha256_of(folder / name) for name in _files(folder)}
+    files = {name: sha256_of(folder / name) for name in files_of(folder)}
     unfinished = folder / (MANIFEST + ".part")
     unfinished.write_text(json.dumps({"files": files}, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     unfinished.replace(folder / MANIFEST)
@@ -51,7 +54,7 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
         raise StoreError(f"{path / MANIFEST} cannot be read as a manifest; restore the artifact from a backup") from error
     if expected is not None and dict(expected) != written:
         raise StoreError(f"{path / MANIFEST} is not the manifest that the store holds; restore the artifact from a backup")
-    present = set(_files(path))
+    present = set(files_of(path))
     for name in sorted(written):
         if name not in present:
             raise StoreError(f"{path / name} is missing; restore the artifact from a backup")
@@ -64,6 +67,7 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
     return written
 
 
-def _files(folder: Path) -> list[str]:
+def files_of(folder: Path) -> list[str]:
+    """Names of the files that an artifact consists of, sorted; what lies beside them is not among them."""
     found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
-    return sorted(name for name in found if name not in {MANIFEST, MANIFEST + ".part"})
+    return sorted(name for name in found if not BESIDE.fullmatch(name))

@@ -5,7 +5,7 @@ files that make the model; that of a hub id is the commit in the local cache. No
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -33,8 +33,24 @@ def base_revision(base_model: str | Path) -> str:
     folder = Path(base_model)
     if not folder.is_dir():
         return _cached_commit(str(base_model))
-    lines = [f"{name} {_sha256_of(str(path), *_state(path))}" for name, path in _model_files(folder)]
+    return revision_of({name: _sha256_of(str(path), *_state(path)) for name, path in _model_files(folder)})
+
+
+def revision_of(files: Mapping[str, str]) -> str:
+    """The revision of a local folder whose model files have these hashes, by name; empty where there are none."""
+    lines = [f"{name} {digest}" for name, digest in sorted(files.items())]
     return sha256("\n".join(lines).encode("utf-8", "surrogateescape")).hexdigest() if lines else ""
+
+
+def hash_base(base_model: str | Path) -> dict[str, str]:
+    """The sha256 of each file that makes a base model, every byte read now; nothing where its files are not on this machine."""
+    folder = Path(base_model)
+    if not folder.is_dir():
+        repository, commit = _repository(str(base_model)), _cached_commit(str(base_model))
+        if repository is None or not commit:
+            return {}
+        folder = repository / "snapshots" / commit
+    return {name: sha256_of(path) for name, path in _model_files(folder)}
 
 
 def recorded_revision(artifact: str | Path) -> str:
@@ -92,13 +108,20 @@ def _sha256_of(path: str, size: int, changed_ns: int) -> str:
 
 def _cached_commit(hub_id: str) -> str:
     """The commit that the local cache has as a hub model's main branch, with its files there."""
-    try:
-        from huggingface_hub import constants
-    except ImportError:
+    repository = _repository(hub_id)
+    if repository is None:
         return ""
-    repository = Path(constants.HF_HUB_CACHE) / ("models--" + hub_id.strip("/").replace("/", "--"))
     try:
         commit = (repository / "refs" / "main").read_text(encoding="ascii").strip()
     except (OSError, ValueError):
         return ""
     return commit if commit.isalnum() and (repository / "snapshots" / commit).is_dir() else ""
+
+
+def _repository(hub_id: str) -> Path | None:
+    """Where the local cache keeps a hub model."""
+    try:
+        from huggingface_hub import constants
+    except ImportError:
+        return None
+    return Path(constants.HF_HUB_CACHE) / ("models--" + hub_id.strip("/").replace("/", "--"))

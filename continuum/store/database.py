@@ -21,9 +21,11 @@ from continuum.store.admissions import Admissions
 from continuum.store.anchors import AnchorRounds
 from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
+from continuum.store.commitments import Commitments
 from continuum.store.deployments import Deployments
 from continuum.store.forgetting import forget_task
 from continuum.store.golden_answers import GoldenAnswers, GoldenLabels
+from continuum.store.golden_uses import GoldenUses
 from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
@@ -99,6 +101,8 @@ class Store:
         self.anchors = AnchorRounds(engine)
         self.reviews = Reviews(engine)
         self.batches = Batches(engine)
+        self.commitments = Commitments(engine)
+        self.golden_uses = GoldenUses(engine)
         self.golden_answers = GoldenAnswers(engine)
         self.golden_labels = GoldenLabels(engine)
 

@@ -1,6 +1,6 @@
 """One call that came by two doors, the decorator and the gateway: one row, the same whichever came first.
 
-What the decorator saw stands, and what only the gateway knows is filled in.
+What the decorator saw stands, and what only the gateway knows is filled in. A row that a proof commits to stays as it is.
 """
 
 from collections.abc import Iterable
@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
+from continuum.store.commitments import committed_ids
 from continuum.store.rows import in_batches
 from continuum.store.tables import interactions, snapshots
 
@@ -28,6 +29,7 @@ COMPLETED = (
     "model",
 )
 """What one door may know and the other not."""
+DOORS = {"capture", "gateway"}
 SEEN = ("body", "status", "error", "latency_ms", "tags", "source", "redaction", "fingerprint", "near_repeat_of")
 """What the decorator saw better: it knows the whole call, of which the gateway served a part."""
 
@@ -42,16 +44,17 @@ def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
     seen = {name: theirs[name] for name in SEEN}
     known = {name: func.coalesce(theirs[name], interactions.c[name]) for name in COMPLETED}
     replace = update(interactions).where(same, interactions.c.source == "gateway").values(seen | known)
-    values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows]
+    # Locked first: who commits to one of these rows has done so before it is asked which they are, or waits for what they become.
+    before = _contents(connection, [row["id"] for row in rows if row["source"] in DOORS])
+    proven = committed_ids(connection, before)
+    values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows if row["id"] not in proven]
     captured = [value for value in values if value["new_source"] == "capture"]
-    completing = [value for value in values if value["new_source"] in {"capture", "gateway"}]
-    ids = [value["new_id"] for value in completing]
-    before = _contents(connection, ids)
+    completing = [value for value in values if value["new_source"] in DOORS]
     if captured:
         connection.execute(replace, captured)
     if completing:
         connection.execute(fill, completing)
-    after = _contents(connection, ids)
+    after = _contents(connection, [value["new_id"] for value in completing])
     mark_changed(connection, [interaction_id for interaction_id in after if after[interaction_id] != before[interaction_id]])
 
 
@@ -92,10 +95,10 @@ def day_of(moment: datetime) -> str:
 
 
 def _contents(connection: Connection, ids: Iterable[str]) -> dict[str, tuple[Any, ...]]:
-    """What a merge may change, by id."""
+    """What a merge may change, by id; locked on Postgres, where the right to write is a row's."""
     found: dict[str, tuple[Any, ...]] = {}
     for batch in in_batches(ids):
         query = select(interactions.c.id, *(interactions.c[name] for name in (*COMPLETED, *SEEN)))
-        for row in connection.execute(query.where(interactions.c.id.in_(batch))):
+        for row in connection.execute(query.where(interactions.c.id.in_(batch)).with_for_update()):
             found[row.id] = tuple(row)
     return found

@@ -1,7 +1,8 @@
 """Deleting interactions: those older than a task keeps them, and those that somebody asks to be deleted.
 
 With an interaction go its annotations, its feedback, what was said in it where nobody else said the same, what judging keeps of
-it, and its place in the snapshots. Each batch is a transaction of its own, so that a run that was stopped goes on where it was.
+it, and its place in the snapshots; a proof that names it finds a tombstone. Each batch is a transaction of its own, so that a run
+that was stopped goes on where it was.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -63,7 +64,7 @@ def apply_retention(store: "Store", task: str, *, now: Callable[[], datetime] = 
     if keep_days is not None:
         expired = and_(interactions.c.task == task, interactions.c.started_at < now() - timedelta(days=keep_days))
         member = select(dataset_items.c.interaction_id).where(dataset_items.c.interaction_id == interactions.c.id).exists()
-        while count := in_one_transaction(store.engine, partial(_erase_where, condition=expired & ~member)):
+        while count := in_one_transaction(store.engine, partial(_erase_where, condition=expired & ~member, now=now)):
             deleted += count
         with store.engine.connect() as connection:
             kept = connection.execute(select(func.count()).select_from(interactions).where(expired)).scalar_one()
@@ -71,7 +72,7 @@ def apply_retention(store: "Store", task: str, *, now: Callable[[], datetime] = 
     return RetentionReport(deleted, kept, written, removed)
 
 
-def erase(store: "Store", ids: Iterable[str]) -> int:
+def erase(store: "Store", ids: Iterable[str], *, now: Callable[[], datetime] = utc_now) -> int:
     """Delete interactions, members of datasets too; returns how many there were.
 
     Snapshots that held them are no longer read, and `rewrite_stale` writes them without.
@@ -79,20 +80,20 @@ def erase(store: "Store", ids: Iterable[str]) -> int:
     found = 0
     for batch in in_batches(ids):
         condition = interactions.c.id.in_(batch)
-        found += in_one_transaction(store.engine, partial(_erase_where, condition=condition))
+        found += in_one_transaction(store.engine, partial(_erase_where, condition=condition, now=now))
     return found
 
 
-def _erase_where(connection: Connection, *, condition: ColumnElement[bool]) -> int:
+def _erase_where(connection: Connection, *, condition: ColumnElement[bool], now: Callable[[], datetime]) -> int:
     """Delete the first so many interactions that meet a condition; how many there were."""
     keep_bodies_still(connection)
     rows = connection.execute(select(*PLACE).where(condition).order_by(interactions.c.sequence).limit(BATCH_ROWS)).all()
     if rows:
-        _erase(connection, rows)
+        _erase(connection, rows, now())
     return len(rows)
 
 
-def _erase(connection: Connection, rows: Sequence[Any]) -> None:
+def _erase(connection: Connection, rows: Sequence[Any], at: datetime) -> None:
     ids = [row.id for row in rows]
     provided = [row.provider_response_id for row in rows if row.provider_response_id]
     connection.execute(delete(interactions).where(interactions.c.id.in_(ids)))
@@ -100,6 +101,6 @@ def _erase(connection: Connection, rows: Sequence[Any]) -> None:
     connection.execute(delete(sides).where(sides.c.interaction_id.in_(ids)))
     said_of = or_(feedback.c.interaction_id.in_(ids), feedback.c.interaction_id.in_(provided))
     connection.execute(delete(feedback).where(said_of))
-    forget_interactions(connection, set(ids), {row.task for row in rows}, {row.body for row in rows})
+    forget_interactions(connection, set(ids), {row.task for row in rows}, {row.body for row in rows}, at)
     delete_unused(connection, {row.body for row in rows})
     mark_places(connection, [(row.task, row.started_at, row.sequence) for row in rows])

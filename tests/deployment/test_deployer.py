@@ -8,7 +8,7 @@ from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
 from continuum.records import DeploymentState
 from continuum.store.database import Store
-from tests.deployment.conftest import MakeCheckpoint, a_verdict
+from tests.deployment.conftest import MakeCheckpoint, a_verdict, add_verdict
 
 NOWHERE = "http://127.0.0.1:9/v1"
 
@@ -144,7 +144,7 @@ async def test_what_was_rolled_back_is_not_deployed_again_on_the_same_verdict(
     await (await deployer.deploy(checkpoint)).rollback(reason="complaints")
     with pytest.raises(DeploymentError, match="deployed on this verdict before and is rolled_back"):
         await deployer.deploy(checkpoint)
-    store.verdicts.add(a_verdict(checkpoint))
+    add_verdict(store, a_verdict(checkpoint))
     assert (await deployer.deploy(checkpoint)).state is DeploymentState.CANARY
 
 

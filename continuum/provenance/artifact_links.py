@@ -1,0 +1,174 @@
+"""What each artifact of a proof is, as it stands now: taken once when the proof is made, and again whenever it is checked.
+
+Every byte is read each time; no hash is remembered. A row is looked up by the name that the proof gives it and taken to the
+byte, so that an altered row is named and never read as a record.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from continuum.errors import ProofBroken
+from continuum.provenance.artifacts import MANIFEST, files_of, sha256_of
+from continuum.provenance.proof import Link, Proof, read_proof
+from continuum.provenance.revisions import hash_base, revision_of
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from continuum.store.database import Store
+
+RESTORE = "restore it from a backup"
+
+
+def dataset_content(store: "Store", title: str, dataset_id: str) -> dict[str, Any]:
+    """A dataset version: its row, its files and its members."""
+    from continuum.store.exact import digest_of, exact_rows
+    from continuum.store.tables import dataset_items, datasets
+
+    row = row_of(store, title, datasets, dataset_id)
+    with store.engine.connect() as connection:
+        members = exact_rows(connection, dataset_items, dataset_items.c.dataset_id, [dataset_id])
+    return {
+        "id": dataset_id,
+        "row": digest_of(row),
+        "files": hash_files(title, dataset_folder(row)),
+        "members": digest_of(members),
+    }
+
+
+def member_ids(store: "Store", dataset_id: str) -> set[str]:
+    """Ids of the interactions that the store has as members of a dataset."""
+    from continuum.store.exact import exact_rows
+    from continuum.store.tables import dataset_items
+
+    with store.engine.connect() as connection:
+        rows = exact_rows(connection, dataset_items, dataset_items.c.dataset_id, [dataset_id])
+    return {row["interaction_id"] for row in rows}
+
+
+def base_content(base_model: str) -> dict[str, Any]:
+    """A base model: its files; none where they are not on this machine."""
+    files = hash_base(base_model)
+    return {"revision": revision_of(files), "files": files}
+
+
+def checkpoint_content(store: "Store", title: str, checkpoint_id: str, *, verdict: str | None, proven: bool) -> dict[str, Any]:
+    """A checkpoint: its row and its files.
+
+    Args:
+        store: where its row is.
+        title: of the link, for errors.
+        checkpoint_id: which.
+        verdict: whose proof is meant; the newest, when left out.
+        proven: whether the proof of a verdict on it belongs to it, as for what a candidate was continued from.
+    """
+    from continuum.store.exact import digest_of
+    from continuum.store.tables import checkpoints, verdicts
+
+    row = row_of(store, title, checkpoints, checkpoint_id)
+    folder = Path(str(row.get("uri", "")))
+    content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": hash_checkpoint(title, folder)}
+    proof = _own_proof(title, folder, verdict) if proven else None
+    if proof is not None:
+        said = row_of(store, f"verdict {proof.verdict_id}", verdicts, proof.verdict_id)
+        content["proof"] = {"verdict": proof.verdict_id, "head": proof.head, "row": digest_of(said)}
+    return content
+
+
+def verdict_content(store: "Store", title: str, verdict_id: str) -> dict[str, Any]:
+    """A verdict: its whole row."""
+    from continuum.store.exact import digest_of
+    from continuum.store.tables import verdicts
+
+    return {"id": verdict_id, "row": digest_of(row_of(store, title, verdicts, verdict_id))}
+
+
+def require_same(link: Link, now: dict[str, Any]) -> None:
+    """Check that an artifact still is what a link says.
+
+    Raises:
+        ProofBroken: the message names the row or the file that is not as it was.
+    """
+    stated, kept = link.content, f"{RESTORE}, or guard the model again"
+    if stated.get("row") != now.get("row"):
+        raise ProofBroken(link.title, f"the store's row of {link.kind} {link.name} was altered after it was proven; {RESTORE}")
+    files, there = stated.get("files", {}), now.get("files", {})
+    for name in sorted(files):
+        if name not in there:
+            raise ProofBroken(link.title, f"the file {name} of {link.name} is missing; {RESTORE}")
+        if files[name] != there[name]:
+            raise ProofBroken(link.title, f"the file {name} of {link.name} was altered after it was proven; {RESTORE}")
+    if link.kind in ("checkpoint", "base model") and files and (added := sorted(there.keys() - files.keys())):
+        raise ProofBroken(link.title, f"the file {added[0]} was added to {link.name} after it was proven; remove it")
+    if stated.get("members") != now.get("members"):
+        raise ProofBroken(link.title, f"the store's rows of who is in {link.name} were altered after it was proven; {RESTORE}")
+    _require_same_proof(link, stated.get("proof"), now.get("proof"), kept)
+
+
+def _require_same_proof(link: Link, stated: Any, now: Any, kept: str) -> None:
+    if stated == now or stated is None:
+        return
+    if now is None or stated.get("head") != now.get("head"):
+        missing = "is missing" if now is None else "was altered after it was proven"
+        raise ProofBroken(link.title, f"the proof of its verdict {stated.get('verdict')} {missing}; {kept}")
+    raise ProofBroken(
+        link.title, f"the store's row of verdict {stated.get('verdict')} was altered after it was proven; {RESTORE}"
+    )
+
+
+def _own_proof(title: str, folder: Path, verdict: str | None) -> Proof | None:
+    try:
+        return read_proof(folder, verdict)
+    except ProofBroken as error:
+        raise ProofBroken(title, f"the proof in {folder} does not hold: {error}") from error
+
+
+# --- rows and files --------------------------------------------------------------------------------------------------
+
+
+def row_of(store: "Store", title: str, table: "Table", id: str) -> dict[str, Any]:
+    """A row of the store, to the byte.
+
+    Raises:
+        ProofBroken: it is not there.
+    """
+    from continuum.store.exact import exact_rows
+
+    with store.engine.connect() as connection:
+        rows = exact_rows(connection, table, table.c.id, [id])
+    if not rows:
+        raise ProofBroken(
+            title, f"its row {id} is not in the store's {table.name}: it was removed, or its id was altered; {RESTORE}"
+        )
+    return rows[0]
+
+
+def dataset_folder(row: dict[str, Any]) -> Path:
+    """Where a dataset's files lie; a control's lie in the folder of the version it stands beside."""
+    path = Path(str(row.get("uri", "")))
+    return path.parent if path.name == "control.parquet" else path
+
+
+def hash_checkpoint(title: str, folder: Path) -> dict[str, str]:
+    """sha256 of an adapter's files and of its manifest."""
+    if not (folder / MANIFEST).is_file():
+        raise ProofBroken(title, f"{folder / MANIFEST} is missing; {RESTORE}")
+    return _hashed(title, folder, [*files_of(folder), MANIFEST])
+
+
+def hash_files(title: str, folder: Path) -> dict[str, str]:
+    """sha256 of every file in a folder."""
+    if not folder.is_dir():
+        raise ProofBroken(title, f"its folder {folder} is missing; {RESTORE}")
+    return _hashed(title, folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+
+def _hashed(title: str, folder: Path, names: Iterable[str]) -> dict[str, str]:
+    found = {}
+    for name in names:
+        try:
+            found[name] = sha256_of(folder / name)
+        except OSError as error:
+            raise ProofBroken(title, f"{folder / name} cannot be read ({error.strerror}); {RESTORE}") from error
+    return found
