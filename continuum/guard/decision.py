@@ -142,7 +142,11 @@ def is_reported(pair: Pairs) -> bool:
 
 
 def _compared(pair: Pairs, rule: Rule) -> Comparison:
-    limits = {"min_delta": rule.allowed(pair), "resolution": rule.resolution_of(pair)}
+    limits = {
+        "min_delta": rule.allowed(pair),
+        "resolution": rule.resolution_of(pair),
+        "approval_alpha": rule.level_to_approve,
+    }
     if pair.people and too_few_labels(pair.people, pair.groups) is None:
         return compare_corrected(pair.baseline, pair.candidate, pair.groups, pair.people, **limits)
     return compare(pair.baseline, pair.candidate, pair.groups, binary=pair.binary, **limits)

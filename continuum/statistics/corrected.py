@@ -12,13 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from continuum.statistics.paired import (
-    WORST_DIFFERENCE,
     Comparison,
+    Moments,
     Values,
     group_means,
-    mean_and_sd,
-    student_half_width,
+    student_interval,
     student_p,
+    with_worst_case,
 )
 from continuum.statistics.prediction_powered import Labelled
 
@@ -48,6 +48,7 @@ def compare_corrected(
     *,
     min_delta: float,
     resolution: float,
+    approval_alpha: float = 0.05,
 ) -> Comparison:
     """Test a candidate against a baseline by what people would say on average of all pairs.
 
@@ -58,6 +59,7 @@ def compare_corrected(
         people: candidate minus baseline by people, -1 to 1; None where nobody was asked.
         min_delta: the lowest delta that is allowed.
         resolution: how far below `min_delta` still counts as equal when the candidate is to be approved.
+        approval_alpha: the level that `p_not_worse` is for.
 
     Raises:
         ValueError: the labels are too few, or the lengths differ.
@@ -77,7 +79,7 @@ def compare_corrected(
 
     # Every group weighs the same, and so does every item of a group.
     weight = 1 / (len(names) * np.bincount(cluster)[cluster])
-    judged = mean_and_sd(group_means(candidate, groups) - group_means(baseline, groups))[0]
+    judged = Moments.of(group_means(candidate, groups) - group_means(baseline, groups)).mean
     asked = ~np.isnan(said)
     labelled = Labelled(said[asked], differences[asked], weight[asked] / weight[asked].sum(), cluster[asked])
     use = labelled.judge_use(judged)
@@ -86,26 +88,25 @@ def compare_corrected(
     delta, overall_use = float(labelled.weight @ values), float(labelled.weight @ use)
     beside: Values = np.bincount(cluster, overall_use * weight * (differences - judged)).astype(float)
 
-    n, error = labelled.effective, labelled.error(values, beside)
-    # One more labelled group, at the worst difference there is, as `paired.with_worst_case` has it.
-    own = labelled.error(values) ** 2
-    lowered = (n * delta + WORST_DIFFERENCE) / (n + 1)
-    squares = (n - 1) * n * own + n * (delta - lowered) ** 2 + (WORST_DIFFERENCE - lowered) ** 2
-    cautious = math.sqrt(max(0.0, squares / n / (n + 1) + error**2 - own))
-    half = student_half_width(error, n - 1)
+    # Of the labelled groups alone, as if their number were all that is uncertain; then with what the other pairs add.
+    n, own, error = labelled.effective, labelled.error(values), labelled.error(values, beside)
+    found = Moments(delta, error * math.sqrt(n), n)
+    worst = with_worst_case(Moments(delta, own * math.sqrt(n), n), approval_alpha)
+    cautious = Moments(worst.mean, math.sqrt(max(0.0, worst.error**2 + error**2 - own**2) * worst.n), worst.n)
+    low, high = student_interval(found)
     scale = math.sqrt(len(names))
     return Comparison(
         test=CORRECTED,
         items=len(groups),
         groups=len(names),
-        baseline_mean=mean_and_sd(group_means(baseline, groups))[0],
-        candidate_mean=mean_and_sd(group_means(candidate, groups))[0],
+        baseline_mean=Moments.of(group_means(baseline, groups)).mean,
+        candidate_mean=Moments.of(group_means(candidate, groups)).mean,
         delta=min(1.0, max(-1.0, delta)),
         sd=error * scale,
-        cautious_sd=cautious * scale,
-        low=max(-1.0, delta - half),
-        high=min(1.0, delta + half),
-        p_regressed=student_p(delta - min_delta, error, n - 1, worse=True),
-        p_not_worse=student_p(lowered - (min_delta - resolution), cautious, n, worse=False),
+        cautious_sd=cautious.error * scale,
+        low=max(-1.0, low),
+        high=min(1.0, high),
+        p_regressed=student_p(found, min_delta, worse=True),
+        p_not_worse=student_p(cautious, min_delta - resolution, worse=False),
         labels=int(asked.sum()),
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from scipy import special
 
-from continuum.statistics.paired import HALF_AN_ITEM, NOISE, tango_variance, tango_z
+from continuum.statistics.paired import HALF_AN_ITEM, NOISE, Moments, tango_variance, tango_z, with_worst_case
 
 POWER = 0.8
 """The chance of a decision that required sizes are worked out for."""
@@ -61,18 +61,20 @@ def required_n(sd: float, effect: float, *, alpha: float = 0.05, power: float = 
 
 
 def required_n_to_approve(sd: float, delta: float, floor: float, *, alpha: float = 0.05, power: float = POWER) -> int:
-    """Groups that show a true delta to lie above the floor, when one imagined worst case is counted with them.
+    """Groups that show a true delta to lie above the floor, when imagined failures are counted with them.
 
-    The worst case (`paired.with_worst_case`) lowers the mean and widens the spread, so more groups are needed than
-    `required_n` says.
+    The failures (`paired.with_worst_case`) lower the mean and widen the spread, so more groups are needed than `required_n`
+    says.
 
     Raises:
         ValueError: the delta is not above the floor.
     """
-    return _smallest(
-        lambda n: _score_with_worst_case(n, sd, delta, floor) >= _noncentrality(n, alpha, power),
-        required_n(sd, delta - floor, alpha=alpha, power=power),
-    )
+
+    def shown(n: int) -> bool:
+        found = with_worst_case(Moments(delta, sd, n), alpha)
+        return (found.mean - floor) / found.error >= _noncentrality(found.n - 1, alpha, power)
+
+    return _smallest(shown, required_n(sd, delta - floor, alpha=alpha, power=power))
 
 
 def required_n_to_approve_tango(gained: float, delta: float, floor: float, *, alpha: float = 0.05, power: float = POWER) -> int:
@@ -111,7 +113,7 @@ def _quantiles(alpha: float, power: float) -> float:
     return float(special.ndtri(1 - alpha) + special.ndtri(power))
 
 
-def _noncentrality(degrees: int, alpha: float, power: float) -> float:
+def _noncentrality(degrees: float, alpha: float, power: float) -> float:
     """How many standard errors a true difference has to be for a one-sided t test to find it with this power."""
     found = float(special.nctdtrinc(degrees, 1 - power, special.stdtrit(degrees, 1 - alpha)))
     return found if math.isfinite(found) else math.inf
@@ -124,13 +126,6 @@ def _smallest(enough: Callable[[int], bool], low: int) -> int:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle + 1, high)
     return low
-
-
-def _score_with_worst_case(n: int, sd: float, delta: float, floor: float) -> float:
-    """The expected test statistic of n groups of this mean and spread, with one more at -1."""
-    mean = (n * delta - 1) / (n + 1)
-    squares = (n - 1) * sd**2 + n * (delta - mean) ** 2 + (-1 - mean) ** 2
-    return (mean - floor) / math.sqrt(squares / n / (n + 1))
 
 
 def _tango_power(
