@@ -11,7 +11,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from continuum.commands import constitution, data, datasets, judging, labelling, servers, similar, stages, tasks
+from continuum.commands import constitution, data, datasets, golden, judging, labelling, proof, servers, similar, stages, tasks
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.strict import explained
@@ -67,6 +67,7 @@ dataset_app.command()(datasets.show)
 dataset_app.command()(datasets.diff)
 dataset_app.command()(datasets.export)
 app.command()(similar.similar)
+app.command()(golden.golden)
 
 # The stages by hand.
 app.command()(judging.annotate)
@@ -76,6 +77,7 @@ app.command()(stages.curate)
 app.command()(stages.train)
 app.command()(stages.forgetting)
 app.command()(stages.guard)
+app.command()(proof.proof)
 app.command()(stages.deploy)
 app.command()(stages.turn)
 app.command()(stages.curve)

@@ -4,22 +4,23 @@ A group that is new gets the side that a salted hash of its earliest beginning s
 What was decided is written to the store, once, because no hash can promise it: a later dialogue may tie two groups together,
 an old log may bring an earlier member, a beginning may become too common to link by. What would tie both sides together is
 quarantined instead: it is neither measured nor learned from. So is a training interaction that turns out to share a beginning
-with a golden one.
+with a golden one, captured or brought by somebody.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.errors import StoreError
 from continuum.policy import SplitPolicy, TaskPolicy
-from continuum.records import Interaction
+from continuum.records import Interaction, Message
 from continuum.splits.crossings import crossings
 from continuum.splits.groups import Groups, Side, group_interactions
-from continuum.splits.keys import Keys, keys_of
+from continuum.splits.keys import Keys, beginnings_of, keys_of
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -125,6 +126,7 @@ def decided_sides(store: "Store", policy: TaskPolicy, interactions: Iterable[Int
     """
     keys = [keys_of(interaction) for interaction in interactions]
     draw = draw_of(policy.splits)
+    brought = _brought(store, policy.task)
     for _ in range(ATTEMPTS):
         remembered = store.sides.of(policy.task, draw)
         sides = _assigned(
@@ -133,6 +135,7 @@ def decided_sides(store: "Store", policy: TaskPolicy, interactions: Iterable[Int
             store.datasets.member_ids(policy.task, "golden"),
             store.datasets.member_ids(policy.task, "training"),
             remembered,
+            brought,
         )
         if not sides.decided or store.sides.remember(policy.task, draw, sides.decided, known=len(remembered)):
             return sides
@@ -145,6 +148,7 @@ def _assigned(
     golden_ids: AbstractSet[str],
     trained_ids: AbstractSet[str],
     remembered: Mapping[str, Side],
+    brought: Iterable[Sequence[Message]] = (),
 ) -> Sides:
     homes = _with_history(remembered, golden_ids, trained_ids)
     groups = group_interactions(keys, policy.opening_cap, homes)
@@ -159,6 +163,7 @@ def _assigned(
     side = dict(home)
     _part_beginnings(groups, side)
     _part_common_contexts(groups, side, golden_ids)
+    _part_brought(groups, keys, side, brought)
     return Sides(
         side=side,
         group=groups.group,
@@ -175,6 +180,17 @@ def _assigned(
         decided={one: its_side for one, its_side in home.items() if one not in remembered},
         common=groups.common,
     )
+
+
+def _brought(store: "Store", task: str) -> list[tuple[Message, ...]]:
+    """The questions of a task's golden dataset that somebody brought."""
+    from continuum.splits.golden_files import read_golden  # polars starts here
+
+    newest = store.datasets.latest(task, "golden")
+    if newest is None or not newest.manifest.get("own"):
+        return []
+    items, _ = read_golden(Path(newest.uri), newest.manifest)
+    return [item.messages for item in items if item.own]
 
 
 def _side_of(position: float, policy: SplitPolicy) -> Side:
@@ -210,3 +226,15 @@ def _part_common_contexts(groups: Groups, side: dict[str, Side], golden_ids: Abs
         held_out = side[members[0]] == "golden"
         if any((side[member] == "golden") != held_out for other in continuing for member in groups.members[other]):
             side.update({member: "quarantined" for member in members if member not in golden_ids})
+
+
+def _part_brought(groups: Groups, keys: Iterable[Keys], side: dict[str, Side], brought: Iterable[Sequence[Message]]) -> None:
+    """Leave out of training what asks, or begins as, a golden question that somebody brought: nothing else would link them."""
+    contexts, stems = set[bytes](), set[bytes]()
+    for messages in brought:
+        beginnings = beginnings_of(messages)
+        contexts.update(beginnings[-1:])
+        stems.update([beginning for beginning in beginnings if beginning not in groups.common][:1])
+    for row in keys if contexts else ():
+        if side[row.id] != "golden" and (row.context in contexts or groups.stem.get(row.id) in stems):
+            side[row.id] = "quarantined"
