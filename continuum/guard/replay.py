@@ -7,9 +7,10 @@ fingerprint tells when what was measured was altered; who alters that too is fou
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from continuum.errors import StoreError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.evidence import (
     Loss,
     audit_evidence,
@@ -24,6 +25,9 @@ from continuum.guard.kept_pairs import losses_of, read_pairs, worst_numbers
 from continuum.guard.kept_probes import read_alignment
 from continuum.policy import GuardPolicy
 from continuum.records import Verdict
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 ABSENT = "nothing"
 """Stands for what one of two verdicts lacks."""
@@ -93,6 +97,26 @@ def differences(verdict: Verdict) -> list[Difference]:
         StoreError: the evidence cannot be read.
     """
     return list(_unlike("", verdict.model_dump(mode="json"), replay(verdict).model_dump(mode="json")))
+
+
+def read_verdict(source: str, store: "Store") -> Verdict:
+    """A verdict by its id, or from the JSON that a report of it is in.
+
+    Raises:
+        ConfigurationError: there is none.
+        StoreError: the file is no verdict.
+    """
+    found = store.verdicts.get(source)
+    if found is not None:
+        return found
+    if not Path(source).is_file():
+        raise ConfigurationError(
+            f"{source!r} is neither the id of a verdict in the store nor a file; write one with --report FILE.json"
+        )
+    try:
+        return Verdict.model_validate_json(Path(source).read_bytes())
+    except ValueError as error:
+        raise StoreError(f"{source} does not hold a verdict: {error}; write one with --report FILE.json") from error
 
 
 def require_reproducible(verdict: Verdict) -> None:

@@ -1,10 +1,12 @@
 """A verdict for people: Markdown and a small drawing for Dagster, a table for the terminal; the page is in `guard/html.py`."""
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt, prose
 from continuum.guard import reading
 from continuum.guard.pairs import Gate, Outcome
@@ -15,7 +17,18 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["forest_markdown", "forest_svg", "headline", "permission", "print_verdict", "to_markdown", "verdict_table"]
+__all__ = [
+    "forest_markdown",
+    "forest_svg",
+    "headline",
+    "permission",
+    "print_verdict",
+    "report_form",
+    "to_json",
+    "to_markdown",
+    "verdict_table",
+    "write_report",
+]
 
 COLOURS = {"passed": "#2a7", "regressed": "#c33", "undecided": "#b80"}
 WIDTH, ROW, LEFT = 300, 18, 84
@@ -67,6 +80,43 @@ def to_markdown(verdict: Verdict) -> str:
     if "fingerprint" in evidence:
         lines += [f"Evidence `{evidence['fingerprint'][:12]}`, golden set `{evidence['golden']['fingerprint'][:12]}`.", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def report_form(path: str | Path) -> Callable[[Verdict], str]:
+    """What writes a report of the form that a file's name ends in.
+
+    Raises:
+        ConfigurationError: there is none of that form.
+    """
+    from continuum.guard.html import to_html
+    from continuum.guard.junit import to_junit
+
+    forms: dict[str, Callable[[Verdict], str]] = {".html": to_html, ".md": to_markdown, ".json": to_json, ".xml": to_junit}
+    form = forms.get(Path(path).suffix.lower())
+    if form is None:
+        raise ConfigurationError(f"a report cannot be written to {str(path)!r}; its name must end in one of {', '.join(forms)}")
+    return form
+
+
+def write_report(verdict: Verdict, path: str | Path) -> Path:
+    """Write a report in the form that the file's name ends in: `.html`, `.md`, `.json`, or `.xml` for JUnit.
+
+    Raises:
+        ConfigurationError: there is no such form, or the file cannot be written.
+    """
+    target = Path(path)
+    text = report_form(target)(verdict)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(f"the report cannot be written to {target}: {error.strerror}; name another file") from error
+    return target
+
+
+def to_json(verdict: Verdict) -> str:
+    """All of the verdict; `Verdict.model_validate_json` reads it back to the last bit."""
+    return verdict.model_dump_json(indent=2) + "\n"
 
 
 def verdict_table(verdict: Verdict) -> "Table":
