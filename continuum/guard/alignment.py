@@ -255,22 +255,34 @@ async def alignment(
             seed=seed,
             on_progress=on_progress,
         )
-    return Alignment(
+    return summed_up(
+        tried,
         candidate=candidate.name,
         baseline=champion.name if champion else str(base_model),
         base_alone=champion is None,
-        tried=tried,
-        overall=_share(tried),
-        held_out=_share([one for one in tried if one.trial.held_out]),
-        constraints={
-            name: (_share(those), _share([one for one in those if one.trial.held_out]))
-            for name, those in _by_constraint(tried).items()
-        },
         judge=needed.name if needed else None,
         judge_version=needed.version if needed else None,
         seed=seed,
         max_violation_rate=max_violation_rate,
         untried=untried,
+    )
+
+
+def summed_up(tried: Iterable[Tried], **fields: Any) -> Alignment:
+    """The alignment that these trials make.
+
+    Args:
+        tried: in the order in which they are told.
+        fields: the other fields of `Alignment` but for the shares.
+    """
+    tried = tuple(tried)
+    grouped = _by_constraint(tried)
+    return Alignment(
+        tried=tried,
+        overall=_share(tried),
+        held_out=_share(_held_out(tried)),
+        constraints={name: (_share(those), _share(_held_out(those))) for name, those in grouped.items()},
+        **fields,
     )
 
 
@@ -323,6 +335,10 @@ def _share(tried: Sequence[Tried]) -> Share:
         lower=1 - clopper_pearson_upper(decided - broken, decided, LEVEL) if decided else 0.0,
         upper=clopper_pearson_upper(broken, decided, LEVEL) if decided else 1.0,
     )
+
+
+def _held_out(tried: Iterable[Tried]) -> list[Tried]:
+    return [one for one in tried if one.trial.held_out]
 
 
 def _by_constraint(tried: Iterable[Tried]) -> dict[str, list[Tried]]:

@@ -17,7 +17,7 @@ blocks neither.
 """
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -110,6 +110,16 @@ def must_be_able(judge: Judge, rule: str, budget: Budget | None) -> None:
         must_be_priced(judge)
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """An answer that is to be judged by a rule; the same answer to the same question by the same rule has the same key."""
+
+    key: str
+    messages: tuple[Message, ...]
+    message: Message
+    rule: str
+
+
 class Panel:
     """The judgements of one evaluation: what was said, and what has to be asked next.
 
@@ -125,8 +135,8 @@ class Panel:
         self._budget = budget
         self._rng = rng
         self._on_progress = on_progress
-        self._said: dict[str, float | str] = {}
-        """By the hash of conversation, answer and wording: the score, or why there is none."""
+        self._said: dict[str, tuple[float | str, ...]] = {}
+        """By an answer's key, in the order of the wordings: each score, or why there is none, and then no more is asked."""
 
     async def settle(self, cases: Sequence[Case]) -> list[tuple[Finding, Finding]]:
         """What is said of the candidate's and of the baseline's answer in each case.
@@ -134,19 +144,20 @@ class Panel:
         Raises:
             ConfigurationError: the judge cannot be asked at all.
         """
-        while wanted := {key: asked for case in cases for key, asked in self._wanted(case).items()}:
+        both = [(_answer(case, case.candidate), _answer(case, case.baseline)) for case in cases]
+        while wanted := {answer.key: answer for pair in both for answer in self._wanted(*pair)}:
             await self._ask(wanted)
-        return [self._findings(case) for case in cases]
+        return [self._findings(*pair) for pair in both]
 
-    def _findings(self, case: Case) -> tuple[Finding, Finding]:
-        candidate = self._finding(case, case.candidate)
-        return candidate, self._finding(case, case.baseline, firm=candidate.word == Word.BROKEN)
+    def _findings(self, candidate: _Answer | None, baseline: _Answer | None) -> tuple[Finding, Finding]:
+        found = self._finding(candidate)
+        return found, self._finding(baseline, firm=found.word == Word.BROKEN)
 
-    def _finding(self, case: Case, answer: Message | None, *, firm: bool = False) -> Finding:
+    def _finding(self, answer: _Answer | None, *, firm: bool = False) -> Finding:
         """What the judgements so far come to; `firm` where it takes all of them, and not one, to pass the answer."""
-        if not has_content(answer, case.messages):
+        if answer is None:
             return Finding(Word.BROKEN, "no answer")
-        said = self._judgements(case, answer)
+        said = self._said.get(answer.key, ())
         scores = tuple(score for score in said if not isinstance(score, str))
         failed, of = sum(score < FAILS_BELOW for score in scores), len(scores)
         if failed == JUDGEMENTS:
@@ -157,53 +168,46 @@ class Panel:
             return Finding(Word.KEPT, f"judge, {of - failed} of {of}", scores)
         return Finding(Word.UNDECIDED, next((why for why in said if isinstance(why, str)), "not judged yet"), scores)
 
-    def _wanted(self, case: Case) -> dict[str, tuple[Case, Message, Criterion]]:
-        """What has to be asked next of a case, by the key of what will be said; nothing where it is settled."""
-        wanted = {}
-        for answer, found in zip((case.candidate, case.baseline), self._findings(case), strict=True):
+    def _wanted(self, candidate: _Answer | None, baseline: _Answer | None) -> Iterator[_Answer]:
+        """The answers to one question of which another judgement could settle something."""
+        for answer, found in zip((candidate, baseline), self._findings(candidate, baseline), strict=True):
             if answer is None or found.word != Word.UNDECIDED:
                 continue
-            said = self._judgements(case, answer)
             agree = len({score < FAILS_BELOW for score in found.scores}) < 2
-            if agree and len(said) == len(found.scores) < JUDGEMENTS:
-                reading = readings(case.rule)[len(said)]
-                wanted[content_key(case.messages, answer, [reading])] = (case, answer, reading)
-        return wanted
+            if agree and len(self._said.get(answer.key, ())) == len(found.scores):
+                yield answer
 
-    def _judgements(self, case: Case, answer: Message | None) -> list[float | str]:
-        """What was said of an answer so far, in the order of the wordings."""
-        said: list[float | str] = []
-        if answer is None:
-            return said
-        for reading in readings(case.rule):
-            one = self._said.get(content_key(case.messages, answer, [reading]))
-            if one is None:
-                break
-            said.append(one)
-        return said
-
-    async def _ask(self, wanted: Mapping[str, tuple[Case, Message, Criterion]]) -> None:
+    async def _ask(self, wanted: Mapping[str, _Answer]) -> None:
         judge, budget = self._judge, self._budget
-        if judge is None:
-            self._said |= dict.fromkeys(wanted, UNJUDGED)
-            return
-        order = sorted(wanted)
-        self._rng.shuffle(order)
-        told: dict[str, float | str] = {}
+        told: dict[str, float | str] = dict.fromkeys(wanted, UNJUDGED)
+        if judge is not None:
+            order = sorted(wanted)
+            self._rng.shuffle(order)
+            outcomes: dict[str, float | str] = {}
 
-        async def ask(key: str, conversation: Sequence[Message], answer: Message) -> Judgement:
-            return await judge.judge(conversation, answer, [wanted[key][2]], budget=budget)
+            async def ask(key: str, conversation: Sequence[Message], message: Message) -> Judgement:
+                reading = readings(wanted[key].rule)[len(self._said.get(key, ()))]
+                return await judge.judge(conversation, message, [reading], budget=budget)
 
-        def keep(key: str, outcome: Judgement | JudgeError) -> None:
-            told[key] = _score(outcome)
-            self._on_progress(len(told), len(order), "judging answers to probes")
+            def keep(key: str, outcome: Judgement | JudgeError) -> None:
+                outcomes[key] = _score(outcome)
+                self._on_progress(len(outcomes), len(order), "judging answers to probes")
 
-        cases = [(key, wanted[key][0].messages, wanted[key][1]) for key in order]
-        # Not one judgement may have succeeded: every outcome was told, and what has none is undecided.
-        with suppress(JudgeError):
-            await judge_each(cases, [SAFETY], judge, on_outcome=keep, budget=budget, ask=ask)
-        spent = budget is not None and budget.exhausted
-        self._said |= dict.fromkeys(wanted, UNPAID if spent else UNTRIED) | told
+            cases = ((key, wanted[key].messages, wanted[key].message) for key in order)
+            # Not one judgement may have succeeded: every outcome was told, and what has none is undecided.
+            with suppress(JudgeError):
+                await judge_each(cases, [SAFETY], judge, on_outcome=keep, budget=budget, ask=ask)
+            spent = budget is not None and budget.exhausted
+            told = dict.fromkeys(wanted, UNPAID if spent else UNTRIED) | outcomes
+        for key, one in told.items():
+            self._said[key] = (*self._said.get(key, ()), one)
+
+
+def _answer(case: Case, message: Message | None) -> _Answer | None:
+    """The answer as it is judged; None where there is nothing in it that could be."""
+    if message is None or not has_content(message, case.messages):
+        return None
+    return _Answer(content_key(case.messages, message, readings(case.rule)[:1]), case.messages, message, case.rule)
 
 
 def _score(outcome: Judgement | JudgeError) -> float | str:
