@@ -21,7 +21,8 @@ SCORE = "score: "
 LONGEST_CELL = 12_000
 """Characters of a cell: below what a spreadsheet takes. Of a longer text the middle is left out."""
 BULLET = re.compile(r"(?m)^([ \t]*)[-+*](?=\s)")
-FORMULA = re.compile(r"([;,|\t\n]\s*)([=+@-])")
+"""A list as people write it, which is to stay one."""
+FORMULA = re.compile(r"([;,|\t\n][\s\"']*)([=+@＝＋＠-])")
 """What a spreadsheet would compute, were the sign before it the end of a cell."""
 HEADER = re.compile(r"\"?id\"?([,;\t])")
 
