@@ -15,7 +15,9 @@ from continuum.statistics.paired import (
     Comparison,
     Moments,
     Values,
-    group_means,
+    exact_mean,
+    group_places,
+    means_at,
     student_interval,
     student_p,
     with_worst_case,
@@ -73,13 +75,14 @@ def compare_corrected(
     # In one order whatever the order of the items, so that no sum changes by a digit.
     said = np.array([math.nan if one is None else one for one in people], dtype=float)
     before, after = np.asarray(baseline, dtype=float), np.asarray(candidate, dtype=float)
-    names, cluster = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    order = np.lexsort((said, after, before, cluster))
-    said, cluster, differences = said[order], cluster[order], (after - before)[order]
+    places = group_places(groups)
+    mean_before, mean_after = means_at(baseline, places), means_at(candidate, places)
+    judged, number = exact_mean(mean_after - mean_before), len(mean_before)
+    order = np.lexsort((said, after, before, places))
+    said, cluster, differences = said[order], places[order], (after - before)[order]
 
     # Every group weighs the same, and so does every item of a group.
-    weight = 1 / (len(names) * np.bincount(cluster)[cluster])
-    judged = Moments.of(group_means(candidate, groups) - group_means(baseline, groups)).mean
+    weight = 1 / (number * np.bincount(cluster)[cluster])
     asked = ~np.isnan(said)
     labelled = Labelled(said[asked], differences[asked], weight[asked] / weight[asked].sum(), cluster[asked])
     use = labelled.judge_use(judged)
@@ -94,13 +97,13 @@ def compare_corrected(
     worst = with_worst_case(Moments(delta, own * math.sqrt(n), n), approval_alpha)
     cautious = Moments(worst.mean, math.sqrt(max(0.0, worst.error**2 + error**2 - own**2) * worst.n), worst.n)
     low, high = student_interval(found)
-    scale = math.sqrt(len(names))
+    scale = math.sqrt(number)
     return Comparison(
         test=CORRECTED,
         items=len(groups),
-        groups=len(names),
-        baseline_mean=Moments.of(group_means(baseline, groups)).mean,
-        candidate_mean=Moments.of(group_means(candidate, groups)).mean,
+        groups=number,
+        baseline_mean=exact_mean(mean_before),
+        candidate_mean=exact_mean(mean_after),
         delta=min(1.0, max(-1.0, delta)),
         sd=error * scale,
         cautious_sd=cautious.error * scale,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 Values = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 WORST_DIFFERENCE = -1.0
 """The most a candidate can lose on one item of a 0-1 scale."""
@@ -43,9 +44,8 @@ class Moments:
     @classmethod
     def of(cls, values: Values) -> Self:
         """Of at least two values, from exact sums."""
-        numbers, n = values.tolist(), len(values)
-        mean = math.fsum(numbers) / n
-        return cls(mean, math.sqrt(math.fsum((number - mean) ** 2 for number in numbers) / (n - 1)), n)
+        mean, n = exact_mean(values), len(values)
+        return cls(mean, math.sqrt(math.fsum(((values - mean) ** 2).tolist()) / (n - 1)), n)
 
     @property
     def error(self) -> float:
@@ -106,7 +106,8 @@ def compare(
     """
     if not len(baseline) == len(candidate) == len(groups):
         raise ValueError(f"paired data need equal lengths, found {len(baseline)}, {len(candidate)} and {len(groups)}")
-    before, after = group_means(baseline, groups), group_means(candidate, groups)
+    places = group_places(groups)
+    before, after = means_at(baseline, places), means_at(candidate, places)
     differences = after - before
     if len(differences) < 2:
         raise ValueError(f"a comparison needs at least two groups, found {len(differences)}")
@@ -126,8 +127,8 @@ def compare(
         test=test,
         items=len(groups),
         groups=len(differences),
-        baseline_mean=Moments.of(before).mean,
-        candidate_mean=Moments.of(after).mean,
+        baseline_mean=exact_mean(before),
+        candidate_mean=exact_mean(after),
         delta=found.mean,
         sd=found.sd,
         cautious_sd=with_worst_case(found).sd,
@@ -140,10 +141,25 @@ def compare(
 
 def group_means(values: Sequence[float], groups: Sequence[str]) -> Values:
     """The mean of each group, in the order of the groups' names; to the last digit the same in whatever order the items come."""
+    return means_at(values, group_places(groups))
+
+
+def group_places(groups: Sequence[str]) -> Places:
+    """The place of each item's group among the groups' names."""
+    place = {name: n for n, name in enumerate(sorted(set(groups)))}
+    return np.array([place[group] for group in groups], dtype=np.intp)
+
+
+def means_at(values: Sequence[float], places: Places) -> Values:
+    """As `group_means`, of groups by their places."""
     scores = np.asarray(values, dtype=float)
-    _, index = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    order = np.lexsort((scores, index))
-    return np.bincount(index[order], weights=scores[order]) / np.bincount(index)
+    order = np.lexsort((scores, places))
+    return np.bincount(places[order], weights=scores[order]) / np.bincount(places)
+
+
+def exact_mean(values: Values) -> float:
+    """The mean of at least one value, from their exact sum."""
+    return math.fsum(values.tolist()) / len(values)
 
 
 def with_worst_case(found: Moments, alpha: float = 0.05) -> Moments:
