@@ -262,18 +262,19 @@ def _own(
     refused = list(brought.refused)
     there = {context_fingerprint(item.messages): item.interaction_id for item in staying}
     leaks = leakage_of(store, task, [item for item in brought.items if item.interaction_id not in own]).leaks
-    for item in brought.items:
-        place, known = brought.places[item.interaction_id], own.get(item.interaction_id)
+    by_id = {item.interaction_id: item for item in brought.items}
+    for one, place in brought.places.items():
+        item, known = by_id[one], own.get(one)
         if twin := there.get(context_fingerprint(item.messages)):
             refused.append(Refused(place, f"the question is in the golden dataset already, as {twin}"))
-        elif leak := leaks.get(item.interaction_id):
+        elif leak := leaks.get(one):
             refused.append(
                 Refused(place, f"{leak.how} was trained on ({leak.interaction_id} in {leak.dataset}), so it would measure memory")
             )
         else:
             asked_at = item.asked_at or (known.asked_at if known else None) or at
             lot = known.lot if known else item.group
-            own[item.interaction_id] = item.model_copy(update={"asked_at": asked_at, "lot": lot})
+            own[one] = item.model_copy(update={"asked_at": asked_at, "lot": lot})
     return list(own.values()), tuple(refused)
 
 

@@ -50,7 +50,7 @@ class ReadItems:
 
     items: tuple[GoldenItem, ...]
     places: dict[str, str]
-    """Item id to where it stands."""
+    """Item id to where it stands, in the order of the lines."""
     refused: tuple[Refused, ...]
 
 
