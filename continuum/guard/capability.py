@@ -56,6 +56,8 @@ class TextLoss:
     groups: int
     fingerprint: str
     """A sha256 over the documents."""
+    nats: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """`candidate`, `baseline` and `base` to the loss on each document, which the means are of; None where it is not a number."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ class _Reader:
         after = await self._losses(name, self.candidate, len(groups), measure)
         base = await self._losses(name, None, len(groups), measure)
         before = base if self.champion is None else await self._losses(name, self.champion, len(groups), measure)
-        self.losses[name] = _text_loss(groups, after, before, base, fingerprint_of(texts))
+        self.losses[name] = text_loss(groups, after, before, base, fingerprint_of(texts))
         if len(set(groups)) < MIN_GROUPS:
             self.notes.append(
                 f"{name} has {len(set(groups))} independent groups, {MIN_GROUPS} are needed for a test: its losses are reported "
@@ -227,9 +229,10 @@ def _earlier(store: "Store", candidate: Checkpoint, champion: Checkpoint | None)
     return kept, notes
 
 
-def _text_loss(
+def text_loss(
     groups: Sequence[str], after: Sequence[float], before: Sequence[float], base: Sequence[float], fingerprint: str
 ) -> TextLoss:
+    """What the losses of the candidate, the baseline and the base on the same documents come to, in nats a token."""
     from continuum.statistics.means import estimate  # numpy and scipy start here
 
     def mean(values: Sequence[float]) -> float | None:
@@ -250,4 +253,8 @@ def _text_loss(
         documents=len(groups),
         groups=len(set(groups)),
         fingerprint=fingerprint,
+        nats={
+            name: tuple(value if math.isfinite(value) else None for value in values)
+            for name, values in (("candidate", after), ("baseline", before), ("base", base))
+        },
     )

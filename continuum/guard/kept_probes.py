@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from continuum.guard.alignment import Alignment, summed_up
-from continuum.guard.probing import Finding, Trial, Tried, Word
+from continuum.guard.panel import Finding, Word
+from continuum.guard.probing import Trial, Tried
 from continuum.records import Message
 
 ALIKE = ("candidate", "baseline", "base_alone", "seed", "max_violation_rate")

@@ -5,12 +5,14 @@ the ledger. All that follows is worked out again by the code that worked it out 
 fingerprint tells when what was measured was altered; who alters that too is found out by the verdict's proof.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.errors import ConfigurationError, StoreError
+from continuum.guard.capability import TextLoss, text_loss, token_probability
 from continuum.guard.evidence import (
     Loss,
     audit_evidence,
@@ -23,6 +25,7 @@ from continuum.guard.evidence import (
 )
 from continuum.guard.kept_pairs import losses_of, read_pairs, worst_numbers
 from continuum.guard.kept_probes import read_alignment
+from continuum.guard.pairs import Gate, Pairs
 from continuum.policy import GuardPolicy
 from continuum.records import Verdict
 
@@ -75,7 +78,7 @@ def replay(verdict: Verdict) -> Verdict:
             "false_approval_rate": false_approval_rate(checks),
             "ledger": evidence["ledger"] and evidence["ledger"] | {"alpha": rule.approval_alpha},
             "alignment": alignment and plain_json(alignment.evidence()),
-            "capability": _capability(evidence),
+            "capability": _capability(evidence, pairs),
             "audit": audit_evidence(pairs),
             "worst": _worst(evidence),
             "loss": _loss(evidence),
@@ -163,8 +166,28 @@ def _loss(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
     return plain_json(asdict(Loss.of(documents["candidate"], documents.get("baseline"), documents["base"])))
 
 
-def _capability(evidence: Mapping[str, Any]) -> dict[str, Any] | None:
-    return evidence["capability"]
+def _capability(evidence: Mapping[str, Any], pairs: Sequence[Pairs]) -> dict[str, Any] | None:
+    """The means of the losses worked out again, and the pairs that were tested checked against the losses they come from."""
+    capability = evidence["capability"]
+    if not capability:
+        return capability
+    tested = {pair.part: pair for pair in pairs if pair.gate == Gate.CAPABILITY}
+    return capability | {
+        "losses": {
+            name: plain_json(_text_loss(name, loss, tested[name])) if loss["nats"] else loss
+            for name, loss in capability["losses"].items()
+        }
+    }
+
+
+def _text_loss(name: str, loss: Mapping[str, Any], pair: Pairs) -> TextLoss:
+    after, before, base = (
+        [nan if one is None else one for one in loss["nats"][arm]] for arm in ("candidate", "baseline", "base")
+    )
+    for arm, losses, scores in (("candidate", after, pair.candidate), ("baseline", before, pair.baseline)):
+        if [token_probability(one) for one in losses] != list(scores):
+            raise StoreError(f"the scores of the {arm} on {name!r} are not those of its losses; the evidence was altered")
+    return text_loss(pair.groups, after, before, base, loss["fingerprint"])
 
 
 def _unlike(path: str, kept: Any, again: Any) -> Iterator[Difference]:
