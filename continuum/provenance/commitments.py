@@ -86,6 +86,8 @@ def check_rows(store: "Store", title: str, dataset: str, content: Row, members: 
     erased = store.commitments.tombstones(set(stated) - set(opened))
     if lost := sorted(set(stated) - set(opened) - set(erased)):
         raise ProofBroken(title, _lost(store, lost[0], opened, members()))
+    if erased:
+        _require_gone(store, title, members() - {one.interaction_id for one in opened.values()})
     captured = _unaltered(store, title, {one.interaction_id: one for one in opened.values()})
     said = _said(store, captured)
     opinions = 0
@@ -120,6 +122,16 @@ def _unaltered(store: "Store", title: str, made: Mapping[str, "Committed"]) -> d
                 "restore the row from a backup",
             )
     return captured
+
+
+def _require_gone(store: "Store", title: str, unopened: set[str]) -> None:
+    """What has a tombstone must not be there: else one stands for a row that was altered."""
+    if left := sorted(store.commitments.captured(unopened)):
+        raise ProofBroken(
+            title,
+            f"interaction {left[0]} has a tombstone in place of its commitment and is still in the store, or again; "
+            "erase it, or restore its commitment from a backup",
+        )
 
 
 def _said(store: "Store", captured: Mapping[str, Row]) -> dict[str, dict[str, list[dict[str, Any]]]]:

@@ -94,11 +94,14 @@ def _private_key(file: Path) -> "Ed25519PrivateKey":
     except ImportError as error:
         raise MissingExtra.of(error, "signing proofs") from error
     try:
-        if os.name == "posix" and file.stat().st_mode & READABLE_BY_OTHERS:
-            raise ConfigurationError(f"the signing key {file} can be read by others; run: chmod 600 {file}")
-        key = load_pem_private_key(file.read_bytes(), password=None)
+        open_to_others = os.name == "posix" and file.stat().st_mode & READABLE_BY_OTHERS
+        held = file.read_bytes()
     except OSError as error:
         raise ConfigurationError(f"the signing key {file} cannot be read: {error.strerror}") from error
+    if open_to_others:
+        raise ConfigurationError(f"the signing key {file} can be read by others; run: chmod 600 {file}")
+    try:
+        key = load_pem_private_key(held, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # Without its cause: nothing of what the file holds goes further.
         key = None
