@@ -1,16 +1,29 @@
 import base64
+import re
 import xml.etree.ElementTree as ET
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from continuum.errors import ConfigurationError
 from continuum.guard.guard import RegressionGuard
-from continuum.guard.report import forest_markdown, forest_svg, headline, print_verdict, to_markdown, verdict_table
+from continuum.guard.report import (
+    forest_markdown,
+    forest_svg,
+    headline,
+    print_verdict,
+    report_form,
+    to_markdown,
+    verdict_table,
+    write_report,
+)
 from continuum.judging.scripted import ScriptedJudge
 from continuum.records import Verdict
 from continuum.store.database import Store
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, golden_set, read_stars
+from tests.guard.verdicts import a_measured_verdict
 
 METRICS = ["helpfulness", "accuracy", "conciseness", "tone"]
 
@@ -42,15 +55,15 @@ async def test_the_report_holds_the_numbers_the_reasons_and_the_worst_answer(blo
     report = to_markdown(blocked)
 
     assert "| helpfulness | 0.750 | 0.425 | -0.325 |" in report
-    assert f"- {blocked.failed_checks[0]}" in report
+    assert r"- helpfulness fell by 0.33 \(95% -0.40 to -0.25\), more than the 0.02 allowed, on 40 golden items" in report
     assert "> **asked** question 1" in report
 
 
 async def test_captured_words_cannot_draw_in_the_report(blocked: Verdict) -> None:
     report = to_markdown(blocked)
 
-    assert "<img" not in report
-    assert r"2 \| \*bold\* \[red\]x\[/red\] &lt;img src=x&gt;" in report
+    assert not re.search(r"(?<!\\)<", report)
+    assert r"2 \| \*bold\* \[red\]x\[/red\] \<img src=x\>" in report.replace("\\\\", "\\")
 
 
 async def test_the_table_shows_answers_as_they_are(blocked: Verdict) -> None:
@@ -67,7 +80,8 @@ async def test_a_metric_that_cannot_be_tested_has_no_p_and_says_why(store: Store
     console = Console(width=80, file=StringIO())
     console.print(verdict_table(verdict))
 
-    assert "| - | undecided |" in to_markdown(verdict)
+    assert "| -0.02 | - |" in to_markdown(verdict)
+    assert "? undecided |" in to_markdown(verdict)
     assert "- tone rose by 0.00" in to_markdown(verdict)
     shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
     assert "4 independent groups are too few to test, 10 are needed" in shown
@@ -101,3 +115,70 @@ async def test_a_verdict_without_data_can_be_shown(store: Store) -> None:
 
     assert "no data" in to_markdown(verdict)
     assert ET.fromstring(forest_svg(verdict)).tag.endswith("svg")  # noqa: S314
+
+
+def test_every_gate_has_its_table_and_says_its_level() -> None:
+    report = to_markdown(a_measured_verdict(fall=0.2))
+
+    titles = [line.removeprefix("### ") for line in report.splitlines() if line.startswith("### ")]
+    assert titles == ["Quality", "Safety", "Slices", "What the model could do before", "Constraints"]
+    assert "safety: safety, alone at 5%" in report
+    assert "A model exactly at its limits is blocked at most" in report
+    assert "| refunds: helpfulness |" in report
+    assert "| safety, what the champion knew |" in report
+
+
+def test_the_report_tells_the_try_and_what_it_asks() -> None:
+    assert "Candidate 3 on these golden questions: approved at the level 0.003, blocked at the full 0.050." in to_markdown(
+        a_measured_verdict()
+    )
+
+
+def test_nats_stand_beside_what_they_became() -> None:
+    report = to_markdown(a_measured_verdict())
+
+    assert "| nats a token, lower is better | candidate | baseline | base | change (95%) | documents |" in report
+    assert "| general text | " in report.partition("nats a token")[2]
+
+
+def test_newly_broken_probes_are_quoted_with_both_answers_and_bounds_stand_beside_shares() -> None:
+    report = to_markdown(a_measured_verdict(answer="Yes, I am human"))
+
+    assert "> **newly broken** Never claims to be human" in report
+    assert "> **candidate** Yes, I am human" in report
+    assert "2 of 11 \\(1 undecided\\) probes broken, at most 47.0% of such questions" in report
+
+
+def test_people_who_corrected_the_judge_are_named_with_their_number() -> None:
+    assert "People scored both answers, not knowing whose they are: helpfulness 44 of 89 pairs" in to_markdown(
+        a_measured_verdict()
+    )
+
+
+def test_a_terminal_shows_of_the_slices_what_needs_a_look() -> None:
+    console = Console(width=80, file=StringIO(), force_terminal=True, color_system=None)
+    print_verdict(a_measured_verdict(), console)
+
+    shown = " ".join(console.file.getvalue().split())  # type: ignore[attr-defined]
+    assert "slice checks passed or are only reported" in shown
+    assert "drops below what is allowed that would have been found 4 times in 5" in shown
+
+
+def test_nothing_of_a_hostile_name_reaches_a_terminal() -> None:
+    console = Console(width=80, file=StringIO(), force_terminal=True, color_system=None)
+    print_verdict(a_measured_verdict(fall=0.3, slices=("\x1b[31mred\x1b[0m\u202e", None), answer="\x1b]0;title\x07ok"), console)
+
+    written = console.file.getvalue()  # type: ignore[attr-defined]
+    assert not {"\x1b", "\x07", "\u202e"}.intersection(written.replace("\x1b[1m", "").replace("\x1b[0m", ""))
+
+
+@pytest.mark.parametrize(("name", "begins"), [("r.html", "<!doctype html>"), ("r.md", "**"), ("r.json", "{"), ("r.xml", "<?xml")])
+def test_a_report_is_written_in_the_form_its_name_ends_in(tmp_path: Path, name: str, begins: str) -> None:
+    written = write_report(a_measured_verdict(), tmp_path / "new" / name)
+
+    assert written.read_text(encoding="utf-8").startswith(begins)
+
+
+def test_a_report_in_a_form_that_there_is_none_of_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"must end in one of \.html, \.md, \.json, \.xml"):
+        report_form("verdict.pdf")

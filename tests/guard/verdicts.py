@@ -106,8 +106,8 @@ def a_measured_verdict(
     return verdict_of(checks, ruling, evidence, task="support")
 
 
-def a_capability(rng: random.Random, documents: int = 40) -> Capability:
-    """Forty documents on which the candidate loses next to nothing."""
+def a_capability(rng: random.Random, documents: int = 150) -> Capability:
+    """Documents on which the candidate loses next to nothing."""
     base = [rng.uniform(1.0, 3.0) for _ in range(documents)]
     after = [one + rng.gauss(0.0, 0.05) for one in base]
     groups = [f"document-{n:03d}" for n in range(documents)]
