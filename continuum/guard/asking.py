@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from continuum.errors import ConfigurationError
 from continuum.models.answering import Answerer, Conversation
@@ -111,7 +111,7 @@ class Asking:
         chunks = _chunks(questions, self.chunk)
         # Another process that is asked for the same begins elsewhere, so that the two share the work. The answers do not depend
         # on the order.
-        random.shuffle(chunks)
+        random.SystemRandom().shuffle(chunks)
         for chunk in chunks:
             on_progress(len(found), len(questions), f"{name} answers")
             if kept:
@@ -145,7 +145,8 @@ class Asking:
         """A hash of who answers and how; None where nothing is to be kept."""
         if not getattr(self.answerer, "cacheable", True):
             return None
-        settings: Mapping[str, Any] | None = getattr(self.answerer, "settings", None)
+        told = getattr(self.answerer, "settings", None)
+        settings = dict(told) if isinstance(told, Mapping) else None
         # Without a checkpoint an answerer asks its own base model, where it has one.
         base = model.base_model if model else str(getattr(self.answerer, "base_model", None) or base_model)
         revision = base_revision(base)
@@ -156,7 +157,7 @@ class Asking:
         kind = type(self.answerer)
         parts = {
             "answerer": f"{kind.__module__}.{kind.__qualname__}",
-            "settings": None if settings is None else dict(settings),
+            "settings": settings,
             "base": revision or base,
             "adapter": adapter or (model.id if model else None),
         }

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Select, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from continuum.records import Message
@@ -80,7 +80,7 @@ class GoldenAnswers(Rows):
     def there(self, ids: Iterable[str]) -> set[str]:
         """Those of the ids that are interactions of the store."""
         with self.engine.connect() as connection:
-            return {one for batch in in_batches(ids) for one in _there(connection, batch)}
+            return {one for batch in in_batches(ids) for one in connection.execute(_interactions(batch)).scalars()}
 
     def count(self, task: str, model: str | None = None) -> int:
         """How many answers are kept of a task, or of one of its models."""
@@ -165,15 +165,15 @@ def _gone(connection: Connection, ids: set[str], seen: frozenset[str]) -> set[st
 
     An item of a golden set that came from elsewhere, as a file, is neither.
     """
-    missing = ids - _there(connection, ids)
+    # On Postgres the rows are held until the transaction ends, so that none is erased between this look and what is written
+    # after it; on SQLite a transaction that writes is alone.
+    held = _interactions(ids).with_for_update(read=True, key_share=True)
+    missing = ids - set(connection.execute(held).scalars())
     if not missing:
         return set()
     members = select(dataset_items.c.interaction_id).where(dataset_items.c.interaction_id.in_(missing))
     return (missing & seen) | set(connection.execute(members).scalars())
 
 
-def _there(connection: Connection, ids: Collection[str]) -> set[str]:
-    # On Postgres the rows are held until the transaction ends, so that none is erased between this look and what is written
-    # after it; on SQLite a transaction that writes is alone.
-    query = select(interactions.c.id).where(interactions.c.id.in_(ids)).order_by(interactions.c.id)
-    return set(connection.execute(query.with_for_update(read=True, key_share=True)).scalars())
+def _interactions(ids: Collection[str]) -> Select[str]:
+    return select(interactions.c.id).where(interactions.c.id.in_(ids)).order_by(interactions.c.id)

@@ -8,11 +8,13 @@ import pytest
 
 from continuum.errors import ConfigurationError
 from continuum.guard.asking import Asking, said_hash
+from continuum.models.answering import LocalAnswerer
 from continuum.records import Checkpoint, Message
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from tests.builders import an_interaction, assistant, safetensors_bytes, user
 from tests.guard.evaluating import checkpoint
+from tests.tiny_model import CITIES, question
 
 
 class Echo:
@@ -44,6 +46,12 @@ class Sampling(Echo):
 
 class Configured(Echo):
     settings = {"max_new_tokens": 96}
+
+
+class Based(Echo):
+    def __init__(self, base_model: str) -> None:
+        super().__init__()
+        self.base_model = base_model
 
 
 def questions(count: int) -> list[list[Message]]:
@@ -123,6 +131,37 @@ async def test_two_who_ask_at_once_share_the_work_and_go_on_with_the_same_answer
     assert len(one.asked) + len(other.asked) < 2 * 160
 
 
+@pytest.mark.slow
+async def test_a_local_model_that_was_interrupted_says_what_it_would_have_said(
+    store: Store, tiny_base: Path, tiny_checkpoint: Checkpoint
+) -> None:
+    class Interrupted(LocalAnswerer):
+        calls, most = 0, 2
+
+        async def answer(self, model, conversations):
+            if self.calls == self.most:
+                raise ConnectionError("interrupted")
+            self.calls += 1
+            return await super().answer(model, conversations)
+
+    conversations = [[user(question(city))] for city in CITIES] + questions(26)
+    undisturbed = await LocalAnswerer(tiny_base).answer(tiny_checkpoint, conversations)
+    answerer = Interrupted(tiny_base)
+    asking = Asking(answerer, store, "support", chunk=8)
+    with pytest.raises(ConnectionError):
+        await asking.answers(tiny_checkpoint, str(tiny_base), conversations)
+    answerer.most = 99
+
+    assert await asking.answers(tiny_checkpoint, str(tiny_base), conversations) == undisturbed
+    assert answerer.calls == 4
+    assert store.golden_answers.count("support", tiny_checkpoint.id) == 32
+    answerer.max_new_tokens = 2
+    await asking.answers(tiny_checkpoint, str(tiny_base), conversations[:6])
+    await asking.answers(None, str(tiny_base), conversations[:6])
+    assert store.golden_answers.count("support", tiny_checkpoint.id) == 38
+    assert store.golden_answers.count("support", str(tiny_base)) == 6
+
+
 # --- what makes another answer -----------------------------------------------------------------------------------
 
 
@@ -180,8 +219,7 @@ async def test_the_base_that_an_answerer_has_is_the_one_it_answers_with(store: S
         (tmp_path / name / "model.safetensors").write_bytes(safetensors_bytes(name.encode()))
 
     for base in ("one", "other"):
-        answerer = Echo()
-        answerer.base_model = str(tmp_path / base)
+        answerer = Based(str(tmp_path / base))
         await Asking(answerer, store, "support").answers(None, "tiny", questions(3))
         assert len(answerer.asked) == 3
 

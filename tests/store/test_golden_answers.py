@@ -114,6 +114,24 @@ def test_nothing_is_kept_of_what_was_erased_while_the_model_was_asked(store: Sto
     assert store.golden_answers.of(["k1"]) == {}
 
 
+def test_whoever_comes_first_nothing_of_what_is_erased_is_left(store: Store) -> None:
+    ids = [f"i{n}" for n in range(25)]
+    store.interactions.add([an_interaction(f"question {one}", id=one) for one in ids])
+    seen = store.golden_answers.there(ids)
+
+    with ThreadPoolExecutor(4) as pool:
+        for one in ids:
+            at_once = [
+                pool.submit(store.golden_answers.keep, [an_answer(f"{one}-1", one)], seen=seen),
+                pool.submit(erase, store, [one]),
+                pool.submit(store.golden_answers.keep, [an_answer(f"{one}-2", one)], seen=seen),
+            ]
+            for done in at_once:
+                done.result()
+
+    assert store.golden_answers.count("support") == 0
+
+
 def test_answers_to_items_of_a_file_from_elsewhere_are_kept(store: Store) -> None:
     assert store.golden_answers.keep([an_answer("k1", "never-captured-here")]) == 1
 
