@@ -21,7 +21,7 @@ h1,h2,h3,p,li,td,th,dd,dt,blockquote,.label,code{overflow-wrap:anywhere}
 .inconclusive,.undecided{color:var(--undecided)}
 .no-data{color:var(--soft)}
 .plot{margin:.6rem 0 0;padding:0;list-style:none}
-.row{display:grid;grid-template-columns:13rem minmax(8rem,1fr) 12.5rem 7rem;gap:0 .8rem;align-items:center;
+.row{display:grid;grid-template-columns:13rem minmax(8rem,1fr) 12.5rem 8.2rem;gap:0 .8rem;align-items:center;
 border-top:1px solid transparent}
 .strip{display:block;overflow:visible}
 .value{font-variant-numeric:tabular-nums;font-size:.9rem}

@@ -245,9 +245,10 @@ def audit_words(verdict: Verdict) -> str | None:
         return None
     told = []
     for one in findings(verdict):
-        if count := audit["labelled"].get(one.check):
+        # Of a part it stands in the numbers alone.
+        if (count := audit["labelled"].get(one.check)) and not one.part:
             why = one.number("uncorrected")
-            used = f"not used, {excerpt(why)}" if why else "the judge's difference is corrected by them"
+            used = f"not used: {excerpt(why, SENTENCE)}" if why else "the judge's difference is corrected by them"
             told.append(f"{one.label} {count} of {one.number('items')} pairs, {used}")
     return sentence("people scored both answers, not knowing whose they are: " + "; ".join(told)) if told else None
 
