@@ -73,7 +73,7 @@ def test_items_of_ones_own_are_added_and_bad_lines_named(filled: Store, tmp_path
 
     told = golden("--add", str(path))
 
-    assert "2 joined, 1 lines refused" in told
+    assert "joined: 2, refused: 1" in told
     assert "refused items.jsonl line 2: its question is no text" in told
     assert "support_golden_v1: 2 questions" in told
     assert golden("--add", str(path), "--strict", code=1)

@@ -25,7 +25,7 @@ def golden(
     task: Task,
     refresh: Annotated[bool, typer.Option("--refresh", help="Let it grow from what the task was asked lately.")] = False,
     size: Annotated[
-        int | None, typer.Option(min=1, help="With --refresh: the most that join; what splits.max_golden leaves room for.")
+        int | None, typer.Option(min=1, help="With --refresh: the most that join; its share of splits.max_golden when left out.")
     ] = None,
     since: Annotated[str, typer.Option(help="With --refresh: how fresh, such as 30d, or all.")] = "90d",
     confirm: Annotated[
@@ -75,7 +75,7 @@ def golden(
 
 def _told(grown: "Grown", task: str, refreshed: bool) -> None:
     waiting = f"; continuum label {task} --queue golden" if grown.waiting else ""
-    complain(grown.words() + waiting if refreshed else f"{len(grown.joined)} joined, {len(grown.refused)} lines refused")
+    complain(grown.words() + waiting if refreshed else f"joined: {len(grown.joined)}, refused: {len(grown.refused)}")
     for one in grown.refused[:SHOWN]:
         complain(f"refused {one}")
     if len(grown.refused) > SHOWN:
@@ -92,7 +92,7 @@ def _show(health: "GoldenHealth") -> None:
     say(f"a drop of {health.detectable:.3f} is found 4 times in 5 (differences with a spread of 0.2)")
     age = "of unknown age" if health.median_age_days is None else f"{health.median_age_days:g} days old in the middle"
     used = "" if health.last_used_at is None else f", last on {health.last_used_at:%Y-%m-%d}"
-    ledger = f"{health.uses} candidates measured{used}, the next is approved at {health.next_level:.4g}"
+    ledger = f"{health.uses} candidates measured{used}, the next is approved at the level {health.next_level:.4g}"
     say(f"{age}; {len(health.leaks)} trained on; {ledger}")
     if health.slices:
         table = Table("slice", "questions", "groups", "of the traffic", "", box=None)

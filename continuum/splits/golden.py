@@ -248,7 +248,7 @@ class GoldenDataset:
         """Grow the task's golden dataset by questions from fresh traffic, drawn so that every slice has its share.
 
         Args:
-            size: the most that join; None for what the policy's `splits.max_golden` leaves room for.
+            size: the most that join; None for its share of the policy's `splits.max_golden`.
             since: how fresh, such as "30d"; None for all there is.
             confirm: whether only what a person has spoken of joins, the rest being put before people (`continuum label`); None
                 for what the policy says.

@@ -1,12 +1,14 @@
 """How a golden dataset grows: by a stratified draw from what the golden side holds, and by what somebody brings.
 
-Items that are in stay in, with newer corrections. The set grows by itself up to the policy's `splits.max_golden`; a slice that
-has fewer items than its share of the traffic comes first, and within a slice one question of each dialogue before the second of
-any, in the order of a salted hash. A question that a training set holds, nearly word for word, does not join. Where the policy
-asks for confirmation, what joins is what a person has spoken of, and as much is put before people as there is room for.
+Items that are in stay in, with newer corrections. The set grows by itself to as many questions as the policy's
+`splits.max_golden`, and when it is full, by the share of as many that came since: what users ask today is measured too. A slice
+that has fewer items than its share of the traffic comes first. A question that a training set holds, nearly word for word, does
+not join. Where the policy asks for confirmation, what joins is what a person has spoken of, and as much is put before people as
+there is room for.
 """
 
-from collections import Counter, defaultdict
+import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -14,14 +16,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.policy import TaskPolicy
-from continuum.records import DatasetRecord, Interaction, Review
+from continuum.records import DatasetRecord, Review
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.golden import GoldenDataset
+from continuum.splits.golden_candidates import candidates, distinct
 from continuum.splits.golden_items import GoldenItem, described, fingerprint_of
 from continuum.splits.golden_leaks import leakage_of
 from continuum.splits.own_items import ReadItems, Refused
-from continuum.splits.ratings import HumanRating, human_rating, reference_answer
-from continuum.splits.sides import Sides, task_sides, unit_hash
+from continuum.splits.sides import Sides, task_sides
+from continuum.splits.strata import stratified
 from continuum.store.versions import publish
 from continuum.timespan import start_of, utc_now
 
@@ -99,7 +102,7 @@ def grow(
     Args:
         store: where the task's traffic is.
         policy: whose traffic; its splits say how much is held out.
-        size: the most of the traffic that joins; None for what `splits.max_golden` leaves room for.
+        size: the most of the traffic that joins; None for its share of `splits.max_golden`.
         since: how fresh what joins must be, such as "30d"; None for all there is.
         confirm: whether only what a person has spoken of joins; None for what the policy says.
         brought: items that somebody brings; they join whatever room there is.
@@ -110,75 +113,74 @@ def grow(
         ConfigurationError: the span cannot be read.
         StoreError: the newest version was altered, or holds items that somebody brought and its files are gone.
     """
+    through = store.interactions.last_sequence(policy.task)
     sides = sides or task_sides(store, policy)
     newest = store.datasets.latest(policy.task, "golden")
     ids = {item.interaction_id for item in store.datasets.items(newest.id)} if newest else set()
     before = _before(newest)
     held = store.interactions.get_many(sides.ids("golden"))
-    found = _candidates(store, policy, held.values(), sides, before)
-    staying = _distinct((item for item in found if item.interaction_id in ids), policy.splits.salt)
+    found = candidates(store, policy, held.values(), sides, before)
+    staying = distinct((item for item in found if item.interaction_id in ids), policy.splits.salt)
     own, refused = _own(store, policy.task, before, staying, brought, now())
     staying += own
-    room = max(0, policy.splits.max_golden - sum(not item.own for item in staying)) if size is None else size
     inside = {context_fingerprint(item.messages) for item in staying}
-    others = (item for item in found if item.interaction_id not in ids and context_fingerprint(item.messages) not in inside)
-    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), room)
+    others = [item for item in found if item.interaction_id not in ids and context_fingerprint(item.messages) not in inside]
+    eras = _eras(store, policy, newest, staying, others, size)
+    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), sum(era.room for era in eras))
     confirming = policy.splits.confirm_golden if confirm is None else confirm
     ready = [item for item in fresh if item.confirmed] if confirming else fresh
-    traffic = [*(item for item in staying if not item.own), *fresh]
-    joining = stratified(ready, staying, traffic, room, policy.splits.salt)
+    joining = [
+        item for era in eras for item in stratified(era.of(ready), era.of(staying), era.items, era.room, policy.splits.salt)
+    ]
     left_out["beyond the room there is"] += len(ready) - len(joining)
     asked = waiting = 0
     if confirming:
         silent = [item for item in fresh if not item.confirmed]
-        asked, waiting = _ask(store, policy, silent, [*staying, *joining], traffic, room - len(joining), now())
+        room = sum(era.room for era in eras) - len(joining)
+        traffic = [item for era in eras for item in era.items]
+        asked, waiting = _ask(store, policy, silent, [*staying, *joining], traffic, room, now())
         left_out["without a person's word"] = len(silent)
     chosen = sorted([*staying, *joining], key=lambda item: item.interaction_id)
     joined = tuple(item.interaction_id for item in chosen if item.interaction_id not in ids)
     told = Grown(None, joined, asked, waiting, len(held), {why: count for why, count in left_out.items() if count}, refused)
-    return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, now))) if chosen else told
+    return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, through, now))) if chosen else told
 
 
-def stratified(
-    fresh: Sequence[GoldenItem], inside: Iterable[GoldenItem], traffic: Iterable[GoldenItem], room: int, salt: str
-) -> list[GoldenItem]:
-    """Draw so that each slice comes as near as can be to its share of the traffic; the same draw whatever the order.
+@dataclass(frozen=True)
+class _Era:
+    """What was asked before the newest version, or since: each has room for its share, so that a full set still grows."""
 
-    Places are given one by one to the slice whose share divided by twice its items plus one is largest (Sainte-Laguë), so that a
-    rare slice has its first item early and no slice crowds the others out.
+    items: tuple[GoldenItem, ...]
+    """Those that are in and those that could be."""
+    room: int
 
-    Args:
-        fresh: what may be drawn.
-        inside: what is in already; counts for its slice.
-        traffic: what the shares are told by.
-        room: the most that are drawn.
-        salt: seeds the order within a slice.
-    """
-    shares = Counter(item.slice or "" for item in traffic)
-    have = Counter(item.slice or "" for item in inside)
-    waiting: dict[str, list[GoldenItem]] = defaultdict(list)
-    for item in reversed(_in_turns(fresh, salt)):
-        waiting[item.slice or ""].append(item)
-    drawn: list[GoldenItem] = []
-    while waiting and len(drawn) < room:
-        # A share may be 0 where the slice is known from elsewhere; the name settles a tie.
-        slice_ = min(waiting, key=lambda name: (-shares[name] / (2 * have[name] + 1), name))
-        drawn.append(waiting[slice_].pop())
-        have[slice_] += 1
-        if not waiting[slice_]:
-            del waiting[slice_]
-    return drawn
+    def of(self, items: Iterable[GoldenItem]) -> list[GoldenItem]:
+        """Those of the items that are of this era."""
+        ids = {item.interaction_id for item in self.items}
+        return [item for item in items if item.interaction_id in ids]
 
 
-def _in_turns(items: Sequence[GoldenItem], salt: str) -> list[GoldenItem]:
-    """In the order of a salted hash, one item of each group before the second of any."""
-    ordered = sorted(items, key=lambda item: (unit_hash(salt, item.interaction_id), item.interaction_id))
-    seen: Counter[str] = Counter()
-    turn: dict[str, int] = {}
-    for item in ordered:
-        turn[item.interaction_id] = seen[item.group]
-        seen[item.group] += 1
-    return sorted(ordered, key=lambda item: turn[item.interaction_id])
+def _eras(
+    store: "Store",
+    policy: TaskPolicy,
+    newest: DatasetRecord | None,
+    staying: Iterable[GoldenItem],
+    others: Iterable[GoldenItem],
+    size: int | None,
+) -> list[_Era]:
+    inside = [item for item in staying if not item.own]
+    everything = [*inside, *others]
+    if size is not None:
+        return [_Era(tuple(everything), size)]
+    through = int(newest.manifest.get("through", 0)) if newest else 0
+    earlier = store.interactions.arrived_through((item.interaction_id for item in everything), through) if through else set()
+    ids = {item.interaction_id for item in inside}
+    eras: list[_Era] = []
+    for early in (True, False):
+        items = tuple(item for item in everything if (item.interaction_id in earlier) == early)
+        share = math.ceil(len(items) * policy.splits.max_golden / max(1, len(everything)))
+        eras.append(_Era(items, max(0, share - sum(item.interaction_id in ids for item in items))))
+    return eras
 
 
 def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
@@ -188,57 +190,14 @@ def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
     return {item.interaction_id: item for item in GoldenDataset.of(newest)}
 
 
-def _candidates(
-    store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides, before: Mapping[str, GoldenItem]
-) -> list[GoldenItem]:
-    """What could be measured: answered questions with a reference, or any where the task has a judge."""
-    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
-    feedback = store.feedback.of(answered)
-    judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
-    raters = store.raters.of(policy.task)
-    items: list[GoldenItem] = []
-    for interaction in answered:
-        rating = human_rating(feedback.get(interaction.id, []), raters)
-        known = before.get(interaction.id)
-        items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
-    return [item for item in items if judged or item.reference is not None]
-
-
-def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:
-    return GoldenItem(
-        interaction_id=interaction.id,
-        messages=interaction.messages,
-        reference=reference_answer(interaction, rating),
-        # What a canary answered is a candidate's word, not production's.
-        production=None if interaction.variant == "canary" else interaction.response,
-        group=group,
-        lot=known.lot or known.group if known else group,
-        slice=interaction.tags.get(tag) or None,
-        asked_at=interaction.started_at,
-        confirmed=bool(rating.opinions) or rating.correction is not None,
-    )
-
-
-def _distinct(items: Iterable[GoldenItem], salt: str) -> list[GoldenItem]:
-    """One item a context, for the same question twice is one observation: one with a reference, then in hash order."""
-
-    def rank(item: GoldenItem) -> tuple[bool, float, str]:
-        return item.reference is None, unit_hash(salt, item.interaction_id), item.interaction_id
-
-    distinct: dict[str, GoldenItem] = {}
-    for item in sorted(items, key=rank):
-        distinct.setdefault(context_fingerprint(item.messages), item)
-    return list(distinct.values())
-
-
 def _fresh(
     store: "Store", policy: TaskPolicy, items: Iterable[GoldenItem], begin: datetime | None, room: int
 ) -> tuple[list[GoldenItem], Counter[str]]:
     """What may join, and why the others may not."""
     left_out: Counter[str] = Counter()
-    distinct = _distinct(items, policy.splits.salt)
-    recent = [item for item in distinct if begin is None or (item.asked_at is not None and item.asked_at >= begin)]
-    left_out["asked too long ago"] = len(distinct) - len(recent)
+    different = distinct(items, policy.splits.salt)
+    recent = [item for item in different if begin is None or (item.asked_at is not None and item.asked_at >= begin)]
+    left_out["asked too long ago"] = len(different) - len(recent)
     if room < 1:
         left_out["beyond the room there is"] = len(recent)
         return [], left_out
@@ -308,7 +267,7 @@ def _ask(
 
 
 def _publish(
-    store: "Store", policy: TaskPolicy, items: list[GoldenItem], told: Grown, now: Callable[[], datetime]
+    store: "Store", policy: TaskPolicy, items: list[GoldenItem], told: Grown, through: int, now: Callable[[], datetime]
 ) -> DatasetRecord:
     from continuum.splits.golden_files import FORMAT, write_golden  # polars starts here
     from continuum.store.learning import DatasetItem
@@ -317,6 +276,7 @@ def _publish(
         "format": FORMAT,
         "golden_side": told.side,
         "left_out": told.left_out,
+        "through": through,
         "splits": policy.splits.model_dump(mode="json"),
     }
     if len(items) < DECISIVE_SIZE:

@@ -15,10 +15,11 @@ from continuum.errors import ConfigurationError, NotEnoughData, StoreError
 from continuum.policy import JudgePolicy, SplitPolicy, TaskPolicy
 from continuum.records import DatasetRecord, Feedback, Interaction
 from continuum.splits.golden import GoldenDataset
-from continuum.splits.golden_growth import ASKED_AT_ONCE, grow, hold_out, stratified
+from continuum.splits.golden_growth import ASKED_AT_ONCE, grow, hold_out
 from continuum.splits.golden_items import GoldenItem
 from continuum.splits.own_items import read_items
 from continuum.splits.sides import task_sides
+from continuum.splits.strata import stratified
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.store.retention import erase
@@ -137,20 +138,24 @@ def test_the_draw_is_the_same_in_any_order_and_no_larger_than_the_room(
 # --- growing ----------------------------------------------------------------------------------------------------------
 
 
-def test_it_grows_by_itself_up_to_what_the_policy_wants_and_a_refresh_goes_past_that(store: Store) -> None:
+def test_a_full_set_grows_by_the_share_of_what_came_since_and_a_refresh_by_what_is_asked_for(store: Store) -> None:
     policy = a_policy(max_golden=10)
     filled(store, policy, 80)
-    first = hold_out(store, policy)
-    assert first is not None
-    store.interactions.add(interactions(160)[80:])
+    full = GoldenDataset.from_task("support")
+    later = [
+        an_interaction(f"Refund of bill {n * 19} to {n * 23}?", id=f"new-{n}", tags={"intent": "refunds"}) for n in range(80)
+    ]
+    store.interactions.add(later)
 
-    assert hold_out(store, policy) == first
-    refreshed = first.refresh(5, since=None)
+    grown = GoldenDataset.from_task("support")
+    refreshed = grown.refresh(5, since=None)
 
-    assert len(first) == 10
-    assert len(refreshed) == 15
-    assert {item.interaction_id for item in first} < {item.interaction_id for item in refreshed}
-    assert hold_out(store, policy) == refreshed
+    assert len(full) == 10
+    assert {item.interaction_id for item in full} < {item.interaction_id for item in grown}
+    assert 4 <= grown.manifest["slices"]["refunds"] <= 6
+    assert len(grown) == 10 + grown.manifest["slices"]["refunds"]
+    assert len(refreshed) == len(grown) + 5
+    assert GoldenDataset.from_task("support") == refreshed
 
 
 def test_a_refresh_draws_from_what_was_asked_lately(store: Store) -> None:
@@ -238,7 +243,8 @@ def test_however_it_grows_nothing_golden_is_on_the_training_side_and_nothing_lea
         trained |= set(sides.ids("train"))
 
         assert before <= after
-        assert len(after) <= cap
+        assert len(after) <= cap * len(sizes) + 1
+        assert hold_out(store, policy) == golden
         assert after <= set(sides.ids("golden"))
         assert after.isdisjoint(trained)
         before = after

@@ -1,0 +1,65 @@
+"""What of a task's traffic could be measured, and what is known of it."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from continuum.policy import TaskPolicy
+from continuum.records import Interaction
+from continuum.similarity.fingerprints import context_fingerprint
+from continuum.splits.golden_items import GoldenItem
+from continuum.splits.ratings import HumanRating, human_rating, reference_answer
+from continuum.splits.sides import Sides, unit_hash
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
+
+def candidates(
+    store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides, before: Mapping[str, GoldenItem]
+) -> list[GoldenItem]:
+    """Answered questions with a reference, or any where the task has a judge.
+
+    Args:
+        store: where people's word is.
+        policy: the task's.
+        held: the interactions of the golden side.
+        sides: say which group each is in.
+        before: the items of the newest version by id: a question keeps the lot it was given.
+    """
+    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
+    feedback = store.feedback.of(answered)
+    judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
+    raters = store.raters.of(policy.task)
+    items: list[GoldenItem] = []
+    for interaction in answered:
+        rating = human_rating(feedback.get(interaction.id, []), raters)
+        known = before.get(interaction.id)
+        items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
+    return [item for item in items if judged or item.reference is not None]
+
+
+def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:
+    return GoldenItem(
+        interaction_id=interaction.id,
+        messages=interaction.messages,
+        reference=reference_answer(interaction, rating),
+        # What a canary answered is a candidate's word, not production's.
+        production=None if interaction.variant == "canary" else interaction.response,
+        group=group,
+        lot=known.lot or known.group if known else group,
+        slice=interaction.tags.get(tag) or None,
+        asked_at=interaction.started_at,
+        confirmed=bool(rating.opinions) or rating.correction is not None,
+    )
+
+
+def distinct(items: Iterable[GoldenItem], salt: str) -> list[GoldenItem]:
+    """One item a context, for the same question twice is one observation: one with a reference, then in hash order."""
+
+    def rank(item: GoldenItem) -> tuple[bool, float, str]:
+        return item.reference is None, unit_hash(salt, item.interaction_id), item.interaction_id
+
+    found: dict[str, GoldenItem] = {}
+    for item in sorted(items, key=rank):
+        found.setdefault(context_fingerprint(item.messages), item)
+    return list(found.values())
