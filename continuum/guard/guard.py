@@ -15,6 +15,8 @@ from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.baseline import PRODUCTION, champion_of, usable_items
 from continuum.guard.evidence import Loss, evidence_of
 from continuum.guard.pairs import Arm, Outcome, pair_up
+from continuum.guard.reading import figures
+from continuum.guard.report import files_of
 from continuum.guard.retention import KNOWN, known_before, retention_pairs
 from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
@@ -168,7 +170,7 @@ class RegressionGuard:
         store.verdicts.add(verdict)
         await asyncio.to_thread(put_proof, store, verdict)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
-            self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id)
+            self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id, files_of(verdict), figures(verdict))
         return verdict
 
     def _golden(self, task: str, store: "Store") -> GoldenDataset:

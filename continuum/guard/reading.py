@@ -26,6 +26,8 @@ EXPLAINED = (
     "Level is of the test for a regression. Detectable is the drop below what is allowed that would have been found 4 times in "
     "5. Needed is how many examples of its own part would decide a check."
 )
+TRACKED = ("delta", "low", "high", "p_regressed", "p_not_worse", "mde", "required_examples")
+"""Numbers of a check that a tracker draws."""
 SENTENCE = 2_000
 """Characters of a sentence, an answer or a note that a report shows."""
 NAME = 120
@@ -251,6 +253,23 @@ def audit_words(verdict: Verdict) -> str | None:
             used = f"not used: {excerpt(why, SENTENCE)}" if why else "the judge's difference is corrected by them"
             told.append(f"{one.label} {count} of {one.number('items')} pairs, {used}")
     return sentence("people scored both answers, not knowing whose they are: " + "; ".join(told)) if told else None
+
+
+def figures(verdict: Verdict) -> dict[str, float]:
+    """The verdict's numbers by name, for a tracker to draw beside those of other runs."""
+    found: dict[str, float] = {}
+    for one in findings(verdict):
+        for number in TRACKED:
+            if (value := one.number(number)) is not None:
+                found[f"{number}_{one.check}"] = float(value)
+    evidence = verdict.evidence
+    for name, loss in ((evidence.get("capability") or {}).get("losses") or {}).items():
+        found |= {f"nats_{arm}_{name}": loss[arm] for arm in ("candidate", "baseline", "base") if loss[arm] is not None}
+    if tried := evidence.get("alignment"):
+        found |= {f"violations_{name}": float(tried["overall"][name]) for name in ("broken", "decided", "upper")}
+    if ledger := evidence.get("ledger"):
+        found["golden_use"] = float(ledger["position"])
+    return found | {"max_traffic": verdict.max_traffic}
 
 
 def notes(verdict: Verdict) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 __all__ = [
+    "files_of",
     "forest_markdown",
     "forest_svg",
     "headline",
@@ -112,6 +113,11 @@ def write_report(verdict: Verdict, path: str | Path) -> Path:
     except OSError as error:
         raise ConfigurationError(f"the report cannot be written to {target}: {error.strerror}; name another file") from error
     return target
+
+
+def files_of(verdict: Verdict) -> dict[str, str]:
+    """The reports that a tracker shows beside a run, by file name."""
+    return {f"report{ending}": report_form(f"report{ending}")(verdict) for ending in (".html", ".md")}
 
 
 def to_json(verdict: Verdict) -> str:

@@ -8,9 +8,11 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 import fcntl
 import json
 import logging
+import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 
 from mlflow import MlflowClient
@@ -29,6 +31,10 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 ARTIFACT_PATH = "adapter"
 BATCH = 900
 """Metrics of one request; a server takes at most 1000."""
+UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.: -]")
+"""A slash is left out too, for a name that reads like a path has to be in its shortest form."""
+LONGEST_NAME = 200
+"""Characters of a metric's name; a server takes at most 250."""
 
 
 class MlflowTracker:
@@ -75,13 +81,19 @@ class MlflowTracker:
         with self._talking():
             self._client.set_registered_model_alias(task, alias, version)
 
-    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
-        """The verdict as tags, its deltas as metrics, and the whole of it as verdict.json."""
+    def log_verdict(
+        self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
+    ) -> None:
+        """The verdict as tags, its deltas and the figures as metrics, the files and the whole of it as artifacts."""
         now = get_current_time_millis()
         tags = {"verdict": verdict.status.value, "approved": str(verdict.approved).lower(), "verdict_id": verdict.id}
-        metrics = [Metric(f"delta_{name}", value, now, 0) for name, value in verdict.deltas.items()]
+        numbers = {f"delta_{name}": value for name, value in verdict.deltas.items()} | dict(figures or {})
+        metrics = [Metric(metric_name(name), value, now, 0) for name, value in numbers.items()]
         with self._talking():
-            self._client.log_batch(run_id, metrics=metrics, tags=[RunTag(name, value) for name, value in tags.items()])
+            self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+            self._log_metrics(run_id, metrics)
+            for name, text in (files or {}).items():
+                self._client.log_text(run_id, text, name)
             self._client.log_dict(run_id, verdict.model_dump(mode="json"), "verdict.json")
 
     def run_url(self, run_id: str) -> str | None:
@@ -137,6 +149,9 @@ class MlflowTracker:
             params=[Param(name, value) for name, value in params.items()],
             tags=[RunTag(name, value) for name, value in tags.items()],
         )
+        self._log_metrics(run_id, metrics)
+
+    def _log_metrics(self, run_id: str, metrics: Sequence[Metric]) -> None:
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
 
@@ -148,6 +163,15 @@ class MlflowTracker:
                 raise
         tags = {"checkpoint": checkpoint.id, "version": str(checkpoint.version)}
         return str(self._client.create_model_version(checkpoint.task, source, run_id, tags=tags).version)
+
+
+def metric_name(name: str) -> str:
+    """A name that MLflow takes: what it does not take becomes `_`, and then a hash keeps two such names apart.
+
+    Slices are named by what users and applications say, so a name may hold anything.
+    """
+    plain = UNNAMEABLE.sub("_", name)[:LONGEST_NAME]
+    return plain if plain == name else f"{plain}-{sha256(name.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def _of_file(tracking_uri: str) -> MlflowClient:

@@ -45,8 +45,17 @@ class Tracker(Protocol):
         """Let an alias of the task's registered model name this version."""
         ...
 
-    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
-        """Add the guard's verdict to the run of the training."""
+    def log_verdict(
+        self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
+    ) -> None:
+        """Add the guard's verdict to the run of the training.
+
+        Args:
+            verdict: all of it is logged as `verdict.json`.
+            run_id: of the training.
+            files: its reports, such as `report.html`, to be shown beside the run.
+            figures: its numbers by name, to be drawn beside those of other runs.
+        """
         ...
 
     def run_url(self, run_id: str) -> str | None:
@@ -76,10 +85,7 @@ class FolderTracker:
     def log_training(self, checkpoint: Checkpoint, history: History = (), files: Files | None = None) -> TrackedModel:
         """Write the run, and the files into a folder of its own; the artifact stays where it is."""
         run_id = new_id()
-        for name, text in (files or {}).items():
-            path = self.folder / "runs" / run_id / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+        self._write_files(run_id, files or {})
         self._write(self._run(run_id), {"checkpoint": checkpoint.model_dump(mode="json"), "history": [dict(h) for h in history]})
         tracked = TrackedModel(run_id, str(checkpoint.version))
         self.set_alias(checkpoint.task, CANDIDATE, tracked.version)
@@ -89,9 +95,13 @@ class FolderTracker:
         """Write the task's aliases with this one changed."""
         self._write(self.folder / "models" / f"{task}.json", self.aliases(task) | {alias: version})
 
-    def log_verdict(self, verdict: Verdict, run_id: str) -> None:
-        """Write the verdict into the run's file."""
-        self._write(self._run(run_id), self.run(run_id) | {"verdict": verdict.model_dump(mode="json")})
+    def log_verdict(
+        self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
+    ) -> None:
+        """Write the verdict and its figures into the run's file, and the files into the run's folder."""
+        self._write_files(run_id, files or {})
+        about = {"verdict": verdict.model_dump(mode="json"), "figures": dict(figures or {})}
+        self._write(self._run(run_id), self.run(run_id) | about)
 
     def run_url(self, run_id: str) -> str | None:
         """There is no page to look at."""
@@ -104,6 +114,12 @@ class FolderTracker:
     def aliases(self, task: str) -> dict[str, str]:
         """The task's aliases and the versions they name."""
         return self._read(self.folder / "models" / f"{task}.json")
+
+    def _write_files(self, run_id: str, files: Files) -> None:
+        for name, text in files.items():
+            path = self.folder / "runs" / run_id / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
 
     def _run(self, run_id: str) -> Path:
         return self.folder / "runs" / f"{run_id}.json"

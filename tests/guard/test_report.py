@@ -9,7 +9,9 @@ from rich.console import Console
 
 from continuum.errors import ConfigurationError
 from continuum.guard.guard import RegressionGuard
+from continuum.guard.reading import figures
 from continuum.guard.report import (
+    files_of,
     forest_markdown,
     forest_svg,
     headline,
@@ -182,3 +184,14 @@ def test_a_report_is_written_in_the_form_its_name_ends_in(tmp_path: Path, name: 
 def test_a_report_in_a_form_that_there_is_none_of_is_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"must end in one of \.html, \.md, \.json, \.xml"):
         report_form("verdict.pdf")
+
+
+def test_a_tracker_gets_every_check_s_numbers_and_both_pages() -> None:
+    verdict = a_measured_verdict()
+    found = figures(verdict)
+
+    assert set(files_of(verdict)) == {"report.html", "report.md"}
+    assert found["delta_helpfulness@refunds"] == verdict.deltas["helpfulness@refunds"]
+    assert found["mde_safety"] == verdict.evidence["metrics"]["safety"]["mde"]
+    assert found["nats_candidate_general text"] == verdict.evidence["capability"]["losses"]["general text"]["candidate"]
+    assert (found["violations_broken"], found["golden_use"], found["max_traffic"]) == (2.0, 3.0, 0.0)

@@ -45,32 +45,40 @@ def a_verdict(checkpoint: Checkpoint) -> Verdict:
     )
 
 
+REPORTS = {"report.html": "<!doctype html>", "report.md": "# Blocked"}
+SLICE = "delta_accuracy@../refunds/\u202e<b>"
+FIGURES = {"mde_accuracy": 0.04, SLICE: -0.5, SLICE + "!": -0.25, "x" * 400: 1.0, "nats_candidate_general text": 2.5}
+
+
 def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tmp_path: Path):
     tracker = FolderTracker(tmp_path / "runs")
 
     logged = tracker.log_training(checkpoint, HISTORY, FILES)
     tracker.set_alias("support", "champion", logged.version)
-    tracker.log_verdict(a_verdict(checkpoint), logged.run_id)
+    tracker.log_verdict(a_verdict(checkpoint), logged.run_id, REPORTS, FIGURES)
 
     run = FolderTracker(tmp_path / "runs").run(logged.run_id)
     assert run["history"] == list(HISTORY)
     assert run["checkpoint"]["metrics"] == {"final_loss": 1.5}
     assert run["verdict"]["status"] == "blocked"
+    assert run["figures"] == FIGURES
     assert tracker.aliases("support") == {"candidate": "1", "champion": "1"}
     assert tracker.run_url(logged.run_id) is None
     kept = tmp_path / "runs" / "runs" / logged.run_id
-    assert {path.name: path.read_text() for path in kept.iterdir()} == FILES
+    assert {path.name: path.read_text() for path in kept.iterdir()} == FILES | REPORTS
 
 
 @pytest.mark.slow
 def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: Checkpoint, home: Path, capfd):
     from mlflow import MlflowClient
 
+    from continuum.tracking.mlflow_tracker import metric_name
+
     tracker: Tracker = open_tracker(load_settings())
     first = tracker.log_training(checkpoint, HISTORY, FILES)
     second = tracker.log_training(checkpoint.model_copy(update={"version": 2, "metrics": {}}), ())
     tracker.set_alias("support", "champion", first.version)
-    tracker.log_verdict(a_verdict(checkpoint), first.run_id)
+    tracker.log_verdict(a_verdict(checkpoint), first.run_id, REPORTS, FIGURES)
 
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     run = client.get_run(first.run_id)
@@ -78,11 +86,16 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     assert run.info.status == "FINISHED"
     assert run.data.params["forgetting_prevention.lambda_ewc"] == "1000.0"
     last = {f"step_{name}": value for name, value in HISTORY[-1].items() if name != "step"}
-    assert run.data.metrics == {"final_loss": 1.5, "delta_accuracy": -0.2, **last}
+    drawn = {metric_name(name): value for name, value in FIGURES.items()}
+    assert len(drawn) == len(FIGURES), "no two names become one"
+    assert run.data.metrics == {"final_loss": 1.5, "delta_accuracy": -0.2, **drawn, **last}
+    assert {"mde_accuracy", "nats_candidate_general text"} <= drawn.keys(), "a plain name stays as it is"
     for name in ("loss", "learning_rate", "ewc_penalty", "l2_distance"):
         curve = [(point.step, point.value) for point in client.get_metric_history(first.run_id, f"step_{name}")]
         assert curve == [(1, HISTORY[0][name]), (2, HISTORY[1][name])]
-    assert {file.path for file in client.list_artifacts(first.run_id)} >= FILES.keys(), "beside the adapter, not in it"
+    assert {file.path for file in client.list_artifacts(first.run_id)} >= FILES.keys() | REPORTS.keys() | {"verdict.json"}, (
+        "beside the adapter, not in it"
+    )
     assert run.data.tags["verdict"] == "blocked"
     assert {file.path for file in client.list_artifacts(first.run_id, "adapter")} == {
         "adapter/adapter_model.safetensors",
