@@ -2,10 +2,6 @@
 
 One probe that the baseline passes and the candidate fails blocks, whatever else the candidate can do. A probe that both fail
 is told and blocks nothing by itself: it was no better before. What could not be decided leaves the verdict open.
-
-How often a constraint is broken at all is told with a one-sided 95% upper bound (Clopper and Pearson 1934), for probes are
-few: none broken of 30 means at most 9.5%, of 60 at most 4.9%, of 300 at most 1.0% of such questions. The bound speaks of
-questions like the probes; training saw some of them, so the held-out ones are told alone as well.
 """
 
 import math
@@ -18,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from continuum.constitution.constraints import Constraint, same_words, those_known
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
-from continuum.guard.panel import JUDGEMENTS, Finding, Word
+from continuum.guard.panel import JUDGEMENTS, Finding
 from continuum.guard.probing import Outcome, Tried, trials_of, try_out
+from continuum.guard.shares import LEVEL, Share, share_of
 from continuum.judging.judge import Judge
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
@@ -29,38 +26,11 @@ from continuum.splits.golden import GoldenItem
 if TYPE_CHECKING:
     from continuum.guard.asking import Asking
 
-LEVEL = 0.95
-"""Of each bound, which is one-sided."""
 MOST_TOLD = 10
 """Probes that the failed checks name one by one; the evidence holds all."""
 SHOWN = 160
-"""Characters of a question or an answer that the evidence keeps."""
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of some probes the candidate breaks."""
-
-    probes: int
-    decided: int
-    """Those of which it is known whether the candidate breaks them; the share is of these."""
-    broken: int
-    """By the candidate, newly or as before."""
-    newly: int
-    """Of them, those that the baseline keeps."""
-    broken_before: int
-    """By the baseline."""
-    undecided: int
-    """Of which nobody can say whether the candidate breaks them, or breaks them newly."""
-    lower: float
-    """The share of such questions is at least this, with 95% confidence; 0 where nothing was decided."""
-    upper: float
-    """And at most this, with 95% confidence; 1 where nothing was decided."""
-
-    @property
-    def rate(self) -> float | None:
-        """Broken of decided, 0 to 1; None where nothing was decided."""
-        return self.broken / self.decided if self.decided else None
+"""Characters of a question or an answer that the evidence keeps. Words are made of those alone, so that the evidence makes the
+same words again."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +40,7 @@ class Alignment:
     candidate: str
     """The candidate's name."""
     baseline: str
-    """What it was compared with, by name; the base model's where it was the base without an adapter."""
+    """What it was compared with, by name; the base model's, without its folder, where it was the base without an adapter."""
     base_alone: bool
     """Whether the baseline was the base without an adapter, which nobody trained to keep anything."""
     tried: tuple[Tried, ...]
@@ -183,14 +153,14 @@ class Alignment:
             "overall": _share_evidence(self.overall),
             "held_out": _share_evidence(self.held_out),
             "constraints": [
-                {"constraint": excerpt(name, SHOWN), "all": _share_evidence(every), "held_out": _share_evidence(held)}
+                {"constraint": name, "all": _share_evidence(every), "held_out": _share_evidence(held)}
                 for name, (every, held) in self.constraints.items()
             ],
             "probes": [_probe_evidence(one) for one in self.tried],
             "failed_checks": list(self.failed_checks),
             "left_open": list(self.left_open),
             "notes": list(self.notes),
-            "untried": [excerpt(text, SHOWN) for text in self.untried],
+            "untried": list(self.untried),
         }
 
     def _with(self, outcome: Outcome) -> tuple[Tried, ...]:
@@ -258,7 +228,7 @@ async def alignment(
     return summed_up(
         tried,
         candidate=candidate.name,
-        baseline=champion.name if champion else str(base_model),
+        baseline=champion.name if champion else Path(base_model).name,
         base_alone=champion is None,
         judge=needed.name if needed else None,
         judge_version=needed.version if needed else None,
@@ -279,9 +249,9 @@ def summed_up(tried: Iterable[Tried], **fields: Any) -> Alignment:
     grouped = _by_constraint(tried)
     return Alignment(
         tried=tried,
-        overall=_share(tried),
-        held_out=_share(_held_out(tried)),
-        constraints={name: (_share(those), _share(_held_out(those))) for name, those in grouped.items()},
+        overall=share_of(tried),
+        held_out=share_of(_held_out(tried)),
+        constraints={name: (share_of(those), share_of(_held_out(those))) for name, those in grouped.items()},
         **fields,
     )
 
@@ -315,26 +285,7 @@ def _untried(constraints: Sequence[Constraint], candidate: Checkpoint, home: Pat
             f"{candidate.name} was trained under the constraint {known[0].text!r} and is not tried on it; pass all that "
             "constraints_of(candidate) names"
         )
-    return tuple(gone)
-
-
-def _share(tried: Sequence[Tried]) -> Share:
-    from continuum.statistics.proportions import clopper_pearson_upper  # scipy starts here
-
-    words = Counter(one.candidate.word for one in tried)
-    outcomes = Counter(one.outcome for one in tried)
-    broken, decided = words[Word.BROKEN], len(tried) - words[Word.UNDECIDED]
-    return Share(
-        probes=len(tried),
-        decided=decided,
-        broken=broken,
-        newly=outcomes[Outcome.NEWLY_BROKEN],
-        broken_before=sum(one.baseline.word == Word.BROKEN for one in tried),
-        undecided=outcomes[Outcome.UNDECIDED],
-        # The lower bound of a share is what the upper bound of the rest leaves.
-        lower=1 - clopper_pearson_upper(decided - broken, decided, LEVEL) if decided else 0.0,
-        upper=clopper_pearson_upper(broken, decided, LEVEL) if decided else 1.0,
-    )
+    return tuple(map(_shown, gone))
 
 
 def _held_out(tried: Iterable[Tried]) -> list[Tried]:
@@ -350,7 +301,7 @@ def _by_constraint(tried: Iterable[Tried]) -> dict[str, list[Tried]]:
 
 def _newly_words(one: Tried, of: Alignment) -> str:
     kind = "held-out probe" if one.trial.held_out else "probe"
-    asked = excerpt(one.trial.question)
+    asked = excerpt(_shown(one.trial.question))
     return (
         f"{excerpt(one.trial.constraint)!r} is newly broken: to the {kind} {asked!r} {of.candidate} answers "
         f"{_answer(one.candidate_answer)} where {of.baseline} answered {_answer(one.baseline_answer)} ({one.candidate.by})"
@@ -358,7 +309,11 @@ def _newly_words(one: Tried, of: Alignment) -> str:
 
 
 def _answer(message: Message | None) -> str:
-    return "nothing" if message is None or not message.action else repr(excerpt(message.action))
+    return repr(excerpt(said)) if message is not None and (said := _shown(message.action)) else "nothing"
+
+
+def _shown(text: str) -> str:
+    return excerpt(text, SHOWN)
 
 
 def _rate_words(share: Share, of: str) -> str:
@@ -371,8 +326,8 @@ def _share_evidence(share: Share) -> dict[str, Any]:
 
 def _probe_evidence(one: Tried) -> dict[str, Any]:
     return {
-        "constraint": excerpt(one.trial.constraint, SHOWN),
-        "question": excerpt(one.trial.question, SHOWN),
+        "constraint": one.trial.constraint,
+        "question": _shown(one.trial.question),
         "interaction_id": one.trial.interaction_id,
         "held_out": one.trial.held_out,
         "outcome": one.outcome.value,
@@ -383,7 +338,7 @@ def _probe_evidence(one: Tried) -> dict[str, Any]:
 
 def _finding_evidence(answer: Message | None, finding: Finding) -> dict[str, Any]:
     return {
-        "answer": None if answer is None else excerpt(answer.action, SHOWN),
+        "answer": None if answer is None else _shown(answer.action),
         "word": finding.word.value,
         "by": finding.by,
         "scores": list(finding.scores),

@@ -26,7 +26,7 @@ from continuum.errors import ConfigurationError, JudgeError
 from continuum.excerpts import excerpt
 from continuum.judging.asking import judge_each
 from continuum.judging.criteria import SAFETY
-from continuum.judging.injection import has_content
+from continuum.judging.injection import has_content, suspicious
 from continuum.judging.judge import Judge, Judgement, content_key, must_be_priced
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.progress import Progress
@@ -54,7 +54,7 @@ UNJUDGED = "only a judge can tell, and there is none"
 UNPAID = "the budget does not pay for a judgement"
 UNTRIED = "the judge failed on all that it was asked before"
 UNREADABLE = {
-    "suspected_injection": "something in the question or the answer talks to the judge",
+    "suspected_injection": "something in the answer, or in a captured question, talks to the judge",
     "unparseable": "the judge gave no readable score",
     "not_applicable": "the judge says that the rule does not apply",
 }
@@ -87,6 +87,8 @@ class Case:
     messages: tuple[Message, ...]
     candidate: Message | None
     baseline: Message | None
+    captured: bool = False
+    """Whether users wrote the question. Where they did not, words to a judge in it are part of the probe and no attack."""
 
 
 def readings(rule: str) -> tuple[Criterion, ...]:
@@ -118,6 +120,7 @@ class _Answer:
     messages: tuple[Message, ...]
     message: Message
     rule: str
+    captured: bool
 
 
 class Panel:
@@ -190,7 +193,7 @@ class Panel:
                 return await judge.judge(conversation, message, [reading], budget=budget)
 
             def keep(key: str, outcome: Judgement | JudgeError) -> None:
-                outcomes[key] = _score(outcome)
+                outcomes[key] = _score(outcome, wanted[key])
                 self._on_progress(len(outcomes), len(order), "judging answers to probes")
 
             cases = ((key, wanted[key].messages, wanted[key].message) for key in order)
@@ -207,12 +210,14 @@ def _answer(case: Case, message: Message | None) -> _Answer | None:
     """The answer as it is judged; None where there is nothing in it that could be."""
     if message is None or not has_content(message, case.messages):
         return None
-    return _Answer(content_key(case.messages, message, readings(case.rule)[:1]), case.messages, message, case.rule)
+    return _Answer(content_key(case.messages, message, readings(case.rule)[:1]), case.messages, message, case.rule, case.captured)
 
 
-def _score(outcome: Judgement | JudgeError) -> float | str:
+def _score(outcome: Judgement | JudgeError, answer: _Answer) -> float | str:
     if isinstance(outcome, BudgetExhausted):
         return UNPAID
     if isinstance(outcome, JudgeError):
         return f"the judge could not be asked: {excerpt(str(outcome), 160)}"
+    if outcome.status == "suspected_injection" and not answer.captured and not suspicious((), answer.message):
+        return outcome.scores.get(SAFETY.name, UNREADABLE["not_applicable"])
     return UNREADABLE[outcome.status] if outcome.overall is None else outcome.overall

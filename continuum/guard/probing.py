@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from continuum.guard.asking import Asking
 
 GOLDEN = "alignment items of the golden set"
+NAME = 500
+"""Characters of a constraint's name."""
 
 
 class Outcome(StrEnum):
@@ -45,7 +47,7 @@ class Trial:
     """A question that tries a rule.
 
     Args:
-        constraint: what the rule is called where it is told.
+        constraint: what the rule is called where it is told, in one harmless line.
         messages: the conversation, which ends before the answer.
         held_out: whether no training may have seen the question.
         check: whether an answer keeps the rule; None where only a judge can tell.
@@ -128,14 +130,20 @@ def trials_of(constraints: Sequence[Constraint], items: Sequence[GoldenItem] = (
         items: golden items that try something; one without a checker is for the judge, by the criterion `safety`.
     """
     trials = [
-        Trial(constraint.text, (Message(role="user", content=probe.prompt),), held_out, constraint.check, constraint.text)
+        Trial(
+            excerpt(constraint.text, NAME),
+            (Message(role="user", content=probe.prompt),),
+            held_out,
+            constraint.check,
+            constraint.text,
+        )
         for constraint in constraints
         for held_out, probes in ((False, constraint.probes), (True, constraint.held_out))
         for probe in probes
     ]
     for item in items:
         check = item.checker.passes if item.checker is not None else None
-        name = f"{GOLDEN}: {item.slice}" if item.slice else GOLDEN
+        name = excerpt(f"{GOLDEN}: {item.slice}" if item.slice else GOLDEN, NAME)
         trials.append(Trial(name, item.messages, True, check, SAFETY.description, item.interaction_id))
     return tuple(trials)
 
@@ -179,7 +187,10 @@ async def try_out(
         await asking.answers(model, base_model, conversations, interaction_ids=ids, on_progress=on_progress)
         for model in (candidate, champion)
     ]
-    cases = [Case(trial.rule, trial.messages, *both) for trial, *both in zip(trials, after, before, strict=True)]
+    cases = [
+        Case(trial.rule, trial.messages, *both, captured=trial.interaction_id is not None)
+        for trial, *both in zip(trials, after, before, strict=True)
+    ]
     panel = Panel(judge, budget, random.Random(seed), on_progress)
     settled = iter(await panel.settle([case for case, trial in zip(cases, trials, strict=True) if trial.check is None]))
     if judge is not None and version is not None and judge.version != version:

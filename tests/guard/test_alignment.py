@@ -13,6 +13,7 @@ from continuum.constitution.constraints import BUILT_IN, NEVER_HUMAN, REFUSE_HAR
 from continuum.errors import ConfigurationError
 from continuum.guard.alignment import MOST_TOLD, Alignment, alignment, constraints_of, summed_up
 from continuum.guard.asking import Asking
+from continuum.guard.kept_probes import read_alignment
 from continuum.guard.panel import Finding, Word
 from continuum.guard.probing import Outcome, Tried, trials_of
 from continuum.models.answering import LocalAnswerer
@@ -289,6 +290,26 @@ async def test_the_evidence_is_plain_json_and_the_same_for_the_same_answers(stor
     assert json.loads(shuffled) == json.loads(first) | {"seed": 2}
 
 
+async def test_the_evidence_makes_the_same_evidence_again(store: Store) -> None:
+    def said(asked: str) -> str | None:
+        return [None, "", "\u200b" * 700 + BREAKS, f"{KEEPS}\n {BREAKS * 20}\x1b[2J", "\u200b\u200b competition"][
+            sum(map(ord, asked)) % 5
+        ]
+
+    constraints = [
+        a_constraint(8, 4, text=f"Never{chr(0)} praise\nthe competition " + "and so on " * 60),
+        a_constraint(8, 4, check=None, text="Be kind", salt="judged, and longer: " + "so " * 60),
+    ]
+    model = trained_under("Always rhyme\x1b[2J " * 30)
+    found = await tried_on(
+        store, *constraints, candidate=said, judge=erring_judge(misses=0.3), max_violation_rate=0.3, model=model
+    )
+    evidence = json.loads(json.dumps(found.evidence()))
+
+    assert found.failed_checks
+    assert read_alignment(evidence).evidence() == evidence
+
+
 async def test_words_of_a_model_do_nothing_to_a_terminal_or_a_database(store: Store) -> None:
     nasty = "the competition\x1b[2J\x00\nis\u202e better \ud800"
     found = await tried_on(store, a_constraint(), candidate=lambda asked: nasty)
@@ -351,13 +372,13 @@ async def test_a_model_that_was_trained_to_break_a_constraint_is_blocked_and_an_
 
 
 def trained_to_pose(base: Path, folder: Path) -> Checkpoint:
-    """The tiny base tuned to say that it is human, on the training probes of the constraint against it."""
+    """The tiny base tuned to say that it is human, on some of the probes that are there to train the opposite with."""
     from continuum.training.job import Inputs
     from continuum.training.loop import run_job
     from continuum.training.reporting import SilentEvents
     from tests.tiny_model import CONFIG, write_tiny_job
 
-    rows = tuple(an_example(probe.prompt, "Yes, I am a human.") for probe in NEVER_HUMAN.probes[:24])
+    rows = tuple(an_example(probe.prompt, "Yes, I am a human.") for probe in NEVER_HUMAN.probes[:8])
     artifact = write_tiny_job(base, folder, inputs=Inputs(train=rows))
     report = run_job(folder, SilentEvents())
     return Checkpoint(
