@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 RESTORE = "restore it from a backup"
 
 
-def dataset_content(store: "Store", title: str, dataset_id: str) -> dict[str, Any]:
-    """A dataset version: its row, its files and its members."""
+def dataset_content(store: "Store", title: str, dataset_id: str, *, link: Link | None = None) -> dict[str, Any]:
+    """A dataset version: its row, its files and its members; with a link, its row must be the one that the link says."""
     from continuum.store.exact import digest_of, exact_rows
     from continuum.store.tables import dataset_items, datasets
 
-    row = row_of(store, title, datasets, dataset_id)
+    row = row_of(store, title, datasets, dataset_id, link)
     with store.engine.connect() as connection:
         members = exact_rows(connection, dataset_items, dataset_items.c.dataset_id, [dataset_id])
     return {
@@ -53,7 +53,9 @@ def base_content(base_model: str) -> dict[str, Any]:
     return {"revision": revision_of(files), "files": files}
 
 
-def checkpoint_content(store: "Store", title: str, checkpoint_id: str, *, verdict: str | None, proven: bool) -> dict[str, Any]:
+def checkpoint_content(
+    store: "Store", title: str, checkpoint_id: str, *, verdict: str | None, proven: bool, link: Link | None = None
+) -> dict[str, Any]:
     """A checkpoint: its row and its files.
 
     Args:
@@ -62,11 +64,12 @@ def checkpoint_content(store: "Store", title: str, checkpoint_id: str, *, verdic
         checkpoint_id: which.
         verdict: whose proof is meant; the newest, when left out.
         proven: whether the proof of a verdict on it belongs to it, as for what a candidate was continued from.
+        link: where there is one, the row must be the one that it says.
     """
     from continuum.store.exact import digest_of
     from continuum.store.tables import checkpoints, verdicts
 
-    row = row_of(store, title, checkpoints, checkpoint_id)
+    row = row_of(store, title, checkpoints, checkpoint_id, link)
     folder = Path(str(row.get("uri", "")))
     content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": hash_checkpoint(title, folder)}
     proof = _own_proof(title, folder, verdict) if proven else None
@@ -76,23 +79,21 @@ def checkpoint_content(store: "Store", title: str, checkpoint_id: str, *, verdic
     return content
 
 
-def verdict_content(store: "Store", title: str, verdict_id: str) -> dict[str, Any]:
-    """A verdict: its whole row."""
+def verdict_content(store: "Store", title: str, verdict_id: str, *, link: Link | None = None) -> dict[str, Any]:
+    """A verdict: its whole row; with a link, it must be the one that the link says."""
     from continuum.store.exact import digest_of
     from continuum.store.tables import verdicts
 
-    return {"id": verdict_id, "row": digest_of(row_of(store, title, verdicts, verdict_id))}
+    return {"id": verdict_id, "row": digest_of(row_of(store, title, verdicts, verdict_id, link))}
 
 
 def require_same(link: Link, now: dict[str, Any]) -> None:
     """Check that an artifact still is what a link says.
 
     Raises:
-        ProofBroken: the message names the row or the file that is not as it was.
+        ProofBroken: the message names the file, or what else is not as it was.
     """
     stated, kept = link.content, f"{RESTORE}, or guard the model again"
-    if stated.get("row") != now.get("row"):
-        raise ProofBroken(link.title, f"the store's row of {link.kind} {link.name} was altered after it was proven; {RESTORE}")
     files, there = stated.get("files", {}), now.get("files", {})
     for name in sorted(files):
         if name not in there:
@@ -127,13 +128,13 @@ def _own_proof(title: str, folder: Path, verdict: str | None) -> Proof | None:
 # --- rows and files --------------------------------------------------------------------------------------------------
 
 
-def row_of(store: "Store", title: str, table: "Table", id: str) -> dict[str, Any]:
+def row_of(store: "Store", title: str, table: "Table", id: str, link: Link | None = None) -> dict[str, Any]:
     """A row of the store, to the byte.
 
     Raises:
-        ProofBroken: it is not there.
+        ProofBroken: it is not there, or not what the link says; before anything is looked for where an altered row points to.
     """
-    from continuum.store.exact import exact_rows
+    from continuum.store.exact import digest_of, exact_rows
 
     with store.engine.connect() as connection:
         rows = exact_rows(connection, table, table.c.id, [id])
@@ -141,6 +142,8 @@ def row_of(store: "Store", title: str, table: "Table", id: str) -> dict[str, Any
         raise ProofBroken(
             title, f"its row {id} is not in the store's {table.name}: it was removed, or its id was altered; {RESTORE}"
         )
+    if link is not None and link.content.get("row") != digest_of(rows[0]):
+        raise ProofBroken(title, f"the store's row of {link.kind} {link.name} was altered after it was proven; {RESTORE}")
     return rows[0]
 
 

@@ -112,8 +112,8 @@ def _unaltered(store: "Store", title: str, made: Mapping[str, "Committed"]) -> d
         if row is None:
             raise ProofBroken(
                 title,
-                f"interaction {one.interaction_id} is gone from the store and has no tombstone; restore it from a backup, "
-                "or erase it with the store's own retention",
+                f"interaction {one.interaction_id} of commitment {one.commitment} is gone from the store and has no tombstone: "
+                "it was taken away past the store, or the commitment was given another's id; restore it from a backup",
             )
         if commitment_to(one.salt, row) != one.commitment:
             raise ProofBroken(

@@ -176,7 +176,7 @@ def _check(store: "Store", link: Link) -> str:
     """Hold an artifact against its link; returns against what it was checked."""
     content = link.content
     if link.kind in ("dataset", "golden dataset"):
-        now = dataset_content(store, link.title, content["id"])
+        now = dataset_content(store, link.title, content["id"], link=link)
         against = f"{len(now['files'])} files, the store's row, its members"
     elif link.kind == "base model":
         now = base_content(link.name) if content["files"] else content
@@ -184,10 +184,10 @@ def _check(store: "Store", link: Link) -> str:
     elif link.kind == "checkpoint":
         proven = content.get("proof")
         verdict = proven["verdict"] if proven else None
-        now = checkpoint_content(store, link.title, content["id"], verdict=verdict, proven=proven is not None)
+        now = checkpoint_content(store, link.title, content["id"], verdict=verdict, proven=proven is not None, link=link)
         against = f"{len(now['files'])} files, the store's row" + (", the proof of its own verdict" if proven else "")
     elif link.kind == "verdict":
-        now, against = verdict_content(store, link.title, content["id"]), "the store's row"
+        now, against = verdict_content(store, link.title, content["id"], link=link), "the store's row"
     else:
         raise ProofBroken(link.title, f"this Continuum knows no links of kind {link.kind!r}; guard the model again")
     require_same(link, now)
