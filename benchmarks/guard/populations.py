@@ -93,7 +93,8 @@ def _likert(rng: Rng, sets: int, items: int, shift: float) -> Values:
     moved = -shift / (2 * STEP)
     shares = [TWO_STEPS, one_step + moved, TIES, one_step - moved, TWO_STEPS]
     edges = np.cumsum(shares)[:-1]
-    return (np.searchsorted(edges, rng.random((sets, items)), side="right") - 2) * STEP
+    steps: Values = np.arange(-2, 3) * STEP
+    return steps[np.searchsorted(edges, rng.random((sets, items)), side="right")]
 
 
 def _gaussian(rng: Rng, sets: int, items: int, shift: float) -> Values:

@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from rich.table import Table
@@ -55,7 +56,7 @@ from continuum.records import (
 )
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.golden import GoldenDataset
-from continuum.splits.sides import Side, Sides, task_sides, unit_hash
+from continuum.splits.sides import Sides, task_sides, unit_hash
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.store.versions import publish
@@ -171,7 +172,9 @@ def begin(setting: Setting, store: Store, size: Size) -> Line:
     )
 
 
-def answered(line: Line, interactions: Sequence[Interaction], split: Side = "train", score: float = 5.0) -> list[Example]:
+def answered(
+    line: Line, interactions: Sequence[Interaction], split: Literal["train", "validation"] = "train", score: float = 5.0
+) -> list[Example]:
     """Rows to learn from or to measure on: what was asked, what the assistant answered, and how people rated it."""
     return [
         Example(
