@@ -14,10 +14,15 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 
+def has_judge(store: "Store", policy: TaskPolicy) -> bool:
+    """Whether a question without a reference can be measured."""
+    return policy.judge.model is not None or store.annotations.count(policy.task) > 0
+
+
 def candidates(
     store: "Store", policy: TaskPolicy, held: Iterable[Interaction], sides: Sides, before: Mapping[str, GoldenItem]
 ) -> list[GoldenItem]:
-    """Answered questions with a reference, or any where the task has a judge.
+    """All answered questions; without a judge only those with a reference can be measured.
 
     Args:
         store: where people's word is.
@@ -28,14 +33,13 @@ def candidates(
     """
     answered = [one for one in held if one.status == "ok" and one.messages and one.response]
     feedback = store.feedback.of(answered)
-    judged = policy.judge.model is not None or store.annotations.count(policy.task) > 0
     raters = store.raters.of(policy.task)
     items: list[GoldenItem] = []
     for interaction in answered:
         rating = human_rating(feedback.get(interaction.id, []), raters)
         known = before.get(interaction.id)
         items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
-    return [item for item in items if judged or item.reference is not None]
+    return items
 
 
 def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:

@@ -19,7 +19,7 @@ from continuum.policy import TaskPolicy
 from continuum.records import DatasetRecord, Review
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.golden import GoldenDataset
-from continuum.splits.golden_candidates import candidates, distinct
+from continuum.splits.golden_candidates import candidates, distinct, has_judge
 from continuum.splits.golden_items import GoldenItem, described, fingerprint_of
 from continuum.splits.golden_leaks import leakage_of
 from continuum.splits.own_items import ReadItems, Refused
@@ -119,28 +119,35 @@ def grow(
     ids = {item.interaction_id for item in store.datasets.items(newest.id)} if newest else set()
     before = _before(newest)
     held = store.interactions.get_many(sides.ids("golden"))
+    confirming = policy.splits.confirm_golden if confirm is None else confirm
+    judged = has_judge(store, policy)
     found = candidates(store, policy, held.values(), sides, before)
-    staying = distinct((item for item in found if item.interaction_id in ids), policy.splits.salt)
+    staying = [item for item in found if item.interaction_id in ids and (judged or item.reference is not None)]
+    staying = distinct(staying, policy.splits.salt)
     own, refused = _own(store, policy.task, before, staying, brought, now())
     staying += own
     inside = {context_fingerprint(item.messages) for item in staying}
     others = [item for item in found if item.interaction_id not in ids and context_fingerprint(item.messages) not in inside]
+    if not judged:
+        # What people are asked about may have a reference once they have answered.
+        others = [item for item in others if item.reference is not None or (confirming and not item.confirmed)]
     eras = _eras(store, policy, newest, staying, others, size)
-    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), sum(era.room for era in eras))
-    confirming = policy.splits.confirm_golden if confirm is None else confirm
+    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), any(era.room for era in eras) or confirming)
     ready = [item for item in fresh if item.confirmed] if confirming else fresh
-    joining = [
-        item for era in eras for item in stratified(era.of(ready), era.of(staying), era.items, era.room, policy.splits.salt)
-    ]
+    queued = store.reviews.ids(policy.task, QUEUE) if confirming and size is None else set[str]()
+    joining = _drawn(ready, eras, staying, queued, policy.splits.salt)
     left_out["beyond the room there is"] += len(ready) - len(joining)
     asked = waiting = 0
     if confirming:
         silent = [item for item in fresh if not item.confirmed]
-        room = sum(era.room for era in eras) - len(joining)
+        room = max(0, sum(era.room for era in eras) - len(joining))
         traffic = [item for era in eras for item in era.items]
         asked, waiting = _ask(store, policy, silent, [*staying, *joining], traffic, room, now())
         left_out["without a person's word"] = len(silent)
     chosen = sorted([*staying, *joining], key=lambda item: item.interaction_id)
+    if (store.datasets.latest(policy.task, "golden") or newest) != newest:
+        # Another process has let it grow meanwhile, and what it brought in must stay.
+        return grow(store, policy, size=size, since=since, confirm=confirm, brought=brought, now=now)
     joined = tuple(item.interaction_id for item in chosen if item.interaction_id not in ids)
     told = Grown(None, joined, asked, waiting, len(held), {why: count for why, count in left_out.items() if count}, refused)
     return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, through, now))) if chosen else told
@@ -183,6 +190,18 @@ def _eras(
     return eras
 
 
+def _drawn(
+    ready: Iterable[GoldenItem], eras: Iterable[_Era], staying: Sequence[GoldenItem], queued: set[str], salt: str
+) -> list[GoldenItem]:
+    """Who was asked about a question did not answer in vain, however full the set is; the others are drawn era by era."""
+    joining, rest = list[GoldenItem](), list[GoldenItem]()
+    for item in ready:
+        (joining if item.interaction_id in queued else rest).append(item)
+    for era in eras:
+        joining += stratified(era.of(rest), era.of(staying), era.items, era.room, salt)
+    return joining
+
+
 def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
     """The items of the newest version by id; where its files are gone, those of interactions are made anew."""
     if newest is None or not (newest.manifest.get("own") or Path(newest.uri).is_dir()):
@@ -191,14 +210,14 @@ def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
 
 
 def _fresh(
-    store: "Store", policy: TaskPolicy, items: Iterable[GoldenItem], begin: datetime | None, room: int
+    store: "Store", policy: TaskPolicy, items: Iterable[GoldenItem], begin: datetime | None, wanted: bool
 ) -> tuple[list[GoldenItem], Counter[str]]:
     """What may join, and why the others may not."""
     left_out: Counter[str] = Counter()
     different = distinct(items, policy.splits.salt)
     recent = [item for item in different if begin is None or (item.asked_at is not None and item.asked_at >= begin)]
     left_out["asked too long ago"] = len(different) - len(recent)
-    if room < 1:
+    if not wanted:
         left_out["beyond the room there is"] = len(recent)
         return [], left_out
     leaks = leakage_of(store, policy.task, recent).leaks

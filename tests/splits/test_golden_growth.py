@@ -51,6 +51,12 @@ def trained_on(store: Store, folder: Path, *questions: str) -> None:
     store.datasets.add(record, [DatasetItem(interaction_id=one.interaction_id, split=one.split) for one in dataset])
 
 
+def files_of(store: Store) -> str:
+    newest = store.datasets.latest("support", "golden")
+    assert newest is not None
+    return newest.uri
+
+
 def an_item(number: int, slice_: str | None, group: str | None = None) -> GoldenItem:
     name = f"{slice_}-{number}"
     return GoldenItem(interaction_id=name, messages=(user(name),), group=group or name, slice=slice_)
@@ -214,11 +220,11 @@ def test_files_that_are_gone_are_written_anew_unless_somebody_brought_items(stor
     policy = a_policy()
     filled(store, policy)
     golden = GoldenDataset.from_task("support")
-    shutil.rmtree(store.datasets.get(golden.name).uri)
+    shutil.rmtree(files_of(store))
     assert GoldenDataset.from_task("support") == golden
 
     grow(store, policy, brought=read_items([{"question": "Do you ship to the moon?"}]))
-    shutil.rmtree(store.datasets.latest("support", "golden").uri)
+    shutil.rmtree(files_of(store))
     with pytest.raises(StoreError, match=r"manifest\.json"):
         GoldenDataset.from_task("support")
 
@@ -288,6 +294,21 @@ def test_a_question_joins_once_a_person_has_scored_it_in_the_queue(store: Store)
     assert labelling.progress().left == labelling.progress().total - 1
 
 
+def test_without_a_judge_people_are_asked_too_and_what_they_call_good_joins(store: Store) -> None:
+    policy = a_policy(confirm_golden=True).model_copy(update={"judge": JudgePolicy()})
+    filled(store, policy)
+    assert grow(store, policy).asked > 10
+    labelling = Labelling(store, "support", "golden", labeller="ada")
+    for score in (5, 1):
+        question = labelling.next()
+        assert question is not None
+        labelling.vote(question.review_id, score)
+
+    golden = GoldenDataset.from_task("support")
+
+    assert (len(golden), golden.with_reference) == (1, 1)
+
+
 def test_asking_again_asks_nobody_twice_and_never_more_than_are_looked_at(store: Store) -> None:
     policy = a_policy(confirm_golden=True, golden=0.8)
     filled(store, policy, 150)
@@ -310,6 +331,24 @@ def test_who_passes_is_not_asked_again_and_another_question_takes_the_place(stor
 
     assert grow(store, policy).asked == 1
     assert len(store.reviews.ids("support", "golden")) == 4
+
+
+def test_who_was_asked_did_not_answer_in_vain_though_the_set_is_full_by_then(store: Store) -> None:
+    policy = a_policy(confirm_golden=True, max_golden=4)
+    filled(store, policy)
+    grow(store, policy)
+    asked = store.reviews.ids("support", "golden")
+    others = [one for one in task_sides(store, policy).ids("golden") if one not in asked]
+    store.feedback.add(Feedback(interaction_id=one, score=4, recorded_at=NOON) for one in others[:6])
+    full = grow(store, policy).dataset
+    store.feedback.add(Feedback(interaction_id=one, score=4, recorded_at=NOON) for one in asked)
+
+    golden = grow(store, policy).dataset
+
+    assert full is not None
+    assert golden is not None
+    assert len(full) == 4
+    assert {item.interaction_id for item in golden} == asked | {item.interaction_id for item in full}
 
 
 def test_what_is_in_stays_in_when_confirmation_is_asked_for_later(store: Store) -> None:
@@ -338,7 +377,7 @@ def test_what_somebody_brings_joins_and_stays_through_growth(store: Store) -> No
     assert grown.dataset is not None
     own = [item for item in later if item.own]
     assert len(grown.dataset) == 7
-    assert len(later) == 11
+    assert len(later) == 14
     assert own == [item for item in grown.dataset if item.own]
     assert {(item.slice, item.kind, item.confirmed, item.asked_at) for item in own} == {
         ("shipping", "task", True, NOON),
