@@ -119,6 +119,7 @@ def evidence_of(
             "name": golden.name,
             "fingerprint": golden.fingerprint,
             "version": golden.version,
+            "part": golden.part,
             "items": len(items),
             "of": len(golden),
             "groups": len({item.group for item in items}),
