@@ -1,13 +1,18 @@
 import math
+from random import Random
 
 import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from scipy import stats
 
 from continuum.statistics.paired import (
+    HALF_AN_ITEM,
+    Moments,
     compare,
     group_means,
+    student_p,
     t_interval,
     t_p,
     tango_interval,
@@ -39,17 +44,19 @@ def test_the_delta_is_the_difference_of_the_two_means_and_lies_in_its_interval(p
     assert 0 <= found.p_not_worse <= 1
 
 
-@given(PAIRS, st.randoms())
-def test_the_order_of_items_changes_nothing(pairs: list[tuple[float, float]], random: object) -> None:
-    rows = [(before, after, f"g{k % 5}") for k, (before, after) in enumerate(pairs)]
+@given(PAIRS, st.randoms(), st.sampled_from([3, 5, 100]), st.booleans())
+def test_the_order_of_items_changes_no_digit(pairs: list[tuple[float, float]], random: Random, groups: int, binary: bool) -> None:
+    rows = [(before, after, f"g{k % groups}") for k, (before, after) in enumerate(pairs)]
+    if binary:
+        rows = [(float(before > 0.5), float(after > 0.5), group) for before, after, group in rows]
     shuffled = rows[:]
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
-    assume(len({row[2] for row in rows}) >= 2)
+    random.shuffle(shuffled)
 
-    first, second = (compare(*zip(*order, strict=True), min_delta=-0.02, resolution=0.03) for order in (rows, shuffled))
+    first, second = (
+        compare(*zip(*order, strict=True), min_delta=-0.02, resolution=0.03, binary=binary) for order in (rows, shuffled)
+    )
 
-    assert math.isclose(first.delta, second.delta, abs_tol=1e-12)
-    assert math.isclose(first.p_regressed, second.p_regressed, abs_tol=1e-6)
+    assert first == second
 
 
 @given(PAIRS)
@@ -82,6 +89,26 @@ def test_the_score_test_reproduces_worked_values() -> None:
     # Without discordant pairs the interval is z^2 / (n + z^2) to each side; at margin 0 the test is McNemar's.
     assert tango_interval(0, 0, 50) == pytest.approx((-0.0713476, 0.0713476), abs=1e-6)
     assert tango_p(5, 15, 100, 0.0, worse=True) == pytest.approx(0.0126737, abs=1e-6)
+
+
+@given(st.integers(0, 30), st.integers(0, 30), st.integers(0, 60), st.floats(-1.2, 1.2), st.floats(0, 0.5))
+def test_a_higher_margin_makes_a_fall_no_harder_to_see_and_an_approval_no_easier(
+    gained: int, lost: int, ties: int, margin: float, step: float
+) -> None:
+    n = gained + lost + ties
+    assume(n > 0)
+
+    def p(margin: float, *, worse: bool) -> float:
+        return tango_p(gained, lost, n, margin, worse=worse, correction=HALF_AN_ITEM)
+
+    assert p(margin + step, worse=True) <= p(margin, worse=True) + 1e-9
+    assert p(margin + step, worse=False) >= p(margin, worse=False) - 1e-9
+
+
+def test_no_share_is_below_the_end_of_its_scale() -> None:
+    assert tango_p(0, 5, 10, -1.0, worse=False) == 0.0
+    assert tango_p(0, 10, 10, -1.0, worse=True) == 0.5
+    assert compare([1.0] * 12, [0.0] * 12, each_its_own(12), min_delta=-1.0, resolution=0.5, binary=True).p_regressed == 0.5
 
 
 def test_equal_answers_neither_regressed_nor_are_approved_on_a_few_items() -> None:
@@ -159,12 +186,44 @@ def test_the_imagined_worst_case_stops_false_approvals_where_failures_are_rare()
     plain, guarded = [], []
     for _ in range(2000):
         # Truly 0.03 below the threshold: a small common gain and 3% of answers that fail outright.
-        differences = rng.normal(-0.006, 0.02, 50) - 0.8 * (rng.random(50) < 0.03)
-        plain.append(t_p(differences, -0.03, worse=False))
-        guarded.append(t_p(with_worst_case(differences), -0.03, worse=False))
+        found = Moments.of(rng.normal(-0.006, 0.02, 50) - 0.8 * (rng.random(50) < 0.03))
+        plain.append(student_p(found, -0.03, worse=False))
+        guarded.append(student_p(with_worst_case(found), -0.03, worse=False))
 
     assert share_rejected(plain) > 0.15
     assert share_rejected(guarded) < 0.05
+
+
+def test_at_the_level_of_one_test_one_failure_is_imagined_and_more_at_smaller_levels() -> None:
+    found = Moments(0.1, 0.2, 99)
+
+    assert with_worst_case(found).n == pytest.approx(100)
+    assert with_worst_case(found).mean == pytest.approx((9.9 - 1) / 100)
+    assert with_worst_case(found, 0.2).n == pytest.approx(100)
+    assert 102 < with_worst_case(found, 0.0001).n < 105
+
+
+def chance_of_blocking(gained: float, lost: float, n: int, margin: float, correction: float) -> float:
+    """Exactly: the probability of all counts of wins and losses that the score test blocks at 0.05."""
+    wins, losses = stats.binom(n, gained), lambda k: stats.binom(n - k, lost / (1 - gained))
+    chance = 0.0
+    for won in range(n + 1):
+        if wins.pmf(won) < 1e-9:
+            continue
+        blocking = [k for k in range(n - won + 1) if tango_p(won, k, n, margin, worse=True, correction=correction) < 0.05]
+        # More losses never look better, so those that block are all from the first on.
+        chance += wins.pmf(won) * (losses(won).sf(blocking[0] - 1) if blocking else 0.0)
+    return float(chance)
+
+
+@pytest.mark.parametrize(("n", "margin"), [(50, 0.0), (50, -0.02), (100, -0.02), (200, -0.02)])
+@pytest.mark.parametrize("gained", [0.01, 0.05])
+def test_few_yes_or_no_answers_block_a_model_at_its_threshold_one_time_in_twenty(n: int, margin: float, gained: float) -> None:
+    assert chance_of_blocking(gained, gained - margin, n, margin, HALF_AN_ITEM) <= 0.05
+
+
+def test_without_the_correction_for_continuity_they_would_block_it_too_often() -> None:
+    assert chance_of_blocking(0.01, 0.03, 100, -0.02, 0.0) > 0.07
 
 
 def test_the_interval_holds_the_truth_nineteen_times_in_twenty() -> None:
