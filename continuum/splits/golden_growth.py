@@ -113,41 +113,74 @@ def grow(
         ConfigurationError: the span cannot be read.
         StoreError: the newest version was altered, or holds items that somebody brought and its files are gone.
     """
+    wish = _Wish(size, since, policy.splits.confirm_golden if confirm is None else confirm, brought)
     through = store.interactions.last_sequence(policy.task)
     sides = sides or task_sides(store, policy)
     newest = store.datasets.latest(policy.task, "golden")
-    ids = {item.interaction_id for item in store.datasets.items(newest.id)} if newest else set()
-    before = _before(newest)
+    first = grown = _grow(store, policy, wish, newest, (), sides, through, now)
+    # Whoever lets it grow at the same time publishes another version: the last to look makes one of all.
+    while others := _meanwhile(store, newest, grown.dataset):
+        newest = store.datasets.latest(policy.task, "golden")
+        grown = _grow(store, policy, replace(wish, brought=None), newest, others, sides, through, now)
+    return replace(first, dataset=grown.dataset)
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What is asked for."""
+
+    size: int | None
+    since: str | None
+    confirming: bool
+    brought: ReadItems | None
+
+
+def _meanwhile(store: "Store", newest: DatasetRecord | None, ours: GoldenDataset | None) -> list[DatasetRecord]:
+    """Versions that others published since the one we began with, and ours, where there are such; else none."""
+    began = newest.version if newest else 0
+    if ours is None or ours.version <= began:
+        return []
+    since = [one for one in store.datasets.versions(ours.task) if one.kind == "golden" and one.version > began]
+    return since if any(one.id != ours.fingerprint for one in since) else []
+
+
+def _grow(
+    store: "Store",
+    policy: TaskPolicy,
+    wish: _Wish,
+    newest: DatasetRecord | None,
+    meanwhile: Sequence[DatasetRecord],
+    sides: Sides,
+    through: int,
+    now: Callable[[], datetime],
+) -> Grown:
+    ids, before = _before(store, [*meanwhile, *([newest] if newest else [])])
     held = store.interactions.get_many(sides.ids("golden"))
-    confirming = policy.splits.confirm_golden if confirm is None else confirm
     judged = has_judge(store, policy)
     found = candidates(store, policy, held.values(), sides, before)
     staying = [item for item in found if item.interaction_id in ids and (judged or item.reference is not None)]
     staying = distinct(staying, policy.splits.salt)
-    own, refused = _own(store, policy.task, before, staying, brought, now())
+    own, refused = _own(store, policy.task, before, staying, wish.brought, now())
     staying += own
     inside = {context_fingerprint(item.messages) for item in staying}
     others = [item for item in found if item.interaction_id not in ids and context_fingerprint(item.messages) not in inside]
     if not judged:
         # What people are asked about may have a reference once they have answered.
-        others = [item for item in others if item.reference is not None or (confirming and not item.confirmed)]
-    eras = _eras(store, policy, newest, staying, others, size)
-    fresh, left_out = _fresh(store, policy, others, start_of(since, now()), any(era.room for era in eras) or confirming)
-    ready = [item for item in fresh if item.confirmed] if confirming else fresh
-    queued = store.reviews.ids(policy.task, QUEUE) if confirming and size is None else set[str]()
+        others = [item for item in others if item.reference is not None or (wish.confirming and not item.confirmed)]
+    eras = _eras(store, policy, newest, staying, others, wish.size)
+    fresh, left_out = _fresh(store, policy, others, start_of(wish.since, now()), any(era.room for era in eras) or wish.confirming)
+    ready = [item for item in fresh if item.confirmed] if wish.confirming else fresh
+    queued = store.reviews.ids(policy.task, QUEUE) if wish.confirming and wish.size is None else set[str]()
     joining = _drawn(ready, eras, staying, queued, policy.splits.salt)
     left_out["beyond the room there is"] += len(ready) - len(joining)
     asked = waiting = 0
-    if confirming:
+    if wish.confirming:
         silent = [item for item in fresh if not item.confirmed]
         room = max(0, sum(era.room for era in eras) - len(joining))
         traffic = [item for era in eras for item in era.items]
         asked, waiting = _ask(store, policy, silent, [*staying, *joining], traffic, room, now())
         left_out["without a person's word"] = len(silent)
     chosen = sorted([*staying, *joining], key=lambda item: item.interaction_id)
-    if (store.datasets.latest(policy.task, "golden") or newest) != newest:
-        # Another process has let it grow meanwhile, and what it brought in must stay.
-        return grow(store, policy, size=size, since=since, confirm=confirm, brought=brought, now=now)
     joined = tuple(item.interaction_id for item in chosen if item.interaction_id not in ids)
     told = Grown(None, joined, asked, waiting, len(held), {why: count for why, count in left_out.items() if count}, refused)
     return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, through, now))) if chosen else told
@@ -202,11 +235,14 @@ def _drawn(
     return joining
 
 
-def _before(newest: DatasetRecord | None) -> dict[str, GoldenItem]:
-    """The items of the newest version by id; where its files are gone, those of interactions are made anew."""
-    if newest is None or not (newest.manifest.get("own") or Path(newest.uri).is_dir()):
-        return {}
-    return {item.interaction_id: item for item in GoldenDataset.of(newest)}
+def _before(store: "Store", versions: Sequence[DatasetRecord]) -> tuple[set[str], dict[str, GoldenItem]]:
+    """The ids that are in these versions, and their items by id; where files are gone, items of interactions are made anew."""
+    ids, items = set[str](), dict[str, GoldenItem]()
+    for version in versions:
+        ids.update(item.interaction_id for item in store.datasets.items(version.id))
+        if version.manifest.get("own") or Path(version.uri).is_dir():
+            items |= {item.interaction_id: item for item in GoldenDataset.of(version)}
+    return ids, items
 
 
 def _fresh(

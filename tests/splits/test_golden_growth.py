@@ -2,7 +2,7 @@
 
 import shutil
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from random import Random
 
@@ -383,6 +383,25 @@ def test_what_somebody_brings_joins_and_stays_through_growth(store: Store) -> No
         ("shipping", "task", True, NOON),
         (None, "alignment", True, NOON),
     }
+
+
+def test_what_two_bring_at_the_same_time_is_all_there_in_the_end(store: Store) -> None:
+    policy = a_policy()
+    filled(store, policy)
+    GoldenDataset.from_task("support")
+    begun = iter((True,))
+
+    def while_another_adds() -> datetime:
+        if next(begun, False):
+            grow(store, policy, brought=read_items([OWN[0]]))
+        return NOON
+
+    grown = grow(store, policy, brought=read_items([OWN[1]]), now=while_another_adds)
+
+    assert grown.dataset is not None
+    assert grown.dataset == GoldenDataset.latest("support", store=store)
+    assert sum(item.own for item in grown.dataset) == 2
+    assert len(grown.joined) == 1
 
 
 def test_the_same_file_again_changes_nothing_and_a_mended_line_replaces_the_old(store: Store) -> None:
