@@ -14,7 +14,7 @@ from continuum.guard.evidence import fingerprint_of
 from continuum.guard.replay import differences, read_verdict, replay, require_reproducible
 from continuum.guard.report import write_report
 from continuum.records import Verdict, VerdictStatus
-from continuum.store.database import Store
+from continuum.store.database import Store, open_store
 from tests.guard.verdicts import a_measured_verdict
 
 Path_ = tuple[str | int, ...]
@@ -156,6 +156,18 @@ def test_evidence_that_cannot_be_read_is_refused_with_its_reason(damage: dict[st
 
     with pytest.raises(StoreError, match="altered"):
         replay(verdict.model_copy(update={"evidence": verdict.evidence | damage}))
+
+
+@pytest.mark.slow
+def test_a_database_keeps_every_digit(postgres_url: str) -> None:
+    verdict = a_measured_verdict(fall=0.1)
+    store = open_store(postgres_url)
+    try:
+        store.verdicts.add(verdict)
+        assert store.verdicts.get(verdict.id) == verdict
+        assert differences(read_verdict(verdict.id, store)) == []
+    finally:
+        store.close()
 
 
 def test_a_verdict_is_read_by_its_id_or_from_its_report(store: Store, tmp_path: Path) -> None:
