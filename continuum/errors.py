@@ -26,6 +26,7 @@ EXTRAS = {
     "sentence_transformers": "training",
     "mlflow": "training",
     "dagster": "pipelines",
+    "lm_eval": "lmeval",
     "ray": "ray",
     "presidio_analyzer": "presidio",
     "spacy": "presidio",
