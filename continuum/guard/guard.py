@@ -168,7 +168,7 @@ class RegressionGuard:
         known = known_before(store, champion, items)
         verdict = self._verdict(golden, candidate_model, run, baseline, candidate, known, losses, notes)
         store.verdicts.add(verdict)
-        await asyncio.to_thread(put_proof, store, verdict)
+        await asyncio.to_thread(put_proof, store, verdict, golden)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
             self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id, files_of(verdict), figures(verdict))
         return verdict
@@ -303,12 +303,12 @@ class _Run:
         return Loss(await mean_loss(candidate), baseline, await mean_loss(None), len(examples))
 
 
-def put_proof(store: "Store", verdict: Verdict) -> None:
+def put_proof(store: "Store", verdict: Verdict, golden: GoldenDataset) -> None:
     """Put the proof of a verdict beside its checkpoint; a verdict that cannot be proven stands, and the deployer refuses it."""
     from continuum.provenance.proving import prove
 
     try:
-        prove(store, verdict)
+        prove(store, verdict, golden=golden)
     except StoreError as error:
         logger.warning("verdict %s has no proof, without which it is not deployed: %s", verdict.id, error)
 

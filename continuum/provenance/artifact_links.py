@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.config import load_settings
 from continuum.errors import ProofBroken
 from continuum.provenance.artifacts import MANIFEST, files_of, sha256_of
 from continuum.provenance.proof import Link, Proof, read_proof
@@ -35,6 +36,11 @@ def dataset_content(store: "Store", title: str, dataset_id: str, *, link: Link |
         "files": hash_files(title, dataset_folder(row)),
         "members": digest_of(members),
     }
+
+
+def kept_folder(task: str, fingerprint: str) -> Path:
+    """Where the copy of a golden set lies that is no version of the store."""
+    return load_settings().datasets_dir / task / f"{task}_golden_{fingerprint[:12]}"
 
 
 def member_ids(store: "Store", dataset_id: str) -> set[str]:

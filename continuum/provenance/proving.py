@@ -4,18 +4,23 @@ What is named: the datasets of every model in the candidate's line, the golden d
 candidate was compared with, and the verdict. A link rests on those before it.
 """
 
+import shutil
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.config import load_settings
 from continuum.dataset import Dataset
 from continuum.dataset_rows import FORMAT
-from continuum.errors import ContinuumError, ProofBroken
+from continuum.errors import ContinuumError, ProofBroken, StoreError
+from continuum.ids import new_id
 from continuum.provenance.artifact_links import (
     base_content,
     checkpoint_content,
     dataset_content,
+    hash_files,
+    kept_folder,
     row_of,
     verdict_content,
 )
@@ -28,22 +33,30 @@ from continuum.records import Checkpoint, Verdict
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.splits.golden import GoldenDataset
     from continuum.store.database import Store
 
 Clock = Callable[[], datetime]
 AGAIN = "a verdict without it cannot be proven"
 
 
-def prove(store: "Store", verdict: Verdict, *, now: Clock = utc_now) -> Proof:
+def prove(store: "Store", verdict: Verdict, *, golden: "GoldenDataset | None" = None, now: Clock = utc_now) -> Proof:
     """Make the proof of a stored verdict, sign it where a key is configured, and put it beside the checkpoint.
 
     The same verdict on the same things may be proven again: the links are the same, and the newest proof stands.
+
+    Args:
+        store: where the verdict is, and what it rests on.
+        verdict: which.
+        golden: what was asked, where that is no version of the store (a part of one, or questions of one's own): a copy of it is
+            kept below the settings' `datasets_dir`.
+        now: the clock.
 
     Raises:
         ProofBroken: something that the verdict rests on is missing, or is not what was trained; the message names it.
         ConfigurationError: the signing key cannot be read.
     """
-    proof = build_proof(store, verdict, now=now)
+    proof = build_proof(store, verdict, golden=golden, now=now)
     key = load_settings().signing_key
     if key is not None:
         proof = Proof(
@@ -53,8 +66,8 @@ def prove(store: "Store", verdict: Verdict, *, now: Clock = utc_now) -> Proof:
     return proof
 
 
-def build_proof(store: "Store", verdict: Verdict, *, now: Clock = utc_now) -> Proof:
-    """The proof of a stored verdict, unsigned and not yet written; commits to the interactions that it names.
+def build_proof(store: "Store", verdict: Verdict, *, golden: "GoldenDataset | None" = None, now: Clock = utc_now) -> Proof:
+    """The proof of a stored verdict, unsigned and not yet written; commits to the interactions that it names. See `prove`.
 
     Raises:
         ProofBroken: something that the verdict rests on is missing, or is not what was trained; the message names it.
@@ -65,7 +78,10 @@ def build_proof(store: "Store", verdict: Verdict, *, now: Clock = utc_now) -> Pr
     line = _line(store, candidate)
     for model in line:
         chain.dataset(model.dataset_id)
-    chain.dataset(verdict.golden_id)
+    if golden is not None and golden.fingerprint == verdict.golden_id and store.datasets.get(golden.fingerprint) is None:
+        chain.kept(golden)
+    else:
+        chain.dataset(verdict.golden_id)
     for model in line:
         chain.base(model.base_model)
     for model in line[:-1]:
@@ -108,6 +124,18 @@ class _Chain:
         self.add(("interactions", dataset_id), rows)
         self.add(("dataset", dataset_id), Link(kind, name, content, (rows.digest,)))
 
+    def kept(self, golden: "GoldenDataset") -> None:
+        title = f"golden dataset {golden.name}"
+        try:
+            folder = keep_golden(golden)
+        except (ContinuumError, OSError) as error:
+            raise ProofBroken(title, f"it is no version of the store, and no copy of it could be kept: {error}") from error
+        ids = (item.interaction_id for item in golden)
+        rows = Link("interactions", golden.name, committed_rows(self.store, f"interactions of {golden.name}", ids, self.at))
+        content = {"id": golden.fingerprint, "kept": True, "files": hash_files(title, folder)}
+        self.add(("interactions", golden.fingerprint), rows)
+        self.add(("dataset", golden.fingerprint), Link("golden dataset", golden.name, content, (rows.digest,)))
+
     def base(self, base_model: str) -> None:
         if ("base", base_model) not in self.digests:
             self.add(("base", base_model), Link("base model", base_model, base_content(base_model)))
@@ -145,6 +173,29 @@ class _Chain:
                 f"base model {model.base_model}",
                 f"it is at revision {found[:12]} and {model.name} was trained on {trained_on[:12]}; restore the base model",
             )
+
+
+def keep_golden(golden: "GoldenDataset") -> Path:
+    """Keep a copy of a golden set that the store has no version of; returns the folder.
+
+    Raises:
+        StoreError: what lies there is not this set.
+    """
+    folder = kept_folder(golden.task, golden.fingerprint)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = golden.save(folder.parent / f".{folder.name}.{new_id()}")
+        try:
+            unfinished.rename(folder)
+        except OSError:
+            # Another process was quicker.
+            if not folder.is_dir():
+                raise
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    if golden.load(folder).items != golden.items:
+        raise StoreError(f"{folder} holds other items than {golden.name}; move it away and guard the model again")
+    return folder
 
 
 def _line(store: "Store", candidate: Checkpoint) -> list[Checkpoint]:

@@ -14,6 +14,8 @@ from continuum.provenance.artifact_links import (
     checkpoint_content,
     dataset_content,
     hash_checkpoint,
+    hash_files,
+    kept_folder,
     member_ids,
     require_same,
     verdict_content,
@@ -112,7 +114,7 @@ def verify_proof(store: "Store", proof: Proof, *, trusted: Sequence[str] = ()) -
                 absent += found.absent
                 checked.append(CheckedLink(link, _told(found)))
             else:
-                checked.append(CheckedLink(link, _check(store, link)))
+                checked.append(CheckedLink(link, _check(store, proof.task, link)))
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         # Well-formed and yet no proof of ours: somebody else made it.
         raise ProofBroken(proof.links[len(checked)].title, f"{PROOF} says what no proof says; guard the model again") from error
@@ -172,10 +174,13 @@ def _check_interactions(store: "Store", proof: Proof, link: Link) -> RowsChecked
     return check_rows(store, link.title, link.name, link.content, lambda: member_ids(store, held.content["id"]))
 
 
-def _check(store: "Store", link: Link) -> str:
+def _check(store: "Store", task: str, link: Link) -> str:
     """Hold an artifact against its link; returns against what it was checked."""
     content = link.content
-    if link.kind in ("dataset", "golden dataset"):
+    if link.kind == "golden dataset" and "kept" in content:
+        now = {"files": hash_files(link.title, kept_folder(task, content["id"]))}
+        against = f"{len(now['files'])} files of the copy that was kept"
+    elif link.kind in ("dataset", "golden dataset"):
         now = dataset_content(store, link.title, content["id"], link=link)
         against = f"{len(now['files'])} files, the store's row, its members"
     elif link.kind == "base model":

@@ -15,6 +15,7 @@ from continuum.provenance.proof import Link, Proof, read_proof
 from continuum.provenance.proving import build_proof, prove
 from continuum.provenance.verifying import Verified, require_proof, verify_folder
 from continuum.records import Annotation, Feedback
+from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from tests.builders import NOON, an_interaction
@@ -290,6 +291,27 @@ def test_rows_that_are_not_the_fingerprints_are_not_proven(line: ProvenLine) -> 
     other.write_bytes((line.folder / "support_training_v2" / "examples.parquet").read_bytes())
     with pytest.raises(ProofBroken, match=r"dataset support_training_v1: .*is not what was written"):
         prove(line.store, line.verdict)
+
+
+def test_questions_of_ones_own_are_kept_and_held_like_any_golden_set(line: ProvenLine, home: Path) -> None:
+    own = GoldenDataset.from_items("support", [{"question": f"Is parcel {n} late?", "reference": "No."} for n in range(3)])
+    verdict = line.verdict.model_copy(update={"id": "verdict-own", "golden_id": own.fingerprint})
+    line.store.verdicts.add(verdict)
+    with pytest.raises(ProofBroken, match="dataset"):
+        prove(line.store, verdict)
+
+    for _ in range(2):
+        prove(line.store, verdict, golden=own)
+
+    found = verified(line)
+    assert found.absent == 3
+    (kept,) = (home / "datasets" / "support").glob("*/golden*.parquet")
+    assert [one.against for one in found.links if one.link.kind == "golden dataset"] == ["2 files of the copy that was kept"]
+    kept.write_bytes(kept.read_bytes()[:-1] + b"x")
+    with pytest.raises(ProofBroken, match=f"golden dataset {own.name}: the file {kept.name}"):
+        verified(line)
+    with pytest.raises(ProofBroken, match="no copy of it could be kept"):
+        prove(line.store, verdict, golden=own)
 
 
 def test_a_proof_is_read_alone_without_the_store(line: ProvenLine) -> None:
