@@ -121,7 +121,7 @@ def grow(
     # Whoever lets it grow at the same time publishes another version: the last to look makes one of all.
     while others := _meanwhile(store, newest, grown.dataset):
         newest = store.datasets.latest(policy.task, "golden")
-        grown = _grow(store, policy, replace(wish, brought=None), newest, others, sides, through, now)
+        grown = _grow(store, policy, _Wish(0, None, False, None), newest, others, task_sides(store, policy), through, now)
     return replace(first, dataset=grown.dataset)
 
 
