@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import update
 
 from continuum.errors import ProofBroken, StoreError
 from continuum.provenance.proof import Link, Proof, read_proof
@@ -16,8 +17,9 @@ from continuum.provenance.proving import build_proof, prove
 from continuum.provenance.verifying import Verified, require_proof, verify_folder
 from continuum.records import Annotation, Feedback
 from continuum.splits.golden import GoldenDataset
-from continuum.store.database import Store
+from continuum.store.database import Store, open_store
 from continuum.store.retention import erase
+from continuum.store.tables import checkpoints
 from tests.builders import NOON, an_interaction
 from tests.proven_line import ProvenLine
 
@@ -325,6 +327,18 @@ def test_a_proof_is_read_alone_without_the_store(line: ProvenLine) -> None:
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ProofBroken, match=r"adapter_model.safetensors of support-v2"):
         verify_folder(line.candidate.uri)
+
+
+def test_a_proof_holds_on_postgres_and_names_what_was_altered_there(postgres_url: str, tmp_path: Path) -> None:
+    store = open_store(postgres_url)
+    line = ProvenLine(store, tmp_path / "line")
+    erase(store, ["i0"])
+    assert len(verified(line).tombstones) == 2
+    with store.engine.begin() as connection:
+        connection.execute(update(checkpoints).where(checkpoints.c.id == "c1").values(metrics={"loss": 0.25}))
+    with pytest.raises(ProofBroken, match="row of checkpoint support-v1"):
+        verified(line)
+    store.close()
 
 
 def test_a_proof_says_nothing_of_what_was_said(line: ProvenLine) -> None:
