@@ -133,4 +133,4 @@ def applies(metric: str, item: "GoldenItem") -> bool:
     """Whether a metric can score an item: a match needs a reference, a check needs one to run."""
     if metric == ACTION_MATCH:
         return item.reference is not None
-    return metric != CHECKS or getattr(item, "checker", None) is not None
+    return metric != CHECKS or item.checker is not None

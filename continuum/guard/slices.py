@@ -61,4 +61,4 @@ def parts_of(items: "Sequence[GoldenItem]", minimum: int) -> dict[str, list[int]
 
 def slice_of(item: "GoldenItem") -> str:
     """The slice an item belongs to; `other` for one that belongs to none."""
-    return getattr(item, "slice", None) or OTHER
+    return item.slice or OTHER
