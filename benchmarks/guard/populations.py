@@ -11,6 +11,9 @@ shift itself, with no clipping and no approximation, wherever the boundary of a 
 - Rare catastrophe: 3 % of the items lose 0.8; the others move by a normal of sd 0.05 about what makes the mean right.
 - Clustered: groups of five items; the shift, plus a normal of the group, plus one of the item, each with half of the variance:
   ICC 0.5, sd 0.2.
+
+Items differ more than the two models do on one of them: scores have an sd of 0.3 over items (0.4 where they are right or wrong),
+which a paired test never sees and an unpaired one takes for noise.
 """
 
 import math
@@ -93,7 +96,7 @@ def _likert(rng: Rng, sets: int, items: int, shift: float) -> Values:
     moved = -shift / (2 * STEP)
     shares = [TWO_STEPS, one_step + moved, TIES, one_step - moved, TWO_STEPS]
     edges = np.cumsum(shares)[:-1]
-    steps: Values = np.arange(-2, 3) * STEP
+    steps = np.array([-2 * STEP, -STEP, 0.0, STEP, 2 * STEP])
     return steps[np.searchsorted(edges, rng.random((sets, items)), side="right")]
 
 
