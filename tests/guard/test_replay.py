@@ -19,7 +19,8 @@ from tests.guard.verdicts import a_measured_verdict
 
 Path_ = tuple[str | int, ...]
 RAW = {
-    "items", "pairs", "probes", "nats", "documents", "rule", "seeds", "seed", "max_violation_rate", "golden", "files", "fingerprint",
+    "items", "pairs", "probes", "nats", "documents", "rule", "seeds", "seed", "max_violation_rate", "golden", "files",
+    "fingerprint",
 }  # fmt: skip
 """What is measured or asked for, and not worked out."""
 
