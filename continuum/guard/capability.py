@@ -121,7 +121,9 @@ async def capability(
     if policy.guard.lm_eval_tasks:
         from continuum.guard.lm_eval import task_pairs
 
-        pairs += await task_pairs(policy.guard, candidate, champion, answerer, on_progress=on_progress)
+        found, left = await task_pairs(policy.guard, candidate, champion, answerer, on_progress=on_progress)
+        pairs += found
+        notes += left
     baseline = champion.id if champion else candidate.base_model
     return Capability(baseline, tuple(pairs), reader.losses, (*notes, *reader.notes))
 
