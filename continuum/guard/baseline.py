@@ -1,5 +1,7 @@
 """What a candidate is compared with, and on which golden items the comparison is fair."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continuum.errors import ConfigurationError
@@ -12,6 +14,21 @@ if TYPE_CHECKING:
 
 PRODUCTION = "production"
 """The baseline before there is a champion: the model whose answers were captured."""
+
+
+BASE = "base"
+"""The baseline where production answered nothing either: the base model without an adapter."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a candidate is compared with."""
+
+    id: str
+    """A checkpoint's id, `production` or `base`."""
+    name: str
+    champion: Checkpoint | None = None
+    """None where no checkpoint serves."""
 
 
 def champion_of(store: "Store", task: str) -> Checkpoint | None:
@@ -32,16 +49,44 @@ def champion_of(store: "Store", task: str) -> Checkpoint | None:
     return checkpoint
 
 
+def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) -> Baseline:
+    """What a candidate is compared with: the champion, else production, else, where it answered nothing, the bare base model.
+
+    Raises:
+        ConfigurationError: the champion's checkpoint is not in the store.
+    """
+    champion = champion_of(store, candidate.task)
+    if champion is not None:
+        return Baseline(champion.id, champion.name, champion)
+    if any(item.production is not None for item in golden if item.kind != "alignment"):
+        return Baseline(PRODUCTION, PRODUCTION)
+    return Baseline(BASE, f"{Path(candidate.base_model).name} without an adapter")
+
+
 def usable_items(
-    golden: GoldenDataset, champion: Checkpoint | None, trained: set[str], limit: int | None
+    golden: GoldenDataset, baseline: Baseline, trained: set[str], leaked: set[str], limit: int | None
 ) -> tuple[list[GoldenItem], list[str]]:
-    """The items to ask, and in plain words why others are left out."""
+    """The items to ask, and in plain words why others are left out.
+
+    Args:
+        golden: what there is.
+        baseline: what is compared with.
+        trained: ids that the candidate's line was trained on.
+        leaked: ids of items whose question a training set of the task holds, exactly or nearly.
+        limit: the most items to ask; None for all.
+    """
     notes = []
     items = [item for item in golden if item.interaction_id not in trained]
     if len(items) < len(golden):
         notes.append(f"{len(golden) - len(items)} golden items are in the candidate's training data and were left out")
-    if champion is None:
-        answered = [item for item in items if item.production is not None]
+    sealed = [item for item in items if item.interaction_id not in leaked]
+    if len(sealed) < len(items):
+        notes.append(
+            f"{len(items) - len(sealed)} golden items ask what a training set of the task asks, or nearly, and were left out"
+        )
+    items = sealed
+    if baseline.id == PRODUCTION:
+        answered = [item for item in items if item.production is not None or item.kind == "alignment"]
         if len(answered) < len(items):
             notes.append(f"{len(items) - len(answered)} golden items have no answer from production and were left out")
         items = answered

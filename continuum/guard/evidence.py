@@ -113,7 +113,7 @@ def evidence_of(
         alignment: the constraints that were tried.
         seeds: of all that was drawn or shuffled, by what it was for.
     """
-    rows = item_rows(items, baseline, candidate, measures.metrics, known=known, people=people)
+    rows = item_rows(items, baseline, candidate, tuple(candidate.scores), known=known, people=people)
     evidence = {
         "golden": {
             "name": golden.name,

@@ -1,47 +1,49 @@
 """The regression guard: never deploy a worse model.
 
 A candidate answers the golden items that its baseline answered, both are scored by the same judge in the same run, and the
-paired differences decide: blocked, approved, or inconclusive with the number of examples that would decide.
+paired differences decide: blocked, approved, or inconclusive with the number of examples that would decide. What it could do
+before and what it must never do are tried besides.
 """
 
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from statistics import fmean
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from continuum.errors import ConfigurationError, StoreError
-from continuum.guard.baseline import PRODUCTION, champion_of, usable_items
-from continuum.guard.evidence import Loss, evidence_of
-from continuum.guard.pairs import Arm, Outcome, pair_up
+from continuum.guard.asking import Asking
+from continuum.guard.baseline import Baseline, baseline_of, usable_items
+from continuum.guard.evidence import evidence_of, verdict_of
+from continuum.guard.measuring import Measurement, Session, measure
+from continuum.guard.pairs import CHECKS, DEFAULT_MIN_DELTA
 from continuum.guard.reading import figures
 from continuum.guard.report import files_of
-from continuum.guard.retention import KNOWN, known_before, retention_pairs
-from continuum.judging.evaluation import score_answers
+from continuum.guard.ruling import rule_on
 from continuum.judging.judge import Judge
-from continuum.judging.measures import Measures, measures_of
+from continuum.judging.measures import ACTION_MATCH, Measures, measures_of
 from continuum.judging.standing import judge_notes
-from continuum.models.answering import Answerer, LocalAnswerer, LossMeasurer
+from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.models.budget import Budget
 from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.lineage import trained_ids
-from continuum.records import Checkpoint, Interval, Verdict, VerdictStatus
+from continuum.records import Checkpoint, Verdict
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
+from continuum.splits.golden_leaks import leakage_of
 from continuum.store import default_store
 
 if TYPE_CHECKING:
-    from continuum.guard.decision import Check
     from continuum.store.database import Store
+    from continuum.store.golden_uses import GoldenUse
     from continuum.tracking.tracker import Tracker
 
 logger = logging.getLogger(__name__)
 
-DEFAULT_MIN_DELTA = -0.02
-
 OnInconclusive = Literal["canary", "hold", "approve"]
+GIVEN = {"resolution", "require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic"}
+"""Rules that are arguments of the guard itself."""
 
 
 class RegressionGuard:
@@ -64,6 +66,8 @@ class RegressionGuard:
         criteria: what the metrics mean; None for the criteria of the task's policy.
         answerer: how candidates are asked; None runs them in this process.
         limit: the most golden items to ask; None for all.
+        seed: decides in which order the judge sees the answers.
+        rules: what the arguments before do not say: slices, what the model could do before, alignment, the ledger.
         store: where champions are looked up and the verdict is kept; None for the default store.
         tracker: where the verdict is logged besides; None for nowhere.
 
@@ -86,6 +90,8 @@ class RegressionGuard:
         criteria: Sequence[Criterion] | None = None,
         answerer: Answerer | None = None,
         limit: int | None = None,
+        seed: int = 0,
+        rules: GuardPolicy | None = None,
         store: "Store | None" = None,
         tracker: "Tracker | None" = None,
     ) -> None:
@@ -94,6 +100,7 @@ class RegressionGuard:
         self.thresholds = {metric: dict(threshold) for metric, threshold in (thresholds or {}).items()}
         # The policy's model checks the ranges, so that both ways to configure a guard accept the same numbers.
         self.config = GuardPolicy(
+            **(rules or GuardPolicy()).model_dump(exclude=GIVEN),
             resolution=resolution,
             require_significance=require_significance,
             p_value_threshold=p_value_threshold,
@@ -104,6 +111,7 @@ class RegressionGuard:
         self.criteria = tuple(criteria) if criteria is not None else None
         self.answerer = answerer
         self.limit = limit
+        self.seed = seed
         self.store = store
         self.tracker = tracker
         check_thresholds(self.thresholds, self.metrics)
@@ -134,6 +142,7 @@ class RegressionGuard:
             criteria=policy.judge.criteria,
             answerer=answerer,
             limit=policy.splits.max_golden,
+            rules=rules,
             store=store,
             tracker=tracker,
         )
@@ -141,32 +150,44 @@ class RegressionGuard:
     async def evaluate(self, candidate_model: Checkpoint, on_progress: Progress = silent) -> Verdict:
         """Compare a candidate with the champion, or with production's own answers before there is one.
 
-        The judge spends at most the policy's `budget_usd`; what it could not pay for has no score, and a metric that lacks scores
-        never passes. The verdict is stored. The same candidate, baseline, golden items and scores give the same verdict.
+        Where there is neither, as with questions of one's own, the base model without an adapter is the baseline. The judge
+        spends at most the policy's `budget_usd`; what it could not pay for has no score, and a metric that lacks scores never
+        passes. Answers and judgements are kept: an evaluation that was broken off goes on where it was. The verdict is stored,
+        with a proof beside the checkpoint. The same candidate, baseline, golden items and scores give the same verdict.
 
         Raises:
-            ConfigurationError: there is no golden dataset, it is another task's, a metric is unknown or needs a judge that
-                is missing, or the baseline's checkpoint is gone.
+            ConfigurationError: there is no golden dataset, it is another task's or made for choosing, a metric is unknown or
+                needs a judge that is missing or may not decide, or the baseline's checkpoint is gone.
+            JudgeError: not one judgement succeeded, or the judge became another meanwhile.
         """
         store = self.store or default_store()
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
-        measures = measures_of(policy, self.metrics, judge=self.judge, criteria=self.criteria, approving=True).kept_in(store)
-        answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
-        champion = champion_of(store, candidate_model.task)
-        items, notes = usable_items(golden, champion, trained_ids(store, candidate_model), self.limit)
-        judged = [candidate_model.base_model, *(answered_by(store, policy.task) if champion is None else [champion.base_model])]
-        notes += await asyncio.to_thread(judge_notes, store, policy, measures, judged)
+        baseline = baseline_of(store, candidate_model, golden)
+        trained = trained_ids(store, candidate_model)
+        leaks = (await asyncio.to_thread(leakage_of, store, candidate_model.task, golden.items)).leaks
+        items, notes = usable_items(golden, baseline, trained, set(leaks), self.limit)
+        measures = self._measures(policy, items).kept_in(store)
+        check_thresholds(self.thresholds, (*measures.metrics, CHECKS))
+        notes += await asyncio.to_thread(judge_notes, store, policy, measures, judged_models(store, candidate_model, baseline))
+        use, earlier = await asyncio.to_thread(self._look, store, golden, items, candidate_model, baseline)
 
-        known_task = candidate_model.task in store.tasks.names()
-        budget = Budget.of_task(store, policy, "guard") if known_task else Budget()
-        run = _Run(items, measures, answerer, budget, on_progress)
-        candidate = await run.arm(candidate_model, step=0)
-        baseline = await run.arm(champion, step=1)
-        losses = await run.losses(candidate_model, champion)
-        on_progress(4, 4, "deciding")
-        known = known_before(store, champion, items)
-        verdict = self._verdict(golden, candidate_model, run, baseline, candidate, known, losses, notes)
+        found = await measure(
+            Session(
+                store=store,
+                policy=policy.model_copy(update={"guard": self.config}),
+                measures=measures,
+                asking=Asking(self.answerer or LocalAnswerer(candidate_model.base_model), store, golden.task),
+                budget=Budget.of_task(store, policy, "guard") if policy.task in store.tasks.names() else Budget(),
+                seed=self.seed,
+                on_progress=on_progress,
+            ),
+            candidate_model,
+            baseline,
+            items,
+        )
+        found = replace(found, notes=(*notes, *found.notes))
+        verdict = self._verdict(golden, candidate_model, baseline, measures, found, use, earlier)
         store.verdicts.add(verdict)
         await asyncio.to_thread(put_proof, store, verdict, golden)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
@@ -181,126 +202,83 @@ class RegressionGuard:
             raise ConfigurationError(
                 f"golden dataset {golden.name!r} is of task {golden.task!r}, the candidate of {task!r}; they must be of one task"
             )
+        if golden.part == "dev":
+            raise ConfigurationError(
+                f"{golden.name!r} is the part of a golden dataset that settings are chosen on, so it cannot also decide; "
+                "guard with its test part"
+            )
         return golden
+
+    def _measures(self, policy: TaskPolicy, items: Sequence[GoldenItem]) -> Measures:
+        """What is measured: what was asked for, but for the checks that items bring along, which are always run."""
+        asked = None if self.metrics is None else tuple(metric for metric in self.metrics if metric != CHECKS)
+        if asked == ():
+            return Measures((), (), None)
+        found = measures_of(policy, asked, judge=self.judge, criteria=self.criteria, approving=True)
+        checked = any(item.checker is not None for item in items)
+        if asked is None and found.metrics == (ACTION_MATCH,) and checked and not any(item.reference for item in items):
+            return replace(found, metrics=())
+        return found
+
+    def _look(
+        self, store: "Store", golden: GoldenDataset, items: Sequence[GoldenItem], model: Checkpoint, baseline: Baseline
+    ) -> "tuple[GoldenUse | None, list[GoldenUse]]":
+        """The candidate's place in the ledger of these questions, and those before it; taken before anything is measured."""
+        if not self.config.ledger:
+            return None, []
+        ids = [item.interaction_id for item in items]
+        use = store.golden_uses.claim(golden.task, golden.fingerprint, ids, model.id, baseline.id)
+        return use, store.golden_uses.sharing(golden.task, golden.fingerprint, ids)
 
     def _verdict(
         self,
         golden: GoldenDataset,
         model: Checkpoint,
-        run: "_Run",
-        baseline: Arm,
-        candidate: Arm,
-        known: list[int],
-        losses: Loss | None,
-        notes: list[str],
+        baseline: Baseline,
+        measures: Measures,
+        found: Measurement,
+        use: "GoldenUse | None",
+        earlier: "list[GoldenUse]",
     ) -> Verdict:
         from continuum.guard.decision import Rule, decide  # scipy starts here
+        from continuum.statistics.spending import approval_level
 
-        metrics = run.measures.metrics
-        min_delta = {m: self.thresholds.get(m, {}).get("min_delta", DEFAULT_MIN_DELTA) for m in metrics}
-        check_thresholds(self.thresholds, metrics)
-        rule = Rule(min_delta, self.config.resolution, self.config.p_value_threshold, self.config.require_significance)
-        pairs = [pair_up(metric, run.items, baseline, candidate) for metric in metrics]
-        checks = decide([*pairs, *retention_pairs(metrics, run.items, known, baseline, candidate)], rule)
-        ruling = rule_on(checks, self.config)
-        compared = {check.metric: check.comparison for check in checks if check.comparison is not None}
-        return Verdict(
-            task=golden.task,
-            checkpoint_id=model.id,
-            baseline=baseline.id,
-            golden_id=golden.fingerprint,
-            status=ruling.status,
-            approved=ruling.approved,
-            deltas={metric: found.delta for metric, found in compared.items()},
-            intervals={metric: Interval(low=found.low, high=found.high) for metric, found in compared.items()},
-            p_values={metric: found.p_regressed for metric, found in compared.items()},
-            failed_checks=ruling.failed_checks,
-            required_examples=ruling.required_examples,
-            max_traffic=ruling.max_traffic,
-            evidence=evidence_of(golden, run.items, run.measures, baseline, candidate, model, checks, losses, self.config, notes),
+        alpha = self.config.p_value_threshold
+        rule = Rule(
+            {m: self.thresholds.get(m, {}).get("min_delta", DEFAULT_MIN_DELTA) for m in (*measures.metrics, CHECKS)},
+            self.config.resolution,
+            alpha,
+            self.config.require_significance,
+            approval_alpha=approval_level(alpha, use.position) if use else None,
+            slice_resolution=self.config.slice_resolution,
         )
-
-
-@dataclass(frozen=True)
-class Ruling:
-    """What the checks together mean for deployment."""
-
-    status: VerdictStatus
-    approved: bool
-    max_traffic: float
-    failed_checks: tuple[str, ...] = ()
-    required_examples: int | None = None
-
-
-def rule_on(checks: "Sequence[Check]", config: GuardPolicy) -> Ruling:
-    """One regression blocks, every metric must pass to approve, and a metric without data never passes.
-
-    A check of what was known before blocks like any other, and is not asked for an approval.
-    """
-
-    def words(outcome: Outcome) -> tuple[str, ...]:
-        heard = checks if outcome == Outcome.REGRESSED else [check for check in checks if not check.metric.endswith(KNOWN)]
-        return tuple(check.words for check in heard if check.outcome == outcome)
-
-    regressed, missing, open_ = words(Outcome.REGRESSED), words(Outcome.NO_DATA), words(Outcome.UNDECIDED)
-    if regressed:
-        return Ruling(VerdictStatus.BLOCKED, False, 0.0, regressed + missing)
-    if not missing and not open_:
-        return Ruling(VerdictStatus.APPROVED, True, 1.0)
-    required = max((check.required_examples for check in checks if check.required_examples is not None), default=None)
-    if missing or config.on_inconclusive == "hold":
-        return Ruling(VerdictStatus.INCONCLUSIVE, False, 0.0, missing + open_, required)
-    share = config.inconclusive_traffic if config.on_inconclusive == "canary" else 1.0
-    return Ruling(VerdictStatus.INCONCLUSIVE, True, share, (), required)
-
-
-class _Run:
-    """One evaluation: the items, how they are scored, and how far it is."""
-
-    def __init__(
-        self, items: list[GoldenItem], measures: Measures, answerer: Answerer, budget: Budget, on_progress: Progress
-    ) -> None:
-        self.items = items
-        self.measures = measures
-        self.answerer = answerer
-        self.budget = budget
-        self.on_progress = on_progress
-
-    async def arm(self, model: Checkpoint | None, *, step: int) -> Arm:
-        """Answer every item and score the answers; None is production, whose answers are there already."""
-        name = model.name if model else PRODUCTION
-        self.on_progress(step, 4, f"{name}: {len(self.items)} golden items")
-        if model is None:
-            answers = [item.production for item in self.items]
-        else:
-            answers = await self.answerer.answer(model, [item.messages for item in self.items])
-        if len(answers) != len(self.items):
-            raise ConfigurationError(
-                f"the answerer gave {len(answers)} answers to {len(self.items)} items; it must give one each"
-            )
-        scores = await score_answers(
-            self.items,
-            answers,
-            self.measures.metrics,
-            judge=self.measures.judge,
-            criteria=self.measures.criteria,
-            budget=self.budget,
+        pairs = found.pairs(measures.metrics, self.config.slice_minimum)
+        checks = decide(pairs, rule)
+        ruling = rule_on(checks, self.config, found.alignment)
+        evidence = evidence_of(
+            golden,
+            found.items,
+            measures,
+            found.baseline,
+            found.candidate,
+            model,
+            checks,
+            found.loss,
+            self.config,
+            found.notes,
+            pairs=pairs,
+            rule=rule,
+            ruling=ruling,
+            champion=baseline.champion,
+            known=found.known,
+            people=found.people,
+            use=use,
+            earlier=earlier,
+            capability=found.capability,
+            alignment=found.alignment,
+            seeds={"judging": self.seed},
         )
-        return Arm(name, model.id if model else PRODUCTION, tuple(answers), scores)
-
-    async def losses(self, candidate: Checkpoint, champion: Checkpoint | None) -> Loss | None:
-        """Mean loss on the references: reported, never gated, for a likelihood has no scale from 0 to 1."""
-        examples = [(item.messages, item.reference) for item in self.items if item.reference is not None]
-        answerer = self.answerer
-        if not examples or not isinstance(answerer, LossMeasurer):
-            return None
-        self.on_progress(3, 4, "loss on the references")
-
-        async def mean_loss(model: Checkpoint | None) -> float:
-            return fmean(await answerer.loss(model, examples))
-
-        baseline = await mean_loss(champion) if champion else None
-        return Loss(await mean_loss(candidate), baseline, await mean_loss(None), len(examples))
+        return verdict_of(checks, ruling, evidence, task=golden.task)
 
 
 def put_proof(store: "Store", verdict: Verdict, golden: GoldenDataset) -> None:
@@ -318,9 +296,11 @@ def policy_of(store: "Store", task: str) -> TaskPolicy:
     return store.tasks.get(task).policy if task in store.tasks.names() else TaskPolicy(task=task)
 
 
-def answered_by(store: "Store", task: str) -> list[str]:
-    """The models that have answered the task's traffic."""
-    return [model for model in store.interactions.counts_by(task, "model") if model]
+def judged_models(store: "Store", candidate: Checkpoint, baseline: Baseline) -> list[str]:
+    """Every model whose answers are judged, by the names their families are told by."""
+    if baseline.champion is not None:
+        return [candidate.base_model, baseline.champion.base_model]
+    return [candidate.base_model, *(model for model in store.interactions.counts_by(candidate.task, "model") if model)]
 
 
 def check_thresholds(thresholds: Mapping[str, Mapping[str, float]], metrics: Sequence[str] | None) -> None:

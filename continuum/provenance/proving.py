@@ -213,7 +213,7 @@ def _line(store: "Store", candidate: Checkpoint) -> list[Checkpoint]:
 def _baseline(store: "Store", verdict: Verdict) -> Checkpoint | None:
     """The checkpoint that the candidate was compared with; None for production."""
     found = store.checkpoints.get(verdict.baseline)
-    if found is None and verdict.baseline != "production":
+    if found is None and verdict.baseline not in ("production", "base"):
         raise ProofBroken(f"verdict {verdict.id}", f"its baseline {verdict.baseline} is not in the store; {AGAIN}")
     return found
 
