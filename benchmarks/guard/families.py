@@ -8,16 +8,23 @@ the other two, so that two of them are at their threshold where the test errs mo
 | three ordinary metrics | one gate, Holm | blocked at most 5 % |
 | two and a safety gate | two in Holm's gate, safety in its own at the full level | blocked at most 7 % |
 | all thresholds at zero | the same two, each metric at its threshold | stated: at most 5 % and 10 % by the gates' sums |
+
+The rate of two metrics and a safety gate at 50 items lies so near its goal (0.0694) that no affordable number of sets could tell
+them apart. So the goals stand for the normal law of the tests, integrated numerically, and what is simulated has to agree with
+them within its Monte Carlo error.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from rich.table import Table
+from scipy import stats
 
 from benchmarks.claims import Entry, Result, Setting, rounded, table
 from benchmarks.guard.deciding import (
+    ALPHA,
     CONFIG,
     OURS,
     Decider,
@@ -28,10 +35,9 @@ from benchmarks.guard.deciding import (
     product,
     rule_of,
     share,
-    slack,
     worst,
 )
-from benchmarks.guard.populations import GAUSSIAN, several
+from benchmarks.guard.populations import CORRELATION, GAUSSIAN, SD, several
 from benchmarks.guard.rivals import RIVALS
 from continuum.guard.decision import decide
 from continuum.guard.ruling import rule_on
@@ -79,7 +85,7 @@ def measure(setting: Setting, sets: int | None = None, decider: Decider = produc
             blocked = blocked_by(design, items, sets, setting.seed, decider)
             every.append(blocked)
             _add(shown, f"{design.name}, n={items}", stated, blocked)
-            entries += claims(setting, design, items, blocked, stated, sets)
+            entries += claims(design, items, blocked, stated, sets)
     highest = worst(every)
     return Result([*entries, *beside(f"equal models blocked, the most of {len(every)} cells", highest[OURS], highest)], shown)
 
@@ -108,9 +114,20 @@ def stated_level(design: Design, seed: int) -> float | None:
     return rule_on(decide(pairs, rule_of(design.min_delta)), CONFIG).false_block_rate
 
 
-def claims(
-    setting: Setting, design: Design, items: int, blocked: Mapping[str, float], stated: float | None, sets: int
-) -> list[Entry]:
+def integrated(design: Design, items: int) -> float:
+    """How often any of the correlated normal tests rejects an equal model.
+
+    A gate rejects something if and only if its smallest p lies below the level that its tests share.
+    """
+    ordinary = [metric for metric in design.min_delta if metric != SAFETY.name]
+    shares = [1 if metric == SAFETY.name else len(ordinary) for metric in design.min_delta]
+    shift = np.array([-allowed for allowed in design.min_delta.values()]) * math.sqrt(items) / SD
+    bounds = -stats.norm.ppf([ALPHA / share for share in shares]) + shift
+    correlations = np.full((len(shares), len(shares)), CORRELATION) + (1 - CORRELATION) * np.eye(len(shares))
+    return float(1 - stats.multivariate_normal.cdf(bounds, mean=np.zeros(len(shares)), cov=correlations))
+
+
+def claims(design: Design, items: int, blocked: Mapping[str, float], stated: float | None, sets: int) -> list[Entry]:
     """That it is rare, and that the verdict states a level that is kept."""
     what = f"equal model blocked, {design.name}, n={items}"
     ours, peer = blocked[OURS], blocked["point threshold (MLflow)"]
@@ -118,8 +135,9 @@ def claims(
     if design.goal is None:
         entries.append(Entry(what, rounded(ours), rounded(peer), rounded(ours / peer) if peer else None, "stated", None))
     else:
-        goal = design.goal + slack(setting, design.goal, sets)
-        entries.append(Entry.of_value(what, ours, "<=", round(goal, 4), peer))
+        entries.append(Entry.of_value(f"{what}, by integration", integrated(design, items), "<=", design.goal))
+        goal = design.goal + error(design.goal, sets)
+        entries.append(Entry.of_value(f"{what}, as simulated", ours, "<=", round(goal, 4), peer))
     kept = stated is not None and ours <= stated + error(stated, sets)
     goal = "stated in the verdict, and at least what is found (the peer) less the Monte Carlo error"
     entries.append(

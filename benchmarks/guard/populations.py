@@ -34,7 +34,8 @@ TIES, TWO_STEPS = 0.55, 0.025
 SD, CUT, CUT_OF_TWO = 0.2, 4.0, 3.0
 """Where normals are cut, in sd; two that are added are cut earlier, so that their sum stays on the scale."""
 CATASTROPHES, LOSS, QUIET_SD = 0.03, -0.8, 0.05
-GROUP, ICC = 5, 0.5
+GROUP, ICC, CORRELATION = 5, 0.5, 0.5
+"""Items of a group, how alike they are, and how alike several metrics are on one item."""
 RIGHT = 0.8
 """Share of right answers among the binary items that both models answer alike."""
 BLOCK = 250_000
@@ -123,13 +124,13 @@ def _binary(share: float) -> Callable[[Rng, int, int, float], Values]:
     return differences
 
 
-def several(rng: Rng, sets: int, items: int, shifts: Mapping[str, float], correlation: float = 0.5) -> dict[str, Scores]:
+def several(rng: Rng, sets: int, items: int, shifts: Mapping[str, float]) -> dict[str, Scores]:
     """Scores of several metrics on the same items: gaussian differences of sd 0.2 with this correlation, each with its shift."""
     shared = standard(rng, (sets, items), CUT_OF_TWO)
     drawn = {}
     for metric, shift in shifts.items():
         own = standard(rng, (sets, items), CUT_OF_TWO)
-        differences = shift + SD * (math.sqrt(correlation) * shared + math.sqrt(1 - correlation) * own)
+        differences = shift + SD * (math.sqrt(CORRELATION) * shared + math.sqrt(1 - CORRELATION) * own)
         baseline = _baseline(rng, differences, 0.0)
         drawn[metric] = Scores(baseline, baseline + differences)
     return drawn

@@ -66,8 +66,8 @@ from continuum.training.launch import InlineLauncher
 from continuum.training.trainer import Trainer
 
 TASK = "movie_tickets"
-SPLITS = SplitPolicy(golden=0.4, validation=0.1)
-"""Good answers are few in this log, and come in few dialogues: more than by default is held out."""
+SPLITS = SplitPolicy(golden=0.5, validation=0.1)
+"""Good answers are few in this log, and come in few dialogues: half of it is held out."""
 GOOD = 4.0
 HONEST, BADLY_RATED, SHUFFLED = "honest", "badly rated", "shuffled"
 METRICS = ("accuracy", "action_match")
@@ -87,7 +87,7 @@ class Size:
     """Of an answer, at most."""
 
 
-FULL = Size(rows=None, learned=160, base=BaseSize(hidden=96, layers=2, steps=300), epochs=3, tokens=48)
+FULL = Size(rows=None, learned=160, base=BaseSize(hidden=96, layers=2, window=192, steps=300), epochs=8, tokens=48)
 QUICK = Size(
     rows=200, learned=16, base=BaseSize(vocabulary=512, hidden=32, layers=1, heads=2, window=64, steps=6), epochs=1, tokens=8
 )
