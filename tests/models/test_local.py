@@ -64,6 +64,39 @@ def test_the_right_answer_surprises_the_tuned_model_less(model: LocalModel):
     assert model.loss(examples, batch_size=1) == pytest.approx(base, rel=1e-4)
 
 
+def test_a_plain_documents_loss_does_not_depend_on_the_company_it_is_read_in(model: LocalModel):
+    texts = ["It takes long", "two days by ship. " * 30, "", "by train.", "Guten Tag, wie geht es Ihnen?", question("Oslo")]
+
+    together = model.text_loss(texts)
+
+    assert together == model.text_loss(texts)
+    for batch_tokens in (1, 64, 100):
+        assert model.text_loss(texts, batch_tokens=batch_tokens) == pytest.approx(together, abs=1e-5)
+    assert [model.text_loss([text])[0] for text in texts] == pytest.approx(together, abs=1e-5)
+    assert model.text_loss(list(reversed(texts))) == pytest.approx(together[::-1], abs=1e-5)
+    assert together[2] == 0
+    assert model.text_loss(texts, adapter="support-v1.0") != together
+    assert model.text_loss([]) == []
+
+
+def test_what_the_base_has_read_surprises_it_less_than_what_it_has_not(model: LocalModel):
+    known, unknown = model.text_loss([f"<|user|>{question('Oslo')}<|end|><|assistant|>{UNSURE}<|end|>", "zx qv jk wpq"])
+
+    assert known < 1 < unknown
+
+
+def test_only_the_start_of_a_long_document_is_read(model: LocalModel):
+    start = "two days by ship. " * 40
+
+    assert model.text_loss([start + "and then a quarrel"]) == model.text_loss([start])
+
+
+def test_the_weights_can_be_lent_with_an_adapter_on_them(model: LocalModel):
+    with model.switched_to("support-v1.0") as weights:
+        assert any("lora" in name for name, _ in weights.named_parameters())
+    assert model.answer([[user(question("Oslo"))]])[0].message.text == UNSURE
+
+
 def test_adapters_come_and_go_while_the_base_stays(tiny_base: Path, tiny_checkpoint: Checkpoint):
     model, folder = LocalModel(tiny_base), Path(tiny_checkpoint.uri)
     ask = [[user(question("Oslo"))]]
