@@ -124,7 +124,8 @@ def integrated(design: Design, items: int) -> float:
     shift = np.array([-allowed for allowed in design.min_delta.values()]) * math.sqrt(items) / SD
     bounds = -stats.norm.ppf([ALPHA / share for share in shares]) + shift
     correlations = np.full((len(shares), len(shares)), CORRELATION) + (1 - CORRELATION) * np.eye(len(shares))
-    return float(1 - stats.multivariate_normal.cdf(bounds, mean=np.zeros(len(shares)), cov=correlations))
+    # scipy's types allow a single number only.
+    return float(1 - stats.multivariate_normal.cdf(bounds, mean=np.zeros(len(shares)), cov=correlations))  # pyright: ignore[reportArgumentType]
 
 
 def claims(design: Design, items: int, blocked: Mapping[str, float], stated: float | None, sets: int) -> list[Entry]:

@@ -202,6 +202,7 @@ def test_a_point_rule_in_the_guards_place_is_caught(setting: Setting):
     assert not any(entry.holds for entry in of_the_guard(blocking.measure(setting, FEW, bare)))
 
 
+@pytest.mark.slow
 def test_a_ledger_that_is_not_spent_from_is_caught(setting: Setting):
     def forgetful(pairs, rule):
         (one,) = pairs
