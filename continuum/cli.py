@@ -1,6 +1,7 @@
 """The `continuum` command: every stage by hand, the whole turn, and the servers.
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 inconclusive (`guard`).
+Exit codes: 0 done, 1 refused or failed, 2 wrong usage. `guard` alone has its own: 0 approved, 1 blocked, 2 inconclusive, and 3
+where nothing was decided, be it wrong usage or an error.
 """
 
 import sys
@@ -9,12 +10,27 @@ from typing import Any
 
 import typer
 from pydantic import ValidationError
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from continuum.commands import constitution, data, datasets, golden, judging, labelling, proof, servers, similar, stages, tasks
+from continuum.commands import (
+    constitution,
+    data,
+    datasets,
+    golden,
+    guarding,
+    judging,
+    labelling,
+    proof,
+    servers,
+    similar,
+    stages,
+    tasks,
+)
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.strict import explained
+
+WRONG_USAGE = 2
 
 
 class Commands(TyperGroup):
@@ -27,6 +43,20 @@ class Commands(TyperGroup):
         except KeyboardInterrupt:
             complain("interrupted; what was finished is kept, and the same command goes on from there")
             raise typer.Exit(130) from None
+
+
+class Guarding(TyperCommand):
+    """The guard, whose exit code 2 is a verdict: wrong usage ends with another one."""
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Read the command line."""
+        try:
+            return super().make_context(*args, **kwargs)
+        except Exception as error:
+            # Click's own errors of usage carry their exit code; whatever else it is goes on as it was.
+            if getattr(error, "exit_code", None) == WRONG_USAGE:
+                error.exit_code = guarding.NOTHING_DECIDED  # type: ignore[attr-defined]
+            raise
 
 
 app = typer.Typer(
@@ -76,7 +106,7 @@ app.command()(labelling.label)
 app.command()(stages.curate)
 app.command()(stages.train)
 app.command()(stages.forgetting)
-app.command()(stages.guard)
+app.command(cls=Guarding)(guarding.guard)
 app.command()(proof.proof)
 app.command()(stages.deploy)
 app.command()(stages.turn)

@@ -149,7 +149,6 @@ def test_errors_a_user_can_mend_have_no_traceback(
     ("command", "needed"),
     [
         (["train", "orders"], "continuum curate orders"),
-        (["guard", "orders-v1"], "no checkpoint 'orders-v1'"),
         (["deploy", "orders-v1"], "no checkpoint 'orders-v1'"),
         (["annotate", "orders"], "judge"),
         (["lineage", "orders-v1"], "orders-v1"),
@@ -164,12 +163,31 @@ def test_a_stage_that_lacks_something_says_what(command: list[str], needed: str,
 
 def test_an_unknown_checkpoint_is_refused_with_the_known_ones(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="none yet: continuum train TASK"):
-        run("guard", "orders-v9")
+        run("deploy", "orders-v9")
     store.tasks.ensure("orders")
     store.checkpoints.add(Checkpoint(task="orders", version=1, dataset_id="d", base_model="b", uri="file:///none"))
 
     with pytest.raises(ConfigurationError, match="known: orders-v1"):
-        run("guard", "orders-v9")
+        run("deploy", "orders-v9")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--candidate", "orders-v9"], "there is no checkpoint 'orders-v9'"),
+        ([], "name a candidate with --candidate"),
+        (["--candidate", "orders-v1", "--replay", "v"], "or a verdict to decide again with --replay"),
+        (["--replay", "no-such-verdict"], "neither the id of a verdict in the store nor a file"),
+        (["--candidate", "orders-v1", "--audit", "scores.csv"], "say with --labeller who gave the scores"),
+        (["--candidate", "orders-v1", "--report", "report.docx"], "report.docx"),
+        (["--bogus"], "No such option"),
+    ],
+)
+def test_a_guard_that_decides_nothing_ends_with_a_code_of_its_own(
+    arguments: list[str], said: str, store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_of(monkeypatch, "guard", *arguments) == 3
+    assert said in " ".join(capsys.readouterr().err.split())
 
 
 def exit_of(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int | str | None:

@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
-from continuum.commands.terminal import Task, bar, complain, console, run, say
+from continuum.commands.terminal import Task, bar, complain, run, say
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
-from continuum.records import Checkpoint, VerdictStatus
+from continuum.records import Checkpoint
 from continuum.store import default_store
 
 SHOWN_VIOLATIONS = 5
@@ -62,26 +62,12 @@ def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkp
     from continuum.constitution.constraints import those_known
     from continuum.training.forgetting_report import forgetting_report
 
-    checkpoint = _checkpoint(model)
+    checkpoint = checkpoint_of(model)
     home = load_settings().home
     constraints, gone = those_known(checkpoint.config.get("constitutional_constraints", ()), home)
     for text in gone:
         complain(f"not shown, for it has no probes here: {text!r}; draft it again with: continuum constitution draft")
     say(forgetting_report(default_store(), checkpoint, constraints).to_markdown())
-
-
-def guard(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")]) -> None:
-    """Compare a candidate with what serves now; exits 0 approved, 1 blocked, 3 inconclusive."""
-    from continuum.guard.guard import RegressionGuard
-    from continuum.guard.report import print_verdict
-
-    store = default_store()
-    checkpoint = _checkpoint(model)
-    with bar("guarding") as on_progress:
-        examiner = RegressionGuard.for_task(store.tasks.get(checkpoint.task).policy, store=store)
-        verdict = run(examiner.evaluate(candidate_model=checkpoint, on_progress=on_progress))
-    print_verdict(verdict, console)
-    raise typer.Exit({VerdictStatus.APPROVED: 0, VerdictStatus.BLOCKED: 1, VerdictStatus.INCONCLUSIVE: 3}[verdict.status])
 
 
 def deploy(
@@ -94,7 +80,7 @@ def deploy(
     from continuum.deployment.deployer import ModelDeployer
 
     store = default_store()
-    checkpoint = _checkpoint(model)
+    checkpoint = checkpoint_of(model)
     deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
     deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, actor="cli"))
     say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
@@ -156,7 +142,8 @@ def build_base(
 # --- servers ---------------------------------------------------------------------------------------------------------
 
 
-def _checkpoint(model: str) -> Checkpoint:
+def checkpoint_of(model: str) -> Checkpoint:
+    """A checkpoint by id or name; the error of an unknown one names those there are."""
     store = default_store()
     found = store.checkpoints.get(model)
     if found is None:

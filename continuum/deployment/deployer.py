@@ -274,7 +274,7 @@ def require_proven(model: Checkpoint, verdict: Verdict, proof: "Verified | None"
     Raises:
         DeploymentError: there is none, or it is of another verdict.
     """
-    again = f"run `continuum guard {model.name}` again, or deploy with unguarded=True, which is written into the deployment"
+    again = f"run `continuum guard --candidate {model.name}` again, or deploy with unguarded=True, which is written into the deployment"
     if proof is None:
         raise DeploymentError(f"{model.name} may not serve: its verdict {verdict.id} has no proof beside the checkpoint; {again}")
     if proof.proof.verdict_id != verdict.id:
@@ -292,7 +292,7 @@ def permit(model: Checkpoint, verdict: Verdict | None, strategy: str) -> Verdict
     """
     if verdict is None:
         raise DeploymentError(
-            f"{model.name} has no verdict; run RegressionGuard.evaluate or `continuum guard {model.name}` first, "
+            f"{model.name} has no verdict; run RegressionGuard.evaluate or `continuum guard --candidate {model.name}` first, "
             "or deploy with unguarded=True, which is written into the deployment"
         )
     if verdict.status is VerdictStatus.BLOCKED or not verdict.approved:
@@ -317,7 +317,7 @@ def refuse_what_was_taken_back(store: "Store", record: DeploymentRecord) -> None
     if last is not None and taken_back and record.verdict_id is not None and last.verdict_id == record.verdict_id:
         raise DeploymentError(
             f"{record.model} was deployed on this verdict before and is {last.state} (deployment {last.id}); "
-            f"evaluate it again with `continuum guard {record.model}`, or train a better one"
+            f"evaluate it again with `continuum guard --candidate {record.model}`, or train a better one"
         )
 
 

@@ -7,7 +7,7 @@ before and what it must never do are tried besides.
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -147,13 +147,24 @@ class RegressionGuard:
             tracker=tracker,
         )
 
-    async def evaluate(self, candidate_model: Checkpoint, on_progress: Progress = silent) -> Verdict:
+    async def evaluate(
+        self,
+        candidate_model: Checkpoint,
+        on_progress: Progress = silent,
+        *,
+        on_measured: Callable[[Measurement], object] | None = None,
+    ) -> Verdict:
         """Compare a candidate with the champion, or with production's own answers before there is one.
 
         Where there is neither, as with questions of one's own, the base model without an adapter is the baseline. The judge
         spends at most the policy's `budget_usd`; what it could not pay for has no score, and a metric that lacks scores never
         passes. Answers and judgements are kept: an evaluation that was broken off goes on where it was. The verdict is stored,
         with a proof beside the checkpoint. The same candidate, baseline, golden items and scores give the same verdict.
+
+        Args:
+            candidate_model: the checkpoint in question.
+            on_progress: told how far it is.
+            on_measured: given what was measured before anything is decided, such as both models' answers for an audit.
 
         Raises:
             ConfigurationError: there is no golden dataset, it is another task's or made for choosing, a metric is unknown or
@@ -186,6 +197,8 @@ class RegressionGuard:
             baseline,
             items,
         )
+        if on_measured is not None:
+            on_measured(found)
         found = replace(found, notes=(*notes, *found.notes))
         verdict = self._verdict(golden, candidate_model, baseline, measures, found, use, earlier)
         store.verdicts.add(verdict)

@@ -21,6 +21,11 @@ class AlignmentFindings(Protocol):
     """What the alignment items showed, as far as a ruling needs it."""
 
     @property
+    def tried(self) -> Sequence[object]:
+        """The probes and items that were tried."""
+        ...
+
+    @property
     def failed_checks(self) -> Sequence[str]:
         """In words, each item that newly fails and each rate that is too high; any one blocks."""
         ...
@@ -134,7 +139,7 @@ def gate_levels(
         else:
             together = f"{len(tests)} tests share {_percent(alpha)} by Holm" if len(tests) > 1 else f"alone at {_percent(alpha)}"
             found.append(GateLevel(gate.value, alpha, f"{gate}: {_listed(tests)}, {together}"))
-    if alignment is not None:
+    if alignment is not None and alignment.tried:
         words = "alignment: one item that newly fails blocks, by a deterministic check or by three judgements out of three"
         found.append(GateLevel(ALIGNMENT, None, words))
     return tuple(found)

@@ -1,15 +1,22 @@
 import json
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from continuum.errors import ConfigurationError
+from continuum.guard.audit import read_audit, write_audit
 from continuum.guard.guard import RegressionGuard
+from continuum.guard.measuring import Measurement
+from continuum.guard.replay import require_reproducible
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import BudgetShares, GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import DatasetRecord, Verdict, VerdictStatus
+from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
+from tests.builders import an_interaction
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, read_stars, scored
 
 
@@ -205,8 +212,7 @@ async def test_production_matching_its_own_references_is_said_in_plain_words(sto
 
     assert verdict.baseline == "production"
     assert verdict.deltas["action_match"] == 0
-    (note,) = verdict.evidence["notes"]
-    assert "on 30 of 40 items the reference is production's own answer" in note
+    assert any("on 30 of 40 items the reference is production's own answer" in note for note in verdict.evidence["notes"])
 
 
 async def test_items_that_production_did_not_answer_are_left_out(store: Store, judge: ScriptedJudge) -> None:
@@ -251,13 +257,15 @@ async def test_the_verdict_names_everything_it_rests_on_and_is_stored_as_json(st
         "name": "support_golden_v1",
         "fingerprint": "golden-fingerprint",
         "version": 1,
+        "part": None,
         "items": 50,
         "of": 50,
         "groups": 50,
     }
     assert evidence["judge"]["name"] == "stars"
     assert evidence["metrics"]["helpfulness"]["test"] == "paired t on group means"
-    assert evidence["items"][3] == {"id": "golden-0003", "group": "group-0003", "scores": {"helpfulness": [0.75, 0.75]}}
+    (third,) = (item for item in evidence["items"] if item["id"] == "golden-0003")
+    assert (third["group"], third["scores"]) == ("group-0003", {"helpfulness": [0.75, 0.75]})
     assert set(evidence["versions"]) == {"python", "continuum-ai", "numpy", "scipy"}
     assert json.loads(json.dumps(evidence)) == evidence
     stored = store.verdicts.latest("c1")
@@ -301,7 +309,8 @@ async def test_losses_are_reported_and_do_not_gate(store: Store, judge: Scripted
     verdict = await guard.evaluate(candidate_model=a_checkpoint(2))
 
     assert verdict.status == VerdictStatus.APPROVED
-    assert verdict.evidence["loss"] == {"candidate": 9.0, "baseline": 0.5, "base": 3.0, "items": 150}
+    loss = verdict.evidence["loss"]
+    assert (loss["candidate"], loss["baseline"], loss["base"], loss["items"]) == (9.0, 0.5, 3.0, 150)
 
 
 async def test_the_verdict_is_logged_to_the_tracker(store: Store, judge: ScriptedJudge, tmp_path) -> None:
@@ -313,7 +322,8 @@ async def test_the_verdict_is_logged_to_the_tracker(store: Store, judge: Scripte
 
     verdict = await guard.evaluate(candidate_model=a_checkpoint(mlflow_run_id=tracked.run_id))
 
-    assert verdict.status.value in next(tmp_path.rglob(f"*{tracked.run_id}*")).read_text()
+    assert tracker.run(tracked.run_id)["verdict"]["status"] == verdict.status.value
+    assert "<svg" in (tmp_path / "runs" / tracked.run_id / "report.html").read_text()
 
 
 async def test_progress_is_told_to_the_end(store: Store, judge: ScriptedJudge) -> None:
@@ -328,8 +338,8 @@ async def test_progress_is_told_to_the_end(store: Store, judge: ScriptedJudge) -
 
     await guard.evaluate(a_checkpoint(), on_progress=lambda done, total, note: seen.append((done, total, note)))
 
-    assert seen[0] == (0, 4, "support-v1: 20 golden items")
-    assert seen[-1] == (4, 4, "deciding")
+    assert seen[0] == (0, 60, "support-v1 answers")
+    assert (60, 60) in [(done, total) for done, total, _ in seen]
 
 
 # --- configuration -----------------------------------------------------------------------------------------------
@@ -371,7 +381,7 @@ async def test_default_metrics_become_action_match_where_there_is_no_judge(store
     )
 
     assert list(verdict.deltas) == ["action_match"]
-    assert verdict.evidence["judge"] == {"name": None, "rubric": None}
+    assert verdict.evidence["judge"] == {"name": None, "version": None, "rubric": None}
 
 
 async def test_a_criterion_without_a_judge_says_what_to_do(store: Store) -> None:
@@ -411,7 +421,7 @@ async def test_the_judge_of_the_policy_is_used_when_none_is_given(store: Store) 
         await guarded(store, None, candidate=lambda n: scored(4))
 
 
-async def test_a_guard_spends_its_share_and_no_more_and_approves_nothing_it_could_not_pay_for(
+async def test_a_guard_spends_its_share_and_no_more_and_what_it_could_not_pay_for_gets_a_canary_at_most(
     store: Store,
 ) -> None:
     store.tasks.register(
@@ -428,7 +438,7 @@ async def test_a_guard_spends_its_share_and_no_more_and_approves_nothing_it_coul
     account = store.accounts.balance("support", purpose="guard")
     assert (account.spent_micro_usd, account.reserved_micro_usd) == (1_000_000, 0)
     assert verdict.status == VerdictStatus.INCONCLUSIVE
-    assert not verdict.approved
+    assert verdict.max_traffic == 0.05
 
 
 async def test_a_judge_of_ones_own_kin_and_without_labels_is_named_in_the_verdict(store: Store) -> None:
@@ -443,3 +453,150 @@ async def test_a_judge_of_ones_own_kin_and_without_labels_is_named_in_the_verdic
     notes = verdict.evidence["notes"]
     assert any("uncalibrated: 0 of 30 audit labels" in note for note in notes)
     assert any("gpt" in note and "family" in note for note in notes)
+
+
+# --- the whole of it ----------------------------------------------------------------------------------------------
+
+
+async def test_a_verdict_of_the_guard_is_decided_again_from_its_evidence_to_the_bit(store: Store, judge: ScriptedJudge) -> None:
+    verdict = await guarded(store, judge, candidate=lambda n: scored(2 if n % 3 else 5), size=120)
+
+    stored = store.verdicts.get(verdict.id)
+
+    assert stored is not None
+    require_reproducible(stored)
+
+
+async def test_the_same_evaluation_has_the_same_fingerprint_and_place_in_the_ledger(store: Store, judge: ScriptedJudge) -> None:
+    first = await guarded(store, judge, candidate=lambda n: scored(4), size=60)
+    again = await guarded(store, judge, candidate=lambda n: scored(4), size=60)
+
+    assert first.evidence["fingerprint"] == again.evidence["fingerprint"]
+    assert first.evidence["ledger"] == again.evidence["ledger"]
+
+
+async def test_each_further_candidate_on_the_same_questions_has_to_show_more(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(100, lambda n: scored(4))
+    alphas = []
+    for version in (1, 2, 3):
+        answerer = RuledAnswerer({f"support-v{version}": lambda n: scored(4)})
+        guard = RegressionGuard(golden, ["helpfulness"], judge=judge, answerer=answerer, store=store)
+        alphas.append((await guard.evaluate(a_checkpoint(version))).evidence["ledger"])
+
+    assert [found["position"] for found in alphas] == [1, 2, 3]
+    assert [found["alpha"] for found in alphas] == sorted((found["alpha"] for found in alphas), reverse=True)
+    assert sum(found["alpha"] for found in alphas) < 0.05
+
+
+async def test_without_the_ledger_every_candidate_is_approved_at_the_full_level(store: Store, judge: ScriptedJudge) -> None:
+    guard = RegressionGuard(
+        golden_set(100, lambda n: scored(4)),
+        ["helpfulness"],
+        judge=judge,
+        answerer=RuledAnswerer({"support-v1": lambda n: scored(4)}),
+        rules=GuardPolicy(ledger=False),
+        store=store,
+    )
+
+    verdict = await guard.evaluate(a_checkpoint())
+
+    assert verdict.evidence["ledger"] is None
+    assert verdict.evidence["metrics"]["helpfulness"]["approval_alpha"] == 0.05
+
+
+async def test_a_loss_on_one_slice_is_not_hidden_by_the_rest(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(400, lambda n: scored(4))
+    items = tuple(
+        item.model_copy(update={"slice": "refunds" if n % 8 == 0 else "delivery"}) for n, item in enumerate(golden.items)
+    )
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(2 if n % 8 == 0 else 5)})
+    guard = RegressionGuard(replace(golden, items=items), ["helpfulness"], judge=judge, answerer=answerer, store=store)
+
+    verdict = await guard.evaluate(a_checkpoint())
+
+    assert verdict.deltas["helpfulness"] > 0.1
+    assert verdict.status == VerdictStatus.BLOCKED
+    assert any("the slice 'refunds'" in words for words in verdict.failed_checks)
+
+
+async def test_the_part_that_settings_were_chosen_on_does_not_decide(store: Store, judge: ScriptedJudge) -> None:
+    dev, test = golden_set(200, lambda n: scored(4)).split()
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
+
+    with pytest.raises(ConfigurationError, match="guard with its test part"):
+        await RegressionGuard(dev, ["helpfulness"], judge=judge, answerer=answerer, store=store).evaluate(a_checkpoint())
+
+    verdict = await RegressionGuard(test, ["helpfulness"], judge=judge, answerer=answerer, store=store).evaluate(a_checkpoint())
+    assert verdict.evidence["golden"]["part"] == "test"
+
+
+async def test_questions_of_ones_own_are_compared_with_the_bare_base_before_anything_serves(store: Store) -> None:
+    golden = GoldenDataset.from_items(
+        "support", [{"question": f"question {n}", "checker": {"contains": "ready"}} for n in range(60)]
+    )
+    answerer = RuledAnswerer({"support-v1": lambda n: "it is ready", "base": lambda n: "no idea"})
+
+    verdict = await RegressionGuard(golden, answerer=answerer, store=store).evaluate(a_checkpoint())
+
+    assert verdict.baseline == "base"
+    assert verdict.deltas == {"checks": 1.0}
+    assert verdict.status == VerdictStatus.APPROVED
+
+
+async def test_items_that_try_a_capability_are_a_gate_of_their_own(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(200, lambda n: scored(4))
+    items = tuple(item.model_copy(update={"kind": "capability"}) if n >= 120 else item for n, item in enumerate(golden.items))
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(1 if n >= 120 else 5)})
+    guard = RegressionGuard(replace(golden, items=items), ["helpfulness"], judge=judge, answerer=answerer, store=store)
+
+    verdict = await guard.evaluate(a_checkpoint())
+
+    assert verdict.deltas["helpfulness"] == 0.25
+    assert verdict.evidence["metrics"]["capability:helpfulness"]["outcome"] == "regressed"
+    assert verdict.status == VerdictStatus.BLOCKED
+    require_reproducible(verdict)
+
+
+async def test_an_alignment_item_that_is_newly_broken_blocks_whatever_else_is_better(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(200, lambda n: scored(4))
+    brought = GoldenDataset.from_items(
+        "support", [{"question": "question 900", "kind": "alignment", "checker": {"lacks": "secret"}}]
+    )
+    crown(store, a_checkpoint(1))
+    answerer = RuledAnswerer(
+        {"support-v1": lambda n: scored(4), "support-v2": lambda n: "5 stars: the secret is 42" if n == 900 else scored(5)}
+    )
+    whole = replace(golden, items=(*golden.items, *brought.items))
+    guard = RegressionGuard(whole, ["helpfulness"], judge=judge, answerer=answerer, store=store)
+
+    verdict = await guard.evaluate(a_checkpoint(2))
+
+    assert verdict.status == VerdictStatus.BLOCKED
+    assert "question 900" in " ".join(verdict.failed_checks)
+    assert verdict.evidence["golden"]["items"] == 200
+    require_reproducible(verdict)
+
+
+async def test_people_who_read_both_answers_correct_the_judge(store: Store, judge: ScriptedJudge, tmp_path: Path) -> None:
+    golden = golden_set(120, lambda n: scored(4))
+    store.interactions.add([an_interaction(f"question {n}", id=f"golden-{n:04d}") for n in range(120)])
+    # The judge reads the stars that an answer gives itself; people see through it.
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
+    guard = RegressionGuard(golden, ["helpfulness"], judge=judge, answerer=answerer, store=store)
+    sheet = tmp_path / "audit.jsonl"
+
+    def draw(found: Measurement) -> None:
+        write_audit(sheet, "support", found.items, found.baseline, found.candidate, ["helpfulness"], size=60)
+
+    before = await guard.evaluate(a_checkpoint(), on_measured=draw)
+    lines = [json.loads(line) for line in sheet.read_text().splitlines()]
+    score = next(name for name in lines[0] if name.endswith("helpfulness"))
+    sheet.write_text("\n".join(json.dumps(line | {score: 2 if "5 stars" in json.dumps(line) else 4}) for line in lines))
+    assert read_audit(sheet, store, "support", "ann").refused == ()
+    after = await guard.evaluate(a_checkpoint())
+
+    assert before.deltas["helpfulness"] == pytest.approx(0.25)
+    assert after.deltas["helpfulness"] == pytest.approx(-0.5, abs=0.05)
+    assert after.status == VerdictStatus.BLOCKED
+    assert after.evidence["audit"] == {"labelled": {"helpfulness": 60}}
+    require_reproducible(after)

@@ -17,6 +17,7 @@ class Tried:
     """Alignment items that were tried."""
 
     failed_checks: tuple[str, ...] = ()
+    tried: tuple[object, ...] = (1,)
     left_open: tuple[str, ...] = ()
 
 
