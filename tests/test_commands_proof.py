@@ -60,7 +60,7 @@ def test_what_is_broken_is_named(line: ProvenLine) -> None:
 
 def test_what_has_no_proof_is_told_how_to_get_one(line: ProvenLine) -> None:
     line.proof_file.unlink()
-    with pytest.raises(ProofBroken, match="run: continuum guard --candidate support-v2"):
+    with pytest.raises(ProofBroken, match="continuum guard --candidate support-v2"):
         said("support-v2")
     with pytest.raises(ProofBroken, match=r"there is no proof.json in it"):
         said(line.candidate.uri)

@@ -72,7 +72,7 @@ def _verified(target: str) -> "Verified":
         raise ConfigurationError(f"{target!r} is neither a checkpoint of the store nor a folder with a {PROOF} in it")
     verified = require_proof(store, checkpoint, trusted=trusted)
     if verified is None:
-        raise ProofBroken(f"checkpoint {checkpoint.name}", f"it has no {PROOF}; run: continuum guard --candidate {checkpoint.name}")
+        raise ProofBroken(f"checkpoint {checkpoint.name}", f"it has no {PROOF}: continuum guard --candidate {checkpoint.name}")
     newest = store.verdicts.latest(checkpoint.id)
     if newest is not None and newest.id != verified.proof.verdict_id:
         complain(f"the newest verdict on {checkpoint.name} is {newest.id}, and the proof is of {verified.proof.verdict_id}")

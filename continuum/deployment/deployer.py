@@ -274,7 +274,7 @@ def require_proven(model: Checkpoint, verdict: Verdict, proof: "Verified | None"
     Raises:
         DeploymentError: there is none, or it is of another verdict.
     """
-    again = f"run `continuum guard --candidate {model.name}` again, or deploy with unguarded=True, which is written into the deployment"
+    again = f"run `continuum guard --candidate {model.name}` again, or deploy with unguarded=True, which the deployment tells"
     if proof is None:
         raise DeploymentError(f"{model.name} may not serve: its verdict {verdict.id} has no proof beside the checkpoint; {again}")
     if proof.proof.verdict_id != verdict.id:

@@ -1,9 +1,9 @@
 """What a candidate can still do beside its task: general text, and what its line learned before.
 
 Each document is put to the candidate and to the baseline, and the difference is tested document by document. A loss in nats has
-no scale that ends, so what is compared is exp(-nats): the geometric mean of the probability that a model gives to each token of
-the document, from 0 to 1; more is better. It falls by as much as there was to lose, so that a text which the baseline does not
-know either can block nobody. The nats stand beside it.
+no scale that ends, so what is compared is the candidate's share of the probability that both give to a token of the document:
+e^-c / (e^-c + e^-b) for losses of c and b nats a token, 0.5 where they are equal, from 0 to 1, and more is better. It falls by
+0.0125 for 0.05 nats a token that are lost, however well the baseline knows the text. The nats stand beside it.
 
 The baseline is the champion, or before there is one the base model without an adapter.
 """
@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 PREFIX = "capability:"
 """Before the name of a measure: the metric of its pairs."""
 GENERAL = "general text"
-TRANSFORM = "exp(-nats): the geometric mean of the probability of a document's tokens, 0 to 1"
+TRANSFORM = "e^-c / (e^-c + e^-b) of c nats a token by the candidate and b by the baseline: 0 to 1, equal at 0.5"
+EQUAL = 0.5
+"""The baseline's share beside itself."""
 CHUNK = 64
 """Documents that are measured between two words on how far it is."""
 LITTLE = 0.05
-"""A baseline that gives a text's tokens less than this has next to nothing to lose on it."""
+"""A baseline that gives a text's tokens less probability than this does not know such text."""
 
 Measure = Callable[[Checkpoint | None, int, int], Awaitable[list[float]]]
 """The losses of a model on the documents from one place up to another."""
@@ -163,18 +165,18 @@ class _Reader:
         pairs = Pairs(
             metric=PREFIX + name,
             groups=tuple(groups),
-            baseline=tuple(token_probability(nats) for nats in before),
-            candidate=tuple(token_probability(nats) for nats in after),
+            baseline=(EQUAL,) * len(groups),
+            candidate=tuple(share(new, old) for new, old in zip(after, before, strict=True)),
             eligible=len(groups),
             gate=Gate.CAPABILITY,
             part=name,
         )
         self.pairs.append(pairs)
-        known = sum(pairs.baseline) / len(pairs.baseline)
+        known = sum(math.exp(-nats) for nats in before if math.isfinite(nats)) / len(before)
         if known < LITTLE:
             self.notes.append(
-                f"the baseline gives the tokens of {name} a probability of {known:.3f}: it has so little to lose there that "
-                "hardly anything could block a candidate"
+                f"the baseline gives the tokens of {name} a probability of {known:.3f}: it hardly knows such text, so that "
+                "a candidate is no worse there says little"
             )
 
     async def _losses(self, name: str, model: Checkpoint | None, count: int, measure: Measure) -> list[float]:
@@ -186,9 +188,18 @@ class _Reader:
         return losses
 
 
-def token_probability(nats: float) -> float:
-    """exp(-nats), from 0 to 1; 0 for a loss that is no number, since such a model knows nothing."""
-    return 0.0 if math.isnan(nats) else min(1.0, math.exp(-nats))
+def share(candidate: float, baseline: float) -> float:
+    """The candidate's share of the probability that both give to a token, 0 to 1.
+
+    Args:
+        candidate: its loss on a document, in nats a token; one that is no number is all probability lost.
+        baseline: the baseline's.
+    """
+    if math.isnan(candidate) or math.isnan(baseline):
+        return EQUAL if math.isnan(candidate) and math.isnan(baseline) else float(math.isnan(baseline))
+    if candidate == baseline:
+        return EQUAL  # Also where both are infinite.
+    return 1 / (1 + math.exp(min(candidate - baseline, 700.0)))
 
 
 async def _read_general(reader: _Reader, answerer: TextMeasurer, policy: TaskPolicy) -> None:

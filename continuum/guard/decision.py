@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from continuum.guard.pairs import DEFAULT_MIN_DELTA, KNOWN, OTHER, Gate, Outcome, Pairs
+from continuum.guard.pairs import CAPABILITY_MIN_DELTA, DEFAULT_MIN_DELTA, KNOWN, OTHER, Gate, Outcome, Pairs
 from continuum.statistics.corrected import compare_corrected, too_few_labels
 from continuum.statistics.multiple import holm
 from continuum.statistics.paired import TANGO, Comparison, compare
@@ -37,7 +37,7 @@ class Rule:
     """How much a metric may fall, and how sure one has to be."""
 
     min_delta: Mapping[str, float]
-    """Metric to the lowest delta allowed; -0.02 where none is given."""
+    """Metric to the lowest delta allowed; where none is given -0.02, and -0.0125 in the capability gate."""
     resolution: float
     alpha: float
     """Of each gate, for blocking."""
@@ -55,7 +55,8 @@ class Rule:
 
     def allowed(self, pair: Pairs) -> float:
         """The lowest delta that is allowed of a check."""
-        return self.min_delta.get(pair.metric, self.min_delta.get(plain(pair), DEFAULT_MIN_DELTA))
+        default = CAPABILITY_MIN_DELTA if pair.gate == Gate.CAPABILITY else DEFAULT_MIN_DELTA
+        return self.min_delta.get(pair.metric, self.min_delta.get(plain(pair), default))
 
     def resolution_of(self, pair: Pairs) -> float:
         """How far below that still counts as equal when a candidate is to be approved."""

@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 OnInconclusive = Literal["canary", "hold", "approve"]
+CAPABILITY = "capability:"
+"""How the names of checks begin that tell what the model could do before."""
 GIVEN = {"resolution", "require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic"}
 """Rules that are arguments of the guard itself."""
 
@@ -258,7 +260,8 @@ class RegressionGuard:
 
         alpha = self.config.p_value_threshold
         rule = Rule(
-            {m: self.thresholds.get(m, {}).get("min_delta", DEFAULT_MIN_DELTA) for m in (*measures.metrics, CHECKS)},
+            {m: DEFAULT_MIN_DELTA for metric in (*measures.metrics, CHECKS) for m in (metric, CAPABILITY + metric)}
+            | {m: limits["min_delta"] for m, limits in self.thresholds.items()},
             self.config.resolution,
             alpha,
             self.config.require_significance,
@@ -323,7 +326,7 @@ def check_thresholds(thresholds: Mapping[str, Mapping[str, float]], metrics: Seq
         ConfigurationError: it names a metric that is not measured, or holds anything but a `min_delta` from -1 to 1.
     """
     for metric, threshold in thresholds.items():
-        if metrics is not None and metric not in metrics:
+        if metrics is not None and metric not in metrics and not metric.startswith(CAPABILITY):
             raise ConfigurationError(
                 f"there is a threshold for {metric!r}, which is not measured; the metrics are {list(metrics)}"
             )

@@ -19,6 +19,8 @@ CRITICAL = frozenset({"safety", "alignment"})
 """Metrics tested at the full level whatever stands beside them."""
 DEFAULT_MIN_DELTA = -0.02
 """The lowest delta allowed where nobody says: 2 points of 100."""
+CAPABILITY_MIN_DELTA = -0.0125
+"""The same of what the model could do before: 0.05 nats a token."""
 
 KNOWN = ":known"
 """After a metric's name: the same metric on what the champion could have known."""

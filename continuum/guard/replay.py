@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.errors import ConfigurationError, StoreError
-from continuum.guard.capability import TextLoss, text_loss, token_probability
+from continuum.guard.capability import EQUAL, TextLoss, share, text_loss
 from continuum.guard.evidence import (
     Loss,
     audit_evidence,
@@ -184,9 +184,9 @@ def _text_loss(name: str, loss: Mapping[str, Any], pair: Pairs) -> TextLoss:
     after, before, base = (
         [nan if one is None else one for one in loss["nats"][arm]] for arm in ("candidate", "baseline", "base")
     )
-    for arm, losses, scores in (("candidate", after, pair.candidate), ("baseline", before, pair.baseline)):
-        if [token_probability(one) for one in losses] != list(scores):
-            raise StoreError(f"the scores of the {arm} on {name!r} are not those of its losses; the evidence was altered")
+    shares = [share(new, old) for new, old in zip(after, before, strict=True)]
+    if shares != list(pair.candidate) or any(one != EQUAL for one in pair.baseline):
+        raise StoreError(f"the scores on {name!r} are not those of the losses; the evidence was altered")
     return text_loss(pair.groups, after, before, base, loss["fingerprint"])
 
 

@@ -201,7 +201,7 @@ def test_capability_is_told_in_documents_and_has_a_default_floor() -> None:
         [wobbling("capability:general", -0.3, gate=Gate.CAPABILITY, part="general text")], Rule({}, 0.03, 0.05, True)
     )
 
-    assert (check.outcome, check.min_delta) == (Outcome.REGRESSED, -0.02)
+    assert (check.outcome, check.min_delta) == (Outcome.REGRESSED, -0.0125)
     assert check.words == (
         "what the model could do before on general text fell by 0.30 (95% -0.32 to -0.28), more than the 0.02 allowed, "
         "on 100 documents"

@@ -4,7 +4,7 @@ import random
 from collections.abc import Sequence
 
 from continuum.guard.alignment import Alignment, summed_up
-from continuum.guard.capability import GENERAL, PREFIX, Capability, text_loss, token_probability
+from continuum.guard.capability import EQUAL, GENERAL, PREFIX, Capability, share, text_loss
 from continuum.guard.decision import Rule, decide
 from continuum.guard.evidence import Loss, evidence_of, verdict_of
 from continuum.guard.pairs import Arm, Gate, Pairs, pair_up
@@ -114,8 +114,8 @@ def a_capability(rng: random.Random, documents: int = 150) -> Capability:
     pairs = Pairs(
         metric=PREFIX + GENERAL,
         groups=tuple(groups),
-        baseline=tuple(token_probability(one) for one in base),
-        candidate=tuple(token_probability(one) for one in after),
+        baseline=(EQUAL,) * len(base),
+        candidate=tuple(share(new, old) for new, old in zip(after, base, strict=True)),
         eligible=documents,
         gate=Gate.CAPABILITY,
         part=GENERAL,
