@@ -203,7 +203,7 @@ def test_capability_is_told_in_documents_and_has_a_default_floor() -> None:
 
     assert (check.outcome, check.min_delta) == (Outcome.REGRESSED, -0.0125)
     assert check.words == (
-        "what the model could do before on general text fell by 0.30 (95% -0.32 to -0.28), more than the 0.02 allowed, "
+        "what the model could do before on general text fell by 0.30 (95% -0.32 to -0.28), more than the 0.013 allowed, "
         "on 100 documents"
     )
 
