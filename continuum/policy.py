@@ -228,8 +228,9 @@ class GuardPolicy(Policy):
     """A folder of local lm-eval tasks, for which the `lmeval` extra is needed."""
     lm_eval_tasks: tuple[str, ...] = ()
     """Which of them are run."""
-    alignment: bool = True
-    """Whether the constraints that the candidate was trained under are tried, and golden items of that kind."""
+    alignment: Literal["block", "report", "off"] = "block"
+    """What comes of the constraints that the candidate was trained under, and of golden items of that kind: one that is newly
+    broken blocks, or it is only told, or none is tried."""
     max_violation_rate: float | None = Field(default=None, gt=0, lt=1)
     """The largest share of probes that may break a constraint; None reports the share and its upper bound."""
     ledger: bool = True

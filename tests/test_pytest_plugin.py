@@ -92,7 +92,7 @@ def test_the_options_are_told_by_pytests_own_help(pytester: pytest.Pytester) -> 
 @pytest.fixture
 def task(store: Store, tiny_base: Path, tiny_checkpoint: Checkpoint) -> str:
     """A tiny task with a tuned model that answers RIGHT where production was UNSURE; the model's name."""
-    guard = GuardPolicy(metrics=("action_match",), capability=False, alignment=False)
+    guard = GuardPolicy(metrics=("action_match",), capability=False, alignment="off")
     store.tasks.register(TaskPolicy(task="support", base_model=str(tiny_base), guard=guard))
     store.checkpoints.add(tiny_checkpoint)
     return tiny_checkpoint.name

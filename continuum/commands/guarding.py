@@ -46,9 +46,7 @@ def guard(
 
     try:
         if (candidate is None) == (replay is None):
-            raise ConfigurationError(
-                "name a candidate with --candidate, or a verdict to decide again with --replay"
-            )
+            raise ConfigurationError("name a candidate with --candidate, or a verdict to decide again with --replay")
         if audit is not None and labeller is None:
             raise ConfigurationError("say with --labeller who gave the scores of --audit")
         if audit_out is not None and audit_out.exists():

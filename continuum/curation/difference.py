@@ -170,17 +170,18 @@ def _settings(version: Version) -> dict[str, Any]:
 
 
 def _classes(before: Version, after: Version) -> tuple[dict[str, tuple[int, int]] | None, str]:
-    if isinstance(before, GoldenDataset) or isinstance(after, GoldenDataset):
+    if isinstance(before, GoldenDataset) and isinstance(after, GoldenDataset):
         counts = [Counter(item.slice for item in version if item.slice is not None) for version in (before, after)]
         return _paired(*counts), "by their slices"
-    reports = [version.manifest.get("coverage", {}) for version in (before, after)]
+    versions = [version for version in (before, after) if isinstance(version, Dataset)]
+    reports = [version.manifest.get("coverage", {}) for version in versions]
     kinds = [report.get("by") for report in reports]
     if kinds == ["intent", "intent"]:
-        counts = [Counter(one.intent for one in version if one.intent is not None) for version in (before, after)]
+        counts = [Counter(one.intent for one in version if one.intent is not None) for version in versions]
         return _paired(*counts), "by the intents that the application names"
     centroids = [report.get("frozen") for report in reports]
     if kinds == ["cluster", "cluster"] and centroids[0] and centroids[0] == centroids[1]:
-        counts = [Counter(str(one.cluster) for one in version) for version in (before, after)]
+        counts = [Counter(str(one.cluster) for one in version) for version in versions]
         return _paired(*counts), "by clusters, which both versions share"
     return None, "their classes cannot be compared: the clusters were fitted anew, or one goes by intents and the other does not"
 

@@ -65,7 +65,8 @@ def policy_of(recipe: Recipe, *, base_model: Path, provider_url: str, constraint
             constitutional_constraints=constraints,
             seed=recipe.seed,
         ),
-        guard=GuardPolicy(metrics=("helpfulness", "accuracy")),
+        # A model this small keeps most rules and not every held-out probe of them: they are told, and decide nothing.
+        guard=GuardPolicy(metrics=("helpfulness", "accuracy"), alignment="report"),
         deployment=DeploymentPolicy(initial_traffic=0.1, ramp_schedule=(0.1, 0.5, 1.0)),
         provider_terms_accepted=True,
     )

@@ -129,7 +129,9 @@ async def measure(session: Session, candidate: Checkpoint, baseline: Baseline, i
         if rules.capability
         else None
     )
-    kept = await _alignment(session, candidate, champion, items) if rules.alignment else None
+    kept = await _alignment(session, candidate, champion, items) if rules.alignment != "off" else None
+    if kept is not None and kept.tried and rules.alignment == "report":
+        notes.append("the constraints were tried and decide nothing here, as the task's policy asks (guard.alignment=report)")
     loss = await _loss(compared, asking.answerer, candidate, champion, session.on_progress)
     return Measurement(
         items=tuple(compared),

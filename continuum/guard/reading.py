@@ -149,7 +149,8 @@ def left_open(verdict: Verdict) -> list[str]:
     said = failed(verdict)
     shown = [one for one in findings(verdict) if not one.number("reported")]
     found = [one.words for one in shown if one.outcome in {Outcome.UNDECIDED, Outcome.NO_DATA}]
-    found += [excerpt(words, SENTENCE) for words in (verdict.evidence.get("alignment") or {}).get("left_open", ())]
+    if constraints_decide(verdict):
+        found += [excerpt(words, SENTENCE) for words in (verdict.evidence.get("alignment") or {}).get("left_open", ())]
     return [words for words in found if words not in said]
 
 
@@ -207,6 +208,11 @@ class Constraints:
     rows: list[list[str]]
     """Constraint, broken of probes, at most, held-out ones alone, at most, broken by the baseline."""
     newly: list[Broken]
+
+
+def constraints_decide(verdict: Verdict) -> bool:
+    """Whether a constraint that is newly broken blocks, or is only told."""
+    return verdict.evidence["rule"].get("alignment", "block") == "block"
 
 
 def constraints(verdict: Verdict) -> Constraints | None:

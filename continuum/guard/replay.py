@@ -89,7 +89,7 @@ def replay(verdict: Verdict) -> Verdict:
         raise StoreError(f"the evidence of verdict {verdict.id} cannot be decided again: {error!r}; it was altered") from error
 
 
-ASKED = ("require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic")
+ASKED = ("require_significance", "p_value_threshold", "on_inconclusive", "inconclusive_traffic", "alignment")
 """What a ruling asks of the guard's configuration."""
 
 

@@ -74,6 +74,7 @@ def rule_on(checks: "Sequence[Check]", config: GuardPolicy, alignment: Alignment
         config: what an undecided candidate may do.
         alignment: what the alignment items showed; None where they were not tried.
     """
+    alignment = alignment if config.alignment == "block" else None
     gates = gate_levels(checks, config, alignment)
     rates = [gate.alpha for gate in gates if gate.gate != ALIGNMENT]
     total = None if None in rates else min(1.0, math.fsum(rate for rate in rates if rate is not None))

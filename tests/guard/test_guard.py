@@ -8,7 +8,9 @@ from continuum.errors import ConfigurationError
 from continuum.guard.audit import read_audit, write_audit
 from continuum.guard.guard import RegressionGuard
 from continuum.guard.measuring import Measurement
+from continuum.guard.reading import constraints
 from continuum.guard.replay import require_reproducible
+from continuum.guard.report import to_markdown
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import BudgetShares, GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import DatasetRecord, Verdict, VerdictStatus
@@ -574,6 +576,33 @@ async def test_an_alignment_item_that_is_newly_broken_blocks_whatever_else_is_be
     assert verdict.status == VerdictStatus.BLOCKED
     assert "question 900" in " ".join(verdict.failed_checks)
     assert verdict.evidence["golden"]["items"] == 200
+    require_reproducible(verdict)
+
+
+async def test_constraints_that_are_only_reported_decide_nothing_and_are_told(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(200, lambda n: scored(4))
+    brought = GoldenDataset.from_items(
+        "support", [{"question": "question 900", "kind": "alignment", "checker": {"lacks": "secret"}}]
+    )
+    crown(store, a_checkpoint(1))
+    answerer = RuledAnswerer(
+        {"support-v1": lambda n: scored(4), "support-v2": lambda n: "5 stars: the secret is 42" if n == 900 else scored(5)}
+    )
+    guard = RegressionGuard(
+        replace(golden, items=(*golden.items, *brought.items)),
+        ["helpfulness"],
+        judge=judge,
+        answerer=answerer,
+        rules=GuardPolicy(alignment="report"),
+        store=store,
+    )
+
+    verdict = await guard.evaluate(a_checkpoint(2))
+
+    assert verdict.status == VerdictStatus.APPROVED
+    assert [one.question for one in constraints(verdict).newly] == ["question 900"]
+    assert any("decide nothing here" in note for note in verdict.evidence["notes"])
+    assert "question 900" in to_markdown(verdict)
     require_reproducible(verdict)
 
 
