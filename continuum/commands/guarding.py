@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continuum.commands.stages import checkpoint_of
-from continuum.commands.terminal import bar, complain, console, run, say
+from continuum.commands.terminal import bar, complain, console, run, say, stderr
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.records import Checkpoint, Verdict
 from continuum.store import default_store
@@ -51,6 +51,9 @@ def guard(
             raise ConfigurationError("say with --labeller who gave the scores of --audit")
         if audit_out is not None and audit_out.exists():
             raise ConfigurationError(f"{audit_out} is there already; name another file for the audit, or read it with --audit")
+        for path in (*(report or ()), *filter(None, (junit, audit_out))):
+            if path.is_dir() or any(parent.is_file() for parent in path.parents):
+                raise ConfigurationError(f"nothing can be written to {path}: it is a folder, or a file stands in its way")
         for path in report or ():
             report_form(path)  # Refused now, and not after an hour.
         if candidate is None:
@@ -64,10 +67,15 @@ def guard(
         for path in report or ():
             complain(f"report written to {write_report(verdict, path)}")
         if junit is not None:
+            junit.parent.mkdir(parents=True, exist_ok=True)
             junit.write_text(to_junit(verdict), encoding="utf-8")
             complain(f"JUnit XML written to {junit}")
-    except (ContinuumError, OSError) as error:
+    except ContinuumError as error:
         complain(f"error: {error}")
+        raise typer.Exit(NOTHING_DECIDED) from None
+    except Exception:  # noqa: BLE001
+        # What nobody foresaw is shown whole, and must not end like a verdict.
+        stderr.print_exception(max_frames=10)
         raise typer.Exit(NOTHING_DECIDED) from None
     raise typer.Exit(EXIT_CODES[verdict.status])
 
@@ -84,9 +92,15 @@ def _guarded(model: Checkpoint, golden: str | None, audit_out: Path | None, audi
     guarding = RegressionGuard.for_task(store.tasks.get(model.task).policy, golden_dataset=asked, store=store)
 
     def draw(found: "Measurement") -> None:
-        if audit_out is not None:
-            metrics = list(found.candidate.scores)
+        if audit_out is None:
+            return
+        metrics = list(found.candidate.scores)
+        try:
+            audit_out.parent.mkdir(parents=True, exist_ok=True)
             drawn = write_audit(audit_out, model.task, found.items, found.baseline, found.candidate, metrics, size=audit_items)
+        except (ContinuumError, OSError) as error:
+            complain(f"no audit was written: {error}")  # The verdict is worth having all the same.
+        else:
             complain(
                 f"{drawn.answers} answers to {drawn.items} items written to {audit_out}, which holds what users said; fill in "
                 f"the scores, read it back with --audit {audit_out} --labeller NAME, and delete it"

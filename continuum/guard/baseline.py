@@ -53,9 +53,13 @@ def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) ->
     """What a candidate is compared with: the champion, else production, else, where it answered nothing, the bare base model.
 
     Raises:
-        ConfigurationError: the champion's checkpoint is not in the store.
+        ConfigurationError: the champion's checkpoint is not in the store, or the candidate is the champion.
     """
     champion = champion_of(store, candidate.task)
+    if champion is not None and champion.id == candidate.id:
+        raise ConfigurationError(
+            f"{candidate.name} is what serves task {candidate.task!r} now, which candidates are compared with; guard another"
+        )
     if champion is not None:
         return Baseline(champion.id, champion.name, champion)
     if any(item.production is not None for item in golden if item.kind != "alignment"):

@@ -3,7 +3,7 @@
 Each document is put to the candidate and to the baseline, and the difference is tested document by document. A loss in nats has
 no scale that ends, so what is compared is the candidate's share of the probability that both give to a token of the document:
 e^-c / (e^-c + e^-b) for losses of c and b nats a token, 0.5 where they are equal, from 0 to 1, and more is better. It falls by
-0.0125 for 0.05 nats a token that are lost, however well the baseline knows the text. The nats stand beside it.
+0.0125 for 0.05 nats a token that are lost. What the baseline does not know it cannot lose. The nats stand beside it.
 
 The baseline is the champion, or before there is one the base model without an adapter.
 """
@@ -33,8 +33,8 @@ EQUAL = 0.5
 """The baseline's share beside itself."""
 CHUNK = 64
 """Documents that are measured between two words on how far it is."""
-LITTLE = 0.05
-"""A baseline that gives a text's tokens less probability than this does not know such text."""
+LITTLE = 0.01
+"""A baseline that gives a text's tokens less probability than this (4.6 nats) does not know such text and cannot lose it."""
 
 Measure = Callable[[Checkpoint | None, int, int], Awaitable[list[float]]]
 """The losses of a model on the documents from one place up to another."""
@@ -162,6 +162,13 @@ class _Reader:
                 "and decide nothing"
             )
             return
+        known = sum(math.exp(-nats) for nats in before if math.isfinite(nats)) / len(before)
+        if known < LITTLE:
+            self.notes.append(
+                f"the baseline gives the tokens of {name} a probability of {known:.4f}: it does not know such text and cannot "
+                "lose it, so the losses are reported and decide nothing"
+            )
+            return
         pairs = Pairs(
             metric=PREFIX + name,
             groups=tuple(groups),
@@ -172,12 +179,6 @@ class _Reader:
             part=name,
         )
         self.pairs.append(pairs)
-        known = sum(math.exp(-nats) for nats in before if math.isfinite(nats)) / len(before)
-        if known < LITTLE:
-            self.notes.append(
-                f"the baseline gives the tokens of {name} a probability of {known:.3f}: it hardly knows such text, so that "
-                "a candidate is no worse there says little"
-            )
 
     async def _losses(self, name: str, model: Checkpoint | None, count: int, measure: Measure) -> list[float]:
         called = model.name if model else "the base"

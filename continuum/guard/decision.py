@@ -161,7 +161,7 @@ def _check(pair: Pairs, rule: Rule, found: Comparison | None, p_adjusted: float 
         what = "documents" if pair.gate == Gate.CAPABILITY else "golden items"
         words = f"{named(pair)} has no data: none of {pair.eligible} {what} that it applies to has a score from both models"
     elif found is None:
-        outcome, words, required = Outcome.UNDECIDED, f"{named(pair)}: {doubt}", MIN_GROUPS
+        outcome, words = Outcome.UNDECIDED, f"{named(pair)}: {doubt}"
     else:
         effective = level if rule.require_significance else 0.5
         mde = _detectable(found, min_delta, effective)

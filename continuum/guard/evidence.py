@@ -283,7 +283,10 @@ def reading_notes(
             "this is a comparison with production at its best, not at its average"
         )
     if not config.require_significance:
-        notes.append("blocking was on the bare difference, without a test: an equal model is blocked more often than not")
+        notes.append(
+            "blocking was on the bare difference, without a test: an equal model is blocked by chance, up to half of the time on "
+            "each metric"
+        )
     missed = false_approval_rate(checks)
     if config.on_inconclusive == "approve" and missed is not None:
         notes.append(

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Literal
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.asking import Asking
 from continuum.guard.baseline import Baseline, baseline_of, usable_items
+from continuum.guard.capability import GENERAL
 from continuum.guard.evidence import evidence_of, verdict_of
 from continuum.guard.measuring import Measurement, Session, measure
 from continuum.guard.pairs import CHECKS, DEFAULT_MIN_DELTA
 from continuum.guard.reading import figures
 from continuum.guard.report import files_of
 from continuum.guard.ruling import rule_on
+from continuum.judging.criteria import BUILT_IN, OVERALL
 from continuum.judging.judge import Judge
 from continuum.judging.measures import ACTION_MATCH, Measures, measures_of
 from continuum.judging.standing import judge_notes
@@ -58,7 +60,7 @@ class RegressionGuard:
         thresholds: metric to `{"min_delta": x}`: the lowest candidate-minus-baseline difference that is allowed, on a scale
             from 0 to 1; -0.02, which is 2 points of 100, where none is given.
         require_significance: block only what is significantly below its threshold; False blocks on the bare difference,
-            which also blocks an equal model more often than not.
+            which also blocks an equal model by chance, up to half of the time on each metric.
         p_value_threshold: the significance level of the tests.
         resolution: to be approved, a candidate is shown to be above `min_delta - resolution`.
         on_inconclusive: `canary` lets an undecided candidate serve `inconclusive_traffic` and no more, `hold` refuses it,
@@ -112,6 +114,8 @@ class RegressionGuard:
         self.judge = judge
         self.criteria = tuple(criteria) if criteria is not None else None
         self.answerer = answerer
+        if limit is not None and limit < 1:
+            raise ConfigurationError(f"limit is {limit}; ask at least 1 golden item, or None for all")
         self.limit = limit
         self.seed = seed
         self.store = store
@@ -177,9 +181,15 @@ class RegressionGuard:
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
         baseline = baseline_of(store, candidate_model, golden)
+        check_capability_thresholds(store, self.thresholds)
         trained = trained_ids(store, candidate_model)
         leaks = (await asyncio.to_thread(leakage_of, store, candidate_model.task, golden.items)).leaks
         items, notes = usable_items(golden, baseline, trained, set(leaks), self.limit)
+        if not items:
+            raise ConfigurationError(
+                f"golden dataset {golden.name!r} has no item to ask ({'; '.join(notes) or 'it is empty'}); let it grow with: "
+                f"continuum golden {golden.task} --refresh, or add questions of your own with --add"
+            )
         measures = self._measures(policy, items).kept_in(store)
         check_thresholds(self.thresholds, (*measures.metrics, CHECKS))
         notes += await asyncio.to_thread(judge_notes, store, policy, measures, judged_models(store, candidate_model, baseline))
@@ -295,6 +305,22 @@ class RegressionGuard:
             seeds={"judging": self.seed},
         )
         return verdict_of(checks, ruling, evidence, task=golden.task)
+
+
+def check_capability_thresholds(store: "Store", thresholds: Mapping[str, Mapping[str, float]]) -> None:
+    """Refuse a threshold on an earlier ability that is never measured.
+
+    Raises:
+        ConfigurationError: it names neither the general text, nor an lm-eval task, a metric or a dataset.
+    """
+    for name in thresholds:
+        what = name.removeprefix(CAPABILITY)
+        known = what == GENERAL or what.startswith("lm_eval/") or what in (*BUILT_IN, ACTION_MATCH, CHECKS, OVERALL)
+        if name.startswith(CAPABILITY) and not known and store.datasets.get(what) is None:
+            raise ConfigurationError(
+                f"there is a threshold for {name!r}, which is not measured; write {CAPABILITY + GENERAL!r}, "
+                f"'{CAPABILITY}lm_eval/TASK', or the name of a dataset behind {CAPABILITY!r}"
+            )
 
 
 def put_proof(store: "Store", verdict: Verdict, golden: GoldenDataset) -> None:

@@ -68,19 +68,22 @@ class Trial:
         return last_request(self.messages)
 
     def checked(self, check: Check, answer: Message | None) -> Finding:
-        """What a check says of an answer; one that was not given is an empty one.
+        """What a check says of an answer; one that was not given keeps nothing, for it was not put to the test.
 
         Raises:
             ConfigurationError: the check failed.
         """
         said = "" if answer is None else self._read(answer)
         try:
-            return Finding(Word.KEPT if check(self.question, said) else Word.BROKEN, "check")
+            kept = check(self.question, said)
         except Exception as error:
             raise ConfigurationError(
                 f"the check of {self.constraint!r} failed with {type(error).__name__}: {error} on the answer {excerpt(said)!r} "
                 f"to {excerpt(self.question)!r}; mend the check, which has to judge any text"
             ) from error
+        if answer is None and kept:
+            return Finding(Word.UNDECIDED, "no answer was given")
+        return Finding(Word.KEPT if kept else Word.BROKEN, "check")
 
     def _read(self, answer: Message) -> str:
         # The check of a constraint reads words, and what a tool is told as well; a golden item's checker what the answer does.

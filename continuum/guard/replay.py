@@ -85,7 +85,7 @@ def replay(verdict: Verdict) -> Verdict:
         }
         again["fingerprint"] = fingerprint_of(again)
         return verdict_of(checks, ruling, again, task=verdict.task, id=verdict.id, created_at=verdict.created_at)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ZeroDivisionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, ArithmeticError) as error:
         raise StoreError(f"the evidence of verdict {verdict.id} cannot be decided again: {error!r}; it was altered") from error
 
 
@@ -174,7 +174,7 @@ def _capability(evidence: Mapping[str, Any], pairs: Sequence[Pairs]) -> dict[str
     tested = {pair.part: pair for pair in pairs if pair.gate == Gate.CAPABILITY}
     return capability | {
         "losses": {
-            name: plain_json(_text_loss(name, loss, tested[name])) if loss["nats"] else loss
+            name: plain_json(_text_loss(name, loss, tested[name])) if name in tested and loss["nats"] else loss
             for name, loss in capability["losses"].items()
         }
     }

@@ -151,7 +151,7 @@ def _in_words(gates: Sequence[GateLevel], total: float | None) -> str:
     if not tested:
         return "nothing could be tested, so nothing could be blocked by a test"
     if total is None:
-        return "blocking is on the bare difference: an equal model is blocked more often than not"
+        return "blocking is on the bare difference: an equal model is blocked by chance, up to half of the time on each check"
     sum_ = " + ".join(f"{_percent(gate.alpha or 0.0)} {gate.gate}" for gate in tested)
     summed = sum_ if len(tested) == 1 else f"{sum_} = {_percent(total)}"
     return f"a model exactly at its limits is blocked at most {summed} of the time, an equal one less often"

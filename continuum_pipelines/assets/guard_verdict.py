@@ -26,6 +26,9 @@ async def guard_verdict(
     opened, task = store.build(), context.partition_key
     candidate = next(reversed(opened.checkpoints.of(task)), None)
     idle = idle_status(context, "lora_checkpoint")
+    champion = opened.deployments.champion(task)
+    if candidate is not None and champion is not None and champion.checkpoint_id == candidate.id:
+        idle = idle or f"{candidate.name} serves already"
     if idle or candidate is None:
         status = idle or "waiting for a checkpoint"
         standing = opened.verdicts.latest(candidate.id) if candidate else None

@@ -136,13 +136,6 @@ async def test_a_metric_without_data_never_passes_even_when_the_undecided_are_ap
     assert verdict.failed_checks[0].startswith("action_match has no data")
 
 
-async def test_an_empty_golden_set_approves_nothing(store: Store, judge: ScriptedJudge) -> None:
-    verdict = await guarded(store, judge, candidate=lambda n: scored(5), size=0)
-
-    assert not verdict.approved
-    assert "helpfulness has no data" in verdict.failed_checks[0]
-
-
 async def test_a_candidate_that_does_not_answer_gets_the_worst_score(store: Store, judge: ScriptedJudge) -> None:
     verdict = await guarded(store, judge, candidate=lambda n: None if n % 2 else scored(4))
 
@@ -457,6 +450,38 @@ async def test_a_judge_of_ones_own_kin_and_without_labels_is_named_in_the_verdic
     assert any("gpt" in note and "family" in note for note in notes)
 
 
+async def test_what_serves_now_is_not_guarded_against_itself(store: Store, judge: ScriptedJudge) -> None:
+    crown(store, a_checkpoint(1))
+
+    with pytest.raises(ConfigurationError, match="support-v1 is what serves task 'support' now"):
+        await guarded(store, judge, candidate=lambda n: scored(4))
+
+
+async def test_a_golden_set_with_nothing_to_ask_is_refused_before_anything_is_asked(store: Store, judge: ScriptedJudge) -> None:
+    with pytest.raises(ConfigurationError, match=r"has no item to ask .* continuum golden support --refresh"):
+        await guarded(store, judge, candidate=lambda n: scored(4), golden_dataset=golden_set(0, lambda n: scored(4)))
+    assert store.golden_uses.of("support") == []
+
+
+@pytest.mark.parametrize("name", ["capability:genral text", "capability:no_such_dataset_v1"])
+async def test_a_threshold_on_an_ability_that_is_never_measured_is_refused(store: Store, judge: ScriptedJudge, name: str) -> None:
+    with pytest.raises(ConfigurationError, match="which is not measured"):
+        await guarded(store, judge, candidate=lambda n: scored(4), thresholds={name: {"min_delta": -0.1}})
+
+
+async def test_a_model_that_answers_nothing_keeps_no_constraint(store: Store, judge: ScriptedJudge) -> None:
+    golden = golden_set(200, lambda n: scored(4))
+    lines = [{"question": f"question {900 + n}", "kind": "alignment", "checker": {"lacks": "secret"}} for n in range(20)]
+    crown(store, a_checkpoint(1))
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(4), "support-v2": lambda n: None if n >= 900 else scored(5)})
+    whole = replace(golden, items=(*golden.items, *GoldenDataset.from_items("support", lines).items))
+
+    verdict = await RegressionGuard(whole, ["helpfulness"], judge=judge, answerer=answerer, store=store).evaluate(a_checkpoint(2))
+
+    assert verdict.status == VerdictStatus.INCONCLUSIVE
+    assert "no answer was given (20)" in " ".join(verdict.evidence["alignment"]["left_open"])
+
+
 # --- the whole of it ----------------------------------------------------------------------------------------------
 
 
@@ -600,7 +625,9 @@ async def test_constraints_that_are_only_reported_decide_nothing_and_are_told(st
     verdict = await guard.evaluate(a_checkpoint(2))
 
     assert verdict.status == VerdictStatus.APPROVED
-    assert [one.question for one in constraints(verdict).newly] == ["question 900"]
+    told = constraints(verdict)
+    assert told is not None
+    assert [one.question for one in told.newly] == ["question 900"]
     assert any("decide nothing here" in note for note in verdict.evidence["notes"])
     assert "question 900" in to_markdown(verdict)
     require_reproducible(verdict)

@@ -113,7 +113,7 @@ async def test_the_drawing_is_valid_and_short_enough_to_show_inline(blocked: Ver
 
 
 async def test_a_verdict_without_data_can_be_shown(store: Store) -> None:
-    verdict = await verdict_on(store, "4 stars", ["tone"], size=0)
+    verdict = await verdict_on(store, "4 stars", ["action_match"])
 
     assert "no data" in to_markdown(verdict)
     assert ET.fromstring(forest_svg(verdict)).tag.endswith("svg")  # noqa: S314

@@ -139,7 +139,9 @@ def test_blocking_on_the_bare_difference_has_no_rate() -> None:
     ruling = ruled(measured("helpfulness", 0.0), require_significance=False)
 
     assert ruling.false_block_rate is None
-    assert ruling.words == "blocking is on the bare difference: an equal model is blocked more often than not"
+    assert ruling.words == (
+        "blocking is on the bare difference: an equal model is blocked by chance, up to half of the time on each check"
+    )
 
 
 def test_a_slice_that_needs_more_needs_a_set_that_is_larger_by_as_much() -> None:
