@@ -2,8 +2,8 @@
 
 The base has read the training side of the log, good answers and bad, and no held-out word. The champion learned from half of the
 answers that people called good there. Each candidate is a first turn on the same base by the product's own trainer, and differs
-from the others only in what it learned. (Continued from the champion, whose answers are replayed, the shuffled one is
-hardly worse than the champion, and there is little to block.)
+from the others only in what it learned. (In runs that continued from the champion the shuffled one was hardly worse than
+the champion, and there was little to block.)
 
 | candidate | learned from |
 |---|---|
