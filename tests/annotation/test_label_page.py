@@ -141,6 +141,8 @@ def test_a_person_labels_by_keys_alone(store: Store, browser: Callable[..., "Pag
         page.keyboard.press("q")
         expect(page.locator("h1")).to_have_text("The anchor queue is empty")
         page.keyboard.press("q")
+        expect(page.locator("h1")).to_have_text("The golden queue is empty")
+        page.keyboard.press("q")
         expect(page.locator("h1")).to_contain_text("Nothing is left")
         page.keyboard.press("a")
         expect(page.locator("#figures")).to_contain_text("ada")
