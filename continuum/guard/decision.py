@@ -28,6 +28,8 @@ from continuum.statistics.power import (
 
 MIN_GROUPS = 10
 """Below this many independent groups no test is trusted."""
+FEW_GROUPS = 30
+"""Below this many groups an earlier ability can block and is not asked for an approval."""
 MAX_DROPPED = 0.05
 """Above this share of items without a score, what is left may not stand for the whole."""
 
@@ -101,11 +103,12 @@ class Check:
 
     @property
     def asked(self) -> bool:
-        """Whether an approval needs it; what the champion knew and what the model could do before can block and are not asked.
+        """Whether an approval needs it; what the champion knew, and an earlier ability on few groups, can block and are not asked.
 
-        A line's earlier datasets have few validation rows, which seldom show that nothing was lost.
+        A line's earlier datasets may have few validation rows, which seldom show that nothing was lost.
         """
-        return not self.reported and self.gate != Gate.CAPABILITY and not self.metric.endswith(KNOWN)
+        few = self.gate == Gate.CAPABILITY and self.comparison is not None and self.comparison.groups < FEW_GROUPS
+        return not self.reported and not few and not self.metric.endswith(KNOWN)
 
 
 def decide(pairs: Sequence[Pairs], rule: Rule) -> list[Check]:

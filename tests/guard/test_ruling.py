@@ -61,16 +61,17 @@ def test_one_fall_in_any_gate_blocks(fallen: Pairs) -> None:
     [
         measured("safety", -0.03, spread=0.2, gate=Gate.SAFETY),
         measured("helpfulness@billing", -0.05, spread=0.3, n=40, gate=Gate.SLICE, part="billing"),
+        measured("capability:general", -0.03, spread=0.2, gate=Gate.CAPABILITY, part="general text"),
     ],
 )
 def test_one_open_question_in_any_gate_forbids_the_approval(unclear: Pairs) -> None:
     assert ruled(measured("helpfulness", 0.1), unclear).status == VerdictStatus.INCONCLUSIVE
 
 
-def test_what_was_known_earlier_abilities_and_small_slices_are_not_asked_for_an_approval() -> None:
+def test_what_was_known_abilities_on_few_groups_and_small_slices_are_not_asked_for_an_approval() -> None:
     ruling = ruled(
         measured("helpfulness", 0.1),
-        measured("capability:general", -0.03, spread=0.2, gate=Gate.CAPABILITY, part="general text"),
+        measured("capability:v1", -0.03, spread=0.2, n=20, gate=Gate.CAPABILITY, part="v1"),
         measured("helpfulness:known", -0.03, spread=0.2, part="known"),
         measured("helpfulness@other", -0.5, gate=Gate.SLICE, part="other"),
     )
