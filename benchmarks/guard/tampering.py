@@ -360,6 +360,7 @@ def row_turned(database: Path, name: str, number: int, rng: random.Random) -> It
 def set_value(connection: sqlite3.Connection, name: str, column: str, kind: str, value: object, number: int) -> None:
     """Write a value past every type of ours."""
     written = "CAST(? AS TEXT)" if kind == "text" else "?"
+    # Names of this file's own tables and columns; the value is a parameter.
     connection.execute(f"UPDATE {name} SET {column} = {written} WHERE rowid = ?", (value, number))  # noqa: S608
 
 

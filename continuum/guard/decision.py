@@ -103,7 +103,7 @@ class Check:
 
     @property
     def asked(self) -> bool:
-        """Whether an approval needs it; what the champion knew, and an earlier ability on few groups, can block and are not asked.
+        """Whether an approval needs it; what the champion knew, and an ability on few groups, can block and are not asked.
 
         A line's earlier datasets may have few validation rows, which seldom show that nothing was lost.
         """
