@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from continuum.cli import app
 from continuum.spool.lines import line_of
 from continuum.spool.segments import Segment
-from continuum.store.database import Store
+from continuum.store.database import HEAD, Store
 from tests.builders import interactions
 
 
