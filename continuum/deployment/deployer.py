@@ -14,7 +14,8 @@ from continuum.deployment.handle import ON_TRIAL, Deployment, supersede_older
 from continuum.deployment.routing import PRODUCTION
 from continuum.errors import ConfigurationError, DeploymentError, StoreError
 from continuum.policy import DeploymentPolicy, TaskPolicy
-from continuum.records import Checkpoint, DeploymentEvent, DeploymentRecord, DeploymentState, Verdict, VerdictStatus
+from continuum.records import Checkpoint, Verdict, VerdictStatus
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now
 

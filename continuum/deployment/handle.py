@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.deployment.routing import PRODUCTION
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState, Verdict, VerdictStatus
+from continuum.records import Verdict, VerdictStatus
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now
 

@@ -56,7 +56,7 @@ from continuum.store.workers import Workers
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-HEAD = "0005"
+HEAD = "0006"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""

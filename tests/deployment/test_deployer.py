@@ -6,7 +6,7 @@ from continuum.config import load_settings
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
-from continuum.records import DeploymentState
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
 from tests.deployment.conftest import MakeCheckpoint, a_verdict, add_verdict
 

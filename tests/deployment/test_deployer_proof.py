@@ -8,7 +8,7 @@ import pytest
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import DeploymentError
 from continuum.provenance.signing import new_key
-from continuum.records import DeploymentState
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from tests.deployment.conftest import MakeCheckpoint, a_verdict

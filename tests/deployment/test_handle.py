@@ -8,7 +8,7 @@ from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.records import DeploymentState
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store, open_store
 from continuum.tracking.tracker import FolderTracker
 from tests.builders import NOON
