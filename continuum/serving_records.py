@@ -1,5 +1,7 @@
 """Who serves a task's traffic: the records of deployments, and of every change to them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -85,3 +87,12 @@ class DeploymentEvent(Record):
     from_traffic: float = 0.0
     to_traffic: float = 0.0
     evidence: dict[str, Any] = {}
+
+
+@dataclass(frozen=True)
+class Change:
+    """One deployment, as a decision saw it, and what it is to become."""
+
+    seen: DeploymentRecord
+    event: DeploymentEvent
+    values: Mapping[str, Any]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from continuum.deployment.routing import PRODUCTION
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.records import Verdict, VerdictStatus
-from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.serving_records import Change, DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now
 
@@ -154,9 +154,15 @@ class Deployment:
 
     def _step(self, seen: DeploymentRecord, step: float, event: DeploymentEvent, **values: Any) -> None:
         """Serve `step` of the traffic; with all of it the model takes over from the champion before."""
+        changes = [Change(seen, event, values | {"traffic": step})]
         if step >= 1:
-            values["state"] = DeploymentState.LIVE
-        changed = self._store.deployments.change(seen, event, **(values | {"traffic": step}))
+            # The database holds one champion a task, so the one before steps down first, in the same transaction.
+            champion = self._store.deployments.champion(seen.task)
+            changes = [Change(seen, event, values | {"traffic": step, "state": DeploymentState.LIVE})]
+            if champion is not None and champion.id != seen.id:
+                changes.insert(0, _superseded(champion, seen, event.actor))
+        done = self._store.deployments.change_all(changes)
+        changed = None if done is None else done[-1]
         if changed is None:
             self.record = self._read()
             raise DeploymentError(
@@ -165,8 +171,7 @@ class Deployment:
             )
         self.record = changed
         if changed.state is DeploymentState.LIVE:
-            # The newest live row is the champion from here on; the older ones only have to be told.
-            supersede_older(self._store, changed, (DeploymentState.LIVE, *ON_TRIAL), actor=event.actor)
+            supersede_older(self._store, changed, ON_TRIAL, actor=event.actor)
             self._name_champion(changed)
 
     def _verdict_for(self, seen: DeploymentRecord, step: float) -> Verdict | None:
@@ -208,24 +213,34 @@ class Deployment:
         raise DeploymentError(f"{self.record.model} was changed by others {ATTEMPTS} times in a row; {action} it again")
 
     def _rollback(self, reason: str, actor: str) -> None:
-        before = self._read()
-        restored = None
-        if before.state is DeploymentState.LIVE:
-            # The one before is live again first, hidden by the newer row until that is gone: no moment without a champion.
-            restored = self._restore_previous(before, actor)
-        self._settle("rollback", DeploymentState.ROLLED_BACK, (DeploymentState.LIVE, *ON_TRIAL), reason, actor)
-        if restored is not None:
-            self._name_champion(restored)
+        for _ in range(ATTEMPTS):
+            seen = self.record = self._read()
+            if seen.state is not DeploymentState.LIVE:
+                self._settle("rollback", DeploymentState.ROLLED_BACK, ON_TRIAL, reason, actor)
+                return
+            values = {"state": DeploymentState.ROLLED_BACK, "traffic": 0.0}
+            changes = [Change(seen, self._event("rollback", actor, reason, seen, 0.0), values)]
+            previous = self._previous(seen)
+            if previous is not None:
+                restored = self._event("restore", actor, f"{seen.model} is rolled back", previous, 1.0)
+                changes.append(Change(previous, restored, {"state": DeploymentState.LIVE, "traffic": 1.0}))
+            changed = self._store.deployments.change_all(changes)
+            if changed is not None:
+                self.record = changed[0]
+                if previous is not None:
+                    self._name_champion(changed[1])
+                return
+        raise DeploymentError(f"{self.record.model} was changed by others {ATTEMPTS} times in a row; rollback it again")
 
-    def _restore_previous(self, live: DeploymentRecord, actor: str) -> DeploymentRecord | None:
+    def _previous(self, live: DeploymentRecord) -> DeploymentRecord | None:
+        """The deployment that was the champion when this one took over, if there was one."""
         if live.stable_model == PRODUCTION:
             return None
         for previous in self._store.deployments.of(live.task):
             if previous.model != live.stable_model or previous.state is not DeploymentState.SUPERSEDED:
                 continue
             if any(event.to_traffic >= 1 for event in self._store.deployments.events(previous.id)):
-                event = self._event("restore", actor, f"{live.model} is rolled back", previous, 1.0)
-                return self._store.deployments.change(previous, event, state=DeploymentState.LIVE, traffic=1.0)
+                return previous
         return None
 
     def _name_champion(self, live: DeploymentRecord) -> None:
@@ -269,18 +284,22 @@ def supersede_older(
     for older in store.deployments.serving(newer.task):
         if older.state not in states or (older.created_at, older.id) >= (newer.created_at, newer.id):
             continue
-        event = DeploymentEvent(
-            deployment_id=older.id,
-            actor=actor,
-            action="supersede",
-            reason=f"{newer.model} ({newer.id}) takes its place",
-            from_traffic=older.traffic,
-            to_traffic=0.0,
-        )
-        changed = store.deployments.change(older, event, state=DeploymentState.SUPERSEDED, traffic=0.0)
+        changed = store.deployments.change_all([_superseded(older, newer, actor)])
         if changed is not None:
-            superseded.append(changed)
+            superseded.extend(changed)
     return superseded
+
+
+def _superseded(older: DeploymentRecord, newer: DeploymentRecord, actor: str) -> Change:
+    event = DeploymentEvent(
+        deployment_id=older.id,
+        actor=actor,
+        action="supersede",
+        reason=f"{newer.model} ({newer.id}) takes its place",
+        from_traffic=older.traffic,
+        to_traffic=0.0,
+    )
+    return Change(older, event, {"state": DeploymentState.SUPERSEDED, "traffic": 0.0})
 
 
 def _open_tracker() -> "Tracker":

@@ -1,12 +1,11 @@
 """Deployments: the route table that the gateway reads, and the log of every change to it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, desc, func, insert, select, update
 
-from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.serving_records import Change, DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.rows import Rows, from_row, insert_new, to_row
 from continuum.store.tables import deployment_events, deployments
 
@@ -14,15 +13,6 @@ SERVING = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.PROMO
 """States whose rows make the routes."""
 UNSETTLED = (DeploymentState.PENDING, DeploymentState.WARMING, DeploymentState.ROLLING_BACK)
 """States that a controller still has to lead on, though they route nothing."""
-
-
-@dataclass(frozen=True)
-class Change:
-    """One row, as the decision saw it, and what it is to become."""
-
-    seen: DeploymentRecord
-    event: DeploymentEvent
-    values: Mapping[str, Any]
 
 
 class _Changed(Exception):
