@@ -46,10 +46,9 @@ def decide(steps: Sequence[Step], *, limit: float | None, alpha: float, planned:
     """
     found = difference_of(steps, alpha=alpha, planned=max(1, round(TIGHTEST * planned)))
     if found is None or min(found.candidate, found.stable) < FEWEST:
-        seen = (
-            (found.candidate, found.stable) if found else tuple(sum(n) for n in zip(*map(_counts, steps), strict=True)) or (0, 0)
-        )
-        return Decision("hold", f"too few judged conversations: {seen[0]} of the candidate, {seen[1]} of the stable model", found)
+        candidate, stable = sum(step.candidate.n for step in steps), sum(step.stable.n for step in steps)
+        few = f"too few judged conversations: {candidate} of the candidate's and {stable} of the stable model's"
+        return Decision("hold", few, found)
     figures = (
         f"{found.delta:+.3f} (surely between {found.lower:+.3f} and {found.upper:+.3f}) "
         f"on {found.candidate} conversations against {found.stable}"

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 STAKES = (0.05, 0.1, 0.2, 0.3, 0.5)
-"""Shares of the largest bet under which no score can ruin the bettor: small bets find small drops, large ones large drops fast."""
+"""Shares of the largest bet under which no score ruins the bettor: small bets find small drops, large ones large drops fast."""
 REFERENCE_LEVEL = 2.326
 """Normal quantile of 0.99: how far below its estimate the reference is taken to be."""
 
