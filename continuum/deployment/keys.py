@@ -211,9 +211,9 @@ class Keys:
         except Exception as error:  # noqa: BLE001  whatever ails the store, the last known keys go on opening
             if self.store_error is None:
                 logger.warning("the keys cannot be read, the last known ones stay: %s", type(error).__name__)
+                if self._state is None:
+                    self._take_from_disk()
             self.store_error = type(error).__name__
-            if self._state is None:
-                self._take_from_disk()
             return
         self.store_error = None
         if known is not None:
