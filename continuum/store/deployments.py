@@ -1,9 +1,11 @@
 """Deployments: the route table that the gateway reads, and the log of every change to it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, desc, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from continuum.serving_records import Change, DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.rows import Rows, from_row, insert_new, to_row
@@ -72,7 +74,8 @@ class Deployments(Rows):
             with self.engine.begin() as connection:
                 for change in changes:
                     changed.append(self._changed(connection, change))
-        except _Changed:
+        except (_Changed, IntegrityError):
+            # Of two that become the champion at once, the database refuses the second.
             return None
         return changed
 
@@ -94,6 +97,16 @@ class Deployments(Rows):
             select(deployment_events)
             .where(deployment_events.c.deployment_id == deployment_id)
             .order_by(deployment_events.c.sequence)
+        )
+        with self.engine.connect() as connection:
+            return [from_row(DeploymentEvent, row) for row in connection.execute(query)]
+
+    def events_since(self, at: datetime) -> list[DeploymentEvent]:
+        """What happened to any deployment at this time or later, oldest first."""
+        query = (
+            select(deployment_events)
+            .where(deployment_events.c.at >= at)
+            .order_by(deployment_events.c.at, deployment_events.c.deployment_id, deployment_events.c.sequence)
         )
         with self.engine.connect() as connection:
             return [from_row(DeploymentEvent, row) for row in connection.execute(query)]
