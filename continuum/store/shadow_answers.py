@@ -58,6 +58,6 @@ class ShadowAnswers(Rows):
     def counts(self, deployment_id: str) -> dict[str, int]:
         """How many answers of each status a deployment has."""
         of_it = shadow_answers.c.deployment_id == deployment_id
-        query = select(shadow_answers.c.status, func.count()).where(of_it).group_by(shadow_answers.c.status)
+        query = select(shadow_answers.c.status, func.count().label("answers")).where(of_it).group_by(shadow_answers.c.status)
         with self.engine.connect() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.status: row.answers for row in connection.execute(query)}
