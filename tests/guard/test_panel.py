@@ -11,12 +11,13 @@ from continuum.constitution.constraints import Constraint
 from continuum.constitution.probes import Probe
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.guard.alignment import Alignment
-from continuum.guard.panel import JUDGEMENTS, WORDINGS, Case, Finding, Panel, Word, readings
+from continuum.guard.panel import Case, Finding, Panel, Word
 from continuum.guard.probing import Outcome
 from continuum.judging.cached import CachedJudge
 from continuum.judging.criteria import rubric_fingerprint
 from continuum.judging.judge import Judgement
 from continuum.judging.model_judge import ModelJudge
+from continuum.judging.readings import JUDGEMENTS, WORDINGS, readings
 from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
 from continuum.models.scripted import ScriptedModel
