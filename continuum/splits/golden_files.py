@@ -16,7 +16,7 @@ from continuum.dataset_rows import settle, sync
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Message
 from continuum.splits.checkers import Checker
-from continuum.splits.golden_items import GoldenItem, fingerprint_of
+from continuum.splits.golden_items import WRITTEN, GoldenItem, fingerprint_of
 
 ROWS = "golden.parquet"
 MANIFEST = "manifest.json"
@@ -149,16 +149,17 @@ def _item(row: Mapping[str, Any]) -> GoldenItem:
         return None if text is None else Message.model_validate(json.loads(text))
 
     checker = row.get("checker")
-    return GoldenItem(
-        interaction_id=row["interaction_id"],
-        messages=tuple(Message.model_validate(value) for value in json.loads(row["messages"])),
-        reference=message(row["reference"]),
-        production=message(row["production"]),
-        group=row["group"],
-        lot=row.get("lot"),
-        slice=row["slice"] if "slice" in row else row["intent"],
-        kind=row.get("kind", "task"),
-        checker=None if checker is None else Checker.model_validate(json.loads(checker)),
-        asked_at=row.get("asked_at"),
-        confirmed=row.get("confirmed") == "yes",
-    )
+    fields = {
+        "interaction_id": row["interaction_id"],
+        "messages": tuple(Message.model_validate(value) for value in json.loads(row["messages"])),
+        "reference": message(row["reference"]),
+        "production": message(row["production"]),
+        "group": row["group"],
+        "lot": row.get("lot"),
+        "slice": row["slice"] if "slice" in row else row["intent"],
+        "kind": row.get("kind", "task"),
+        "checker": None if checker is None else Checker.model_validate(json.loads(checker)),
+        "asked_at": row.get("asked_at"),
+        "confirmed": row.get("confirmed") == "yes",
+    }
+    return GoldenItem.model_validate(fields, context={WRITTEN: True})
