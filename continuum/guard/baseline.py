@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
+from continuum.provenance.artifacts import verify_artifact
 from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.splits.sample import whole_groups
@@ -65,6 +66,27 @@ def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) ->
     if any(item.production is not None for item in golden if item.kind != "alignment"):
         return Baseline(PRODUCTION, PRODUCTION)
     return Baseline(BASE, f"{Path(candidate.base_model).name} without an adapter")
+
+
+def require_files(candidate: Checkpoint, baseline: Baseline) -> None:
+    """Refuse models whose files are not as training left them before anything is asked of either.
+
+    Raises:
+        StoreError: the message says whose files they are, the candidate's or the champion's.
+    """
+    again = f"train {candidate.name} again, or restore its folder from a backup"
+    _require_files(candidate, f"the candidate {candidate.name}", again)
+    if (champion := baseline.champion) is not None:
+        whose = f"the champion {champion.name}, which serves task {champion.task!r} and which {candidate.name} is compared with,"
+        _require_files(champion, whose, "restore its folder from a backup, or roll its deployment back first")
+
+
+def _require_files(model: Checkpoint, whose: str, cure: str) -> None:
+    try:
+        verify_artifact(model.uri, model.manifest)
+    except StoreError as error:
+        fault = str(error).rpartition("; ")[0] or str(error)  # What to do is another thing for either model.
+        raise StoreError(f"{whose} cannot be asked: {fault}; {cure}") from error
 
 
 def usable_items(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.asking import Asking
-from continuum.guard.baseline import Baseline, baseline_of, usable_items
+from continuum.guard.baseline import Baseline, baseline_of, require_files, usable_items
 from continuum.guard.capability import GENERAL
 from continuum.guard.evidence import evidence_of, verdict_of
 from continuum.guard.measuring import Measurement, Session, measure
@@ -176,12 +176,16 @@ class RegressionGuard:
             ConfigurationError: there is no golden dataset, it is another task's or made for choosing, a metric is unknown or
                 needs a judge that is missing or may not decide, or the baseline's checkpoint is gone.
             JudgeError: not one judgement succeeded, or the judge became another meanwhile.
+            StoreError: the files of the candidate or of the champion are gone or were altered.
         """
         store = self.store or default_store()
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
         baseline = baseline_of(store, candidate_model, golden)
         check_capability_thresholds(store, self.thresholds)
+        answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
+        if isinstance(answerer, LocalAnswerer):
+            await asyncio.to_thread(require_files, candidate_model, baseline)
         trained = trained_ids(store, candidate_model)
         leaks = (await asyncio.to_thread(leakage_of, store, candidate_model.task, golden.items)).leaks
         items, notes = usable_items(golden, baseline, trained, set(leaks), self.limit)
@@ -200,7 +204,7 @@ class RegressionGuard:
                 store=store,
                 policy=policy.model_copy(update={"guard": self.config}),
                 measures=measures,
-                asking=Asking(self.answerer or LocalAnswerer(candidate_model.base_model), store, golden.task),
+                asking=Asking(answerer, store, golden.task),
                 budget=Budget.of_task(store, policy, "guard") if policy.task in store.tasks.names() else Budget(),
                 seed=self.seed,
                 on_progress=on_progress,
@@ -282,26 +286,26 @@ class RegressionGuard:
         checks = decide(pairs, rule)
         ruling = rule_on(checks, self.config, found.alignment)
         evidence = evidence_of(
-            golden,
-            found.items,
-            measures,
-            found.baseline,
-            found.candidate,
-            model,
-            checks,
-            found.loss,
-            self.config,
-            found.notes,
+            golden=golden,
+            items=found.items,
+            measures=measures,
+            baseline=found.baseline,
+            candidate=found.candidate,
+            model=model,
+            champion=baseline.champion,
+            config=self.config,
             pairs=pairs,
             rule=rule,
+            checks=checks,
             ruling=ruling,
-            champion=baseline.champion,
             known=found.known,
             people=found.people,
             use=use,
             earlier=earlier,
+            loss=found.loss,
             capability=found.capability,
             alignment=found.alignment,
+            notes=found.notes,
             seeds={"judging": self.seed},
         )
         return verdict_of(checks, ruling, evidence, task=golden.task)

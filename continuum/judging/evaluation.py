@@ -135,7 +135,7 @@ async def judge_answers(
         on_progress: told how many were judged.
 
     Raises:
-        ConfigurationError: the judge's endpoint refuses the key, the model or the address, or the judge raises what no judge does.
+        ConfigurationError: the judge's endpoint refuses the key, the model or the address; or the judge itself is broken.
         JudgeError: not one judgement succeeded.
     """
     judgements: list[Judgement | None] = [None] * len(golden)

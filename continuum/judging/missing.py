@@ -50,8 +50,9 @@ def judge_broke(judge: Judge, error: Exception, conversation: Sequence[Message],
     """What to say of a judge that raises what no judge raises: whose fault it is, and on which answer."""
     asked = next((message.text for message in reversed(conversation) if message.role == "user" and message.text), "")
     return ConfigurationError(
-        f"judge {judge.name!r} failed with {type(error).__name__}: {shown(str(error))} on the answer {excerpt(response.action)!r} to "
-        f"{excerpt(asked)!r}; mend the judge, which has to score any answer, or to raise JudgeError where it cannot"
+        f"judge {judge.name!r} failed with {type(error).__name__}: {shown(str(error))} on the answer "
+        f"{excerpt(response.action)!r} to {excerpt(asked)!r}; mend the judge, which has to score any answer, or to raise "
+        "JudgeError where it cannot"
     )
 
 

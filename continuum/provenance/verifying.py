@@ -49,7 +49,9 @@ class Verified:
     tombstones: tuple[Tombstone, ...] = ()
     """Rows that were erased since: the proof still names them, and nobody can read them."""
     absent: int = 0
-    """Members of datasets that had no row when the proof was made."""
+    """Members of datasets that had no row when the proof was made: they were lost by then."""
+    own: int = 0
+    """Golden questions that somebody brought, behind which there never was a row."""
     signed_by: str | None = None
     """The public key in hex; None where nobody signed."""
 
@@ -61,6 +63,7 @@ class Verified:
             "links": len(self.links),
             "tombstones": len(self.tombstones),
             "absent": self.absent,
+            "own": self.own,
             "signed_by": self.signed_by,
         }
 
@@ -105,13 +108,14 @@ def verify_proof(store: "Store", proof: Proof, *, trusted: Sequence[str] = ()) -
     require_ground(proof.links)
     checked: list[CheckedLink] = []
     graves: list[Tombstone] = []
-    absent = 0
+    absent = own = 0
     try:
         for link in proof.links:
             if link.kind == "interactions":
                 found = _check_interactions(store, proof, link)
                 graves += found.tombstones
                 absent += found.absent
+                own += found.own
                 checked.append(CheckedLink(link, _told(found)))
             else:
                 checked.append(CheckedLink(link, _check(store, proof.task, link)))
@@ -119,7 +123,7 @@ def verify_proof(store: "Store", proof: Proof, *, trusted: Sequence[str] = ()) -
         # Well-formed and yet no proof of ours: somebody else made it.
         raise ProofBroken(proof.links[len(checked)].title, f"{PROOF} says what no proof says; guard the model again") from error
     _require_end(proof)
-    return Verified(proof, tuple(checked), tuple(graves), absent, signed_by)
+    return Verified(proof, tuple(checked), tuple(graves), absent, own, signed_by)
 
 
 def verify_folder(folder: str | Path, *, trusted: Sequence[str] = ()) -> Verified:
@@ -202,4 +206,5 @@ def _check(store: "Store", task: str, link: Link) -> str:
 def _told(found: RowsChecked) -> str:
     told = f"{found.rows} rows of the store, {found.opinions} of what was said of them"
     told += f", {len(found.tombstones)} tombstones" if found.tombstones else ""
-    return told + (f"; {found.absent} were not in the store" if found.absent else "")
+    told += f"; {found.own} own questions, not from traffic" if found.own else ""
+    return told + (f"; {found.absent} were no longer in the store" if found.absent else "")
