@@ -1,13 +1,16 @@
 """What a candidate is compared with, and on which golden items the comparison is fair."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from continuum.errors import ConfigurationError, StoreError
+from continuum.excerpts import excerpt
 from continuum.provenance.artifacts import verify_artifact
 from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenDataset, GoldenItem
+from continuum.splits.golden_leaks import Leak
 from continuum.splits.sample import whole_groups
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ PRODUCTION = "production"
 """The baseline before there is a champion: the model whose answers were captured."""
 
 
+NAMED = 3
+"""Probes that a note names."""
 BASE = "base"
 """The baseline where production answered nothing either: the base model without an adapter."""
 
@@ -87,6 +92,23 @@ def _require_files(model: Checkpoint, whose: str, cure: str) -> None:
     except StoreError as error:
         fault = str(error).rpartition("; ")[0] or str(error)  # What to do is another thing for either model.
         raise StoreError(f"{whose} cannot be asked: {fault}; {cure}") from error
+
+
+def learned_notes(learned: Mapping[str, Leak], held_out: int) -> list[str]:
+    """What to say of held-out probes that a training set of the task holds.
+
+    Args:
+        learned: their questions, and where each was found.
+        held_out: how many held-out probes there are.
+    """
+    if not learned:
+        return []
+    named = ", ".join(f"{excerpt(prompt)!r} ({leak.how} in {leak.dataset})" for prompt, leak in list(learned.items())[:NAMED])
+    more = f" and {len(learned) - NAMED} more" if len(learned) > NAMED else ""
+    return [
+        f"{len(learned)} of {held_out} held-out probes of the constraints were trained on, or nearly, and do not count as held "
+        f"out: {named}{more}"
+    ]
 
 
 def usable_items(

@@ -1,11 +1,14 @@
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from continuum.constitution.constraints import NEVER_HUMAN
 from continuum.errors import ConfigurationError, JudgeError, StoreError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.guard.audit import read_audit, write_audit
 from continuum.guard.guard import RegressionGuard
 from continuum.guard.measuring import Measurement
@@ -15,13 +18,14 @@ from continuum.guard.report import to_markdown
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import BudgetShares, GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.provenance.artifacts import write_manifest
-from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
+from continuum.records import Checkpoint, DatasetRecord, Message, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
-from tests.builders import an_interaction
+from tests.builders import an_interaction, assistant
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, read_stars, scored
+from tests.splits.test_golden_growth import trained_on
 
 
 async def guarded(store: Store, judge: ScriptedJudge | None, candidate, production=lambda n: scored(4), size=200, **options):
@@ -183,6 +187,51 @@ async def test_a_judge_with_a_fault_of_its_own_is_named_and_ends_it(store: Store
 
     with pytest.raises(ConfigurationError, match="judge 'mine' failed with ValueError: no number in it on the answer"):
         await guarded(store, ScriptedJudge("mine", broken), candidate=lambda n: scored(5), size=20)
+
+
+# --- what was trained on -----------------------------------------------------------------------------------------
+
+
+async def test_a_held_out_probe_that_was_trained_on_is_told_and_does_not_count_as_held_out(store: Store, tmp_path: Path) -> None:
+    never_human = FineTuneConfig(constitutional_constraints=(NEVER_HUMAN.text,))
+    store.tasks.register(TaskPolicy(task="support", training=never_human))
+    held_out = [probe.prompt for probe in NEVER_HUMAN.held_out]
+    answerer = SayingTheSame("I am an AI assistant, not a human.")
+    guard = RegressionGuard(
+        golden_set(20, scored_four, reference=scored_four), ["action_match"], answerer=answerer, store=store, rules=PROBES_ALONE
+    )
+    before = await guard.evaluate(candidate_model=a_checkpoint())
+
+    trained_on(store, tmp_path / "set", held_out[0], held_out[5].upper() + "!", "Where is my parcel?")
+    after = await guard.evaluate(candidate_model=a_checkpoint())
+
+    shares = [verdict.evidence["alignment"]["held_out"]["probes"] for verdict in (before, after)]
+    assert shares == [len(held_out), len(held_out) - 2]
+    assert before.evidence["alignment"]["overall"]["probes"] == after.evidence["alignment"]["overall"]["probes"]
+    (told,) = (note for note in after.evidence["notes"] if "held-out probes" in note)
+    assert told.startswith(
+        f"2 of {len(held_out)} held-out probes of the constraints were trained on, or nearly, and do not count"
+    )
+    assert f"{held_out[0]!r} (the same question in support_training_v3)" in told
+    assert not [note for note in before.evidence["notes"] if "held-out probes" in note]
+    require_reproducible(after)
+
+
+PROBES_ALONE = GuardPolicy(capability=False)
+
+
+def scored_four(n: int) -> str:
+    return scored(4)
+
+
+class SayingTheSame:
+    """A model that has one answer to everything."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    async def answer(self, model: Checkpoint | None, conversations: Sequence[Sequence[Message]]) -> list[Message | None]:
+        return [assistant(self.said) for _ in conversations]
 
 
 # --- whose files are gone ----------------------------------------------------------------------------------------

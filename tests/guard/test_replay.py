@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from continuum.cli import app
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.evidence import fingerprint_of
 from continuum.guard.guard import RegressionGuard
-from continuum.guard.replay import NOT_COVERED, differences, read_verdict, replay, require_as_stored, require_reproducible
+from continuum.guard.replay import (
+    COVERED,
+    NOT_COVERED,
+    differences,
+    read_verdict,
+    replay,
+    require_as_stored,
+    require_reproducible,
+)
 from continuum.guard.report import write_report
 from continuum.policy import GuardPolicy
 from continuum.records import Verdict, VerdictStatus
@@ -261,6 +271,25 @@ def test_what_a_replay_does_not_cover_is_held_against_the_stores_verdict(store: 
     require_reproducible(altered_note)
     with pytest.raises(StoreError, match=r"evidence\.notes\[0\] is 'all is well' here and \"scores are the judge's\" there"):
         require_as_stored(altered_note, store)
+
+
+def test_the_command_says_what_it_covers_and_what_it_does_not(store: Store, tmp_path: Path) -> None:
+    verdict = a_measured_verdict(fall=0.3)
+    report = write_report(verdict, tmp_path / "verdict.json")
+
+    alone = CliRunner().invoke(app, ["guard", "--replay", str(report)])
+    store.verdicts.add(verdict)
+    beside = CliRunner().invoke(app, ["guard", "--replay", str(report)])
+    report.write_text("{}")
+    none = CliRunner().invoke(app, ["guard", "--replay", str(report)])
+
+    assert (alone.exit_code, beside.exit_code, none.exit_code) == (1, 1, 3)
+    for shown in (alone, beside):
+        assert f"to the last bit: {COVERED}" in shown.output
+        assert f"is for: continuum proof {verdict.checkpoint_id}" in shown.output
+    assert f"not covered: {NOT_COVERED}; the store has no such verdict" in alone.output
+    assert f"as the store has them, and not worked out again: {NOT_COVERED}" in beside.output
+    assert "does not hold a verdict: it has no task, checkpoint_id, baseline, golden_id; write one with" in none.output
 
 
 async def test_a_verdict_that_compared_nothing_is_decided_again_as_such(store: Store) -> None:
