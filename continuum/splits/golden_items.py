@@ -109,7 +109,19 @@ def described(items: Sequence[GoldenItem]) -> dict[str, Any]:
         "groups": len({item.group for item in items}),
         "slices": dict(sorted(Counter(item.slice for item in items if item.slice is not None).items())),
         "kinds": dict(sorted(Counter(item.kind for item in items).items())),
+        "item_hashes": [item_hash(item) for item in items],
     }
+
+
+def item_hash(item: GoldenItem) -> str:
+    """A sha256 over all that one item says: what is kept of it when the item is erased, so that the others can still be told."""
+    return sha256(b"golden item\n" + json.dumps(_canonical(item), sort_keys=True).encode()).hexdigest()
+
+
+def what_is_left(task: str, items: Sequence[GoldenItem], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a set of its own, of the items that an erasure left of a version; it says of which."""
+    own = {"fingerprint": fingerprint_of(task, items, manifest.get("part")), "format": 2}
+    return {**manifest, **described(items), **own, "left_of": manifest.get("left_of") or manifest.get("fingerprint")}
 
 
 def texts_of(value: Any) -> Iterator[str]:
