@@ -20,6 +20,7 @@ from continuum.records import Verdict
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset
 from continuum.splits.golden_items import GoldenItem
+from continuum.spool.cleaning import clean_text
 from continuum.statistics.spending import approval_level
 from continuum.store.golden_uses import GoldenUse
 from continuum.timespan import utc_now
@@ -43,14 +44,17 @@ def a_measured_verdict(
     people: bool = True,
     position: int = 3,
 ) -> Verdict:
-    """A verdict over two metrics, slices, what the champion knew, people's scores, texts, constraints and a ledger."""
+    """A verdict over two metrics, slices, what the champion knew, people's scores, texts, constraints and a ledger.
+
+    Questions and slices are as capture cleans them; answers and constraints may hold anything.
+    """
     rng = random.Random(seed)
     items = [
         GoldenItem(
             interaction_id=f"golden-{n:04d}",
-            messages=(user(f"{question} {n}"),),
+            messages=(user(clean_text(f"{question} {n}")),),
             group=f"group-{n // 2 if n < 20 else n:04d}",
-            slice=slices[n % len(slices)],
+            slice=None if (part := slices[n % len(slices)]) is None else clean_text(part),
         )
         for n in range(size)
     ]
