@@ -25,7 +25,7 @@ from continuum.splits.golden_leaks import leakage_of
 from continuum.splits.own_items import ReadItems, Refused
 from continuum.splits.sides import Sides, task_sides
 from continuum.splits.strata import stratified
-from continuum.store.versions import publish
+from continuum.store.versions import is_there, publish
 from continuum.timespan import start_of, utc_now
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def _before(store: "Store", versions: Sequence[DatasetRecord]) -> tuple[set[str]
     ids, items = set[str](), dict[str, GoldenItem]()
     for version in versions:
         ids.update(item.interaction_id for item in store.datasets.items(version.id))
-        if version.manifest.get("own") or Path(version.uri).is_dir():
+        if version.manifest.get("own") or is_there(Path(version.uri)):
             # What was erased and is in the store again comes back in, whatever the files have lost of it.
             items |= {item.interaction_id: item for item in read_version(Path(version.uri), version.manifest).items}
     return ids, items

@@ -84,7 +84,7 @@ def read_items(source: "str | Path | Iterable[Mapping[str, Any]]", *, now: Calla
             if item.interaction_id in places:
                 raise ConfigurationError(f"the same question stands in {places[item.interaction_id]}")
         except ValidationError as error:
-            refused.append(Refused(place, excerpt(explained(error), 300)))
+            refused.append(Refused(place, excerpt(explained(error).removeprefix("value: "), 300)))
         except (ConfigurationError, UnicodeError) as error:
             refused.append(Refused(place, excerpt(str(error), 300)))
         else:
@@ -118,14 +118,15 @@ def _files(path: Path) -> list[Path]:
     """The file, or those of the folder; a pipe is read where it is named, a device never is, for it may have no end."""
     try:
         kind = path.stat().st_mode
-        if not stat.S_ISDIR(kind):
-            if not stat.S_ISREG(kind) and not stat.S_ISFIFO(kind):
-                raise ConfigurationError(f"{path} is neither a file nor a folder; name a JSONL file of golden items")
-            return [path]
-        # The names are listed first: what globs a folder that cannot be read finds nothing in it, without a word.
-        files = sorted(one for one in path.iterdir() if one.suffix == ".jsonl" and one.is_file())
+        # The names are listed: what globs a folder that cannot be read finds nothing in it, without a word.
+        names = sorted(path.iterdir()) if stat.S_ISDIR(kind) else []
+        files = [one for one in names if one.suffix == ".jsonl" and one.is_file()]
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"{path} cannot be read ({error}); name a JSONL file of golden items, or a folder") from error
+    if stat.S_ISREG(kind) or stat.S_ISFIFO(kind):
+        return [path]
+    if not stat.S_ISDIR(kind):
+        raise ConfigurationError(f"{path} is neither a file nor a folder; name a JSONL file of golden items, or a folder")
     if not files:
         raise ConfigurationError(f"the folder {path} holds no file that ends in .jsonl; name a file with one golden item a line")
     return files
