@@ -19,6 +19,7 @@ from continuum.commands import (
     golden,
     guarding,
     judging,
+    keys,
     labelling,
     proof,
     servers,
@@ -71,6 +72,7 @@ db_app = typer.Typer(no_args_is_help=True, help="The store's database.")
 base_app = typer.Typer(no_args_is_help=True, help="Base models.")
 constitution_app = typer.Typer(no_args_is_help=True, help="Constraints that a model is held to.")
 dataset_app = typer.Typer(no_args_is_help=True, help="Dataset versions.")
+keys_app = typer.Typer(no_args_is_help=True, help="Keys of the gateway.")
 
 
 @db_app.callback()
@@ -120,6 +122,10 @@ base_app.command("build")(stages.build_base)
 
 # Servers.
 app.command()(servers.gateway)
+app.add_typer(keys_app, name="keys")
+keys_app.command()(keys.create)
+keys_app.command("list")(keys.list_keys)
+keys_app.command()(keys.revoke)
 app.command()(servers.serve)
 app.command()(servers.demo)
 

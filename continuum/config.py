@@ -75,6 +75,8 @@ class Settings(BaseModel):
     """Ed25519 public keys in hex, 64 digits each."""
     gateway_url: str = "http://127.0.0.1:8787/v1"
     serving_url: str = "http://127.0.0.1:8790/v1"
+    serving_api_key: SecretStr | None = None
+    """What the servers of tuned models are asked with, where they ask for a key."""
     seed: int = 0
 
     @property
@@ -137,6 +139,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         accelerate_config=env.get("CONTINUUM_ACCELERATE_CONFIG") or None,
         gateway_url=env.get("CONTINUUM_GATEWAY_URL") or "http://127.0.0.1:8787/v1",
         serving_url=env.get("CONTINUUM_SERVING_URL") or "http://127.0.0.1:8790/v1",
+        serving_api_key=secret(env.get("CONTINUUM_SERVING_API_KEY")),
         durability=one_of(env, "CONTINUUM_DURABILITY", "disk", "memory"),
         spool_max_bytes=whole_number(env, "CONTINUUM_SPOOL_MAX_BYTES", 2**30),
         redact=one_of(env, "CONTINUUM_REDACT", "drain", "inline", "off"),

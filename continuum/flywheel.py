@@ -28,7 +28,8 @@ from continuum.guard.guard import RegressionGuard
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
-from continuum.records import Checkpoint, DeploymentRecord, Record, Verdict
+from continuum.records import Checkpoint, Record, Verdict
+from continuum.serving_records import DeploymentRecord
 from continuum.signals.decorator import capture
 from continuum.store import default_store
 from continuum.strict import Policy

@@ -15,9 +15,22 @@ from continuum.store.database import Store, open_store
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores SIGINT; Dagster would then ignore SIGTERM too, and so would all that it starts."""
+    """What runs the suite is not to be felt in it."""
+    # pytest-xdist tells its workers a width, which a console that is made now would keep, whatever a test says later.
+    os.environ.pop("COLUMNS", None)
+    # A shell's background job ignores SIGINT; Dagster would then ignore SIGTERM too, and so would all that it starts.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that of two workers none is left alone with one of them at the end."""
+    patience: dict[Path, float] = {}
+    for item in items:
+        allowed = item.get_closest_marker("timeout")
+        long = allowed.args[0] if allowed else 1 if item.get_closest_marker("slow") else 0
+        patience[item.path] = max(patience.get(item.path, 0), long)
+    items.sort(key=lambda item: -patience[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -11,6 +11,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 VOCABULARY = {
     "records",
+    "serving_records",
     "ids",
     "rubric",
     "errors",

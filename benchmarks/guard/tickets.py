@@ -44,17 +44,8 @@ from continuum.judging.scripted import ScriptedJudge
 from continuum.models.answering import LocalAnswerer
 from continuum.policy import SplitPolicy
 from continuum.progress import Progress
-from continuum.records import (
-    Checkpoint,
-    DeploymentEvent,
-    DeploymentRecord,
-    DeploymentState,
-    Example,
-    Interaction,
-    Message,
-    Verdict,
-    VerdictStatus,
-)
+from continuum.records import Checkpoint, Example, Interaction, Message, Verdict, VerdictStatus
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.golden import GoldenDataset
 from continuum.splits.sides import Sides, task_sides, unit_hash

@@ -1,4 +1,4 @@
-"""A deployment in hand: what it serves now, and the five things that can be done to it.
+"""A deployment in hand: what it serves now, and what can be done to it from any process.
 
 Each change is a compare-and-set on the store's row, with an event that says who made it, why and on what evidence. The
 gateway reads the same rows, so a change is felt within its polling interval, and a restart loses nothing.
@@ -6,12 +6,16 @@ gateway reads the same rows, so a change is felt within its polling interval, an
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from continuum.deployment.routing import PRODUCTION
+from continuum.deployment import transitions
+from continuum.deployment.clearance import carried
+from continuum.deployment.settling import Hooks, Means, hooks_of_settings, settle, tell_split
+from continuum.deployment.transitions import ON_TRIAL, UNBEGUN, Cause, next_share
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState, Verdict, VerdictStatus
+from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now
 
@@ -21,7 +25,7 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 5
 """How often a change that holds whatever the row has become is tried against others who change the same row."""
-ON_TRIAL = (DeploymentState.CANARY, DeploymentState.PAUSED)
+CAN_PAUSE = (DeploymentState.CANARY, DeploymentState.PROMOTING)
 
 
 class Deployment:
@@ -34,14 +38,24 @@ class Deployment:
         store: "Store",
         tracker: "Tracker | None" = None,
         now: Callable[[], datetime] = utc_now,
+        hooks: Hooks | None = None,
     ) -> None:
         self.record = record
         self._store = store
         self._tracker = tracker
         self._now = now
+        self._hooks = hooks
 
     @classmethod
-    def open(cls, deployment_id: str, *, store: "Store | None" = None, tracker: "Tracker | None" = None) -> "Deployment":
+    def open(
+        cls,
+        deployment_id: str,
+        *,
+        store: "Store | None" = None,
+        tracker: "Tracker | None" = None,
+        now: Callable[[], datetime] = utc_now,
+        hooks: Hooks | None = None,
+    ) -> "Deployment":
         """The deployment of this id, in whichever process it was begun.
 
         Raises:
@@ -50,8 +64,8 @@ class Deployment:
         opened = store or default_store()
         record = opened.deployments.get(deployment_id)
         if record is None:
-            raise ConfigurationError(f"there is no deployment {deployment_id!r}; `continuum status` lists those there are")
-        return cls(record, store=opened, tracker=tracker)
+            raise ConfigurationError(f"there is no deployment {deployment_id!r}; `continuum deployments` lists those there are")
+        return cls(record, store=opened, tracker=tracker, now=now, hooks=hooks)
 
     def __repr__(self) -> str:
         return f"Deployment({self.record.model!r}, {self.state}, {self.current_traffic_split:.0%}, id={self.id!r})"
@@ -74,31 +88,48 @@ class Deployment:
     async def promote(self, *, reason: str = "", actor: str = "sdk") -> None:
         """Take the next step of the ramp; a step to all of the traffic makes the model the champion.
 
+        It is a person's approval of that step as well. A blue-green deployment that bakes becomes the champion, and one that
+        waits for the approval of its first share begins.
+
         Args:
-            reason: why; a reason lets a person step before `ramp_interval_hours` have passed, and is recorded.
+            reason: why; a reason lets a person step before `ramp_interval_hours` or `bake_hours` have passed, and is recorded.
             actor: who, for the record.
 
         Raises:
             DeploymentError: it is not on trial, was changed meanwhile, the interval has not passed and no reason is given,
-                there is no further step, or the evidence does not carry the next one.
+                there is no further step, or the verdict does not carry the next one.
         """
-        await asyncio.to_thread(self._promote, reason, actor)
+        changed = await asyncio.to_thread(self._promote, reason, actor)
+        self.record = changed
+        await tell_split(changed, self.means(actor))
+        self.record = await settle(changed, self.means(actor))
 
     async def pause(self, *, reason: str = "", actor: str = "sdk") -> None:
-        """Hold the traffic where it is; `promote` goes on from there.
+        """Hold the traffic where it is, until `resume` or `promote`; the watch still takes it back where it does harm.
 
         Raises:
             DeploymentError: it is not on trial.
         """
-        await asyncio.to_thread(self._settle, "pause", DeploymentState.PAUSED, ON_TRIAL, reason, actor)
+        paused = DeploymentState.PAUSED
+        self.record = await asyncio.to_thread(self._insist, "pause", CAN_PAUSE, (paused,), reason, actor)
+
+    async def resume(self, *, reason: str = "", actor: str = "sdk") -> None:
+        """Go on with a trial that was paused; the next step is taken when the time and the evidence allow it.
+
+        Raises:
+            DeploymentError: it is not paused.
+        """
+        resumed = await asyncio.to_thread(self._insist, "resume", (DeploymentState.PAUSED,), CAN_PAUSE, reason, actor)
+        self.record = await settle(resumed, self.means(actor))
 
     async def abort(self, *, reason: str = "", actor: str = "sdk") -> None:
-        """End a trial: all traffic goes to the stable model.
+        """End a trial, or what is to become one: all traffic goes to the stable model.
 
         Raises:
             DeploymentError: it is not on trial; a live model is taken back with `rollback`.
         """
-        await asyncio.to_thread(self._settle, "abort", DeploymentState.ABORTED, ON_TRIAL, reason, actor)
+        done = (DeploymentState.ABORTED, DeploymentState.ROLLING_BACK)
+        await self._end("abort", (*UNBEGUN, *ON_TRIAL), done, reason, actor)
 
     async def rollback(self, *, reason: str = "", actor: str = "sdk") -> None:
         """Point the traffic back to the champion before this one, or to production where there was none.
@@ -108,182 +139,115 @@ class Deployment:
         Raises:
             DeploymentError: it does not serve, so there is nothing to take back.
         """
-        await asyncio.to_thread(self._rollback, reason, actor)
+        done = (DeploymentState.ROLLED_BACK, DeploymentState.ROLLING_BACK)
+        await self._end("rollback", (DeploymentState.LIVE, *ON_TRIAL), done, reason, actor)
 
     async def refresh(self) -> None:
         """Read the row again."""
         self.record = await asyncio.to_thread(self._read)
 
+    def means(self, actor: str) -> Means:
+        """What it is led with by this handle."""
+        hooks, tracker = self._hooks or hooks_of_settings(), self._tracker
+        if tracker is not None:
+            hooks = replace(hooks, tracker=lambda: tracker)
+        return Means(self._store, hooks=hooks, now=self._now, actor=actor)
+
     def go_live(self, *, actor: str) -> None:
-        """Give it all of the traffic at once, as blue-green does; the deployer has asked whether it may.
+        """Make it the champion at once; the caller has asked whether it may.
 
         Raises:
             DeploymentError: it was changed meanwhile.
         """
-        self._step(self.record, 1.0, self._event("promote", actor, f"strategy {self.record.strategy}", self.record, 1.0))
+        cause = Cause(actor, f"strategy {self.record.strategy}", {}, self._now())
+        self.record = self._made(transitions.take_over(self._store, self.record, cause))
 
     # --- what happens in the thread ------------------------------------------------------------------------------------
 
-    def _promote(self, reason: str, actor: str) -> None:
+    def _promote(self, reason: str, actor: str) -> DeploymentRecord:
         seen = self.record
+        if seen.state in UNBEGUN:
+            return self._approve_beginning(seen, reason, actor)
         if seen.state not in ON_TRIAL:
             raise DeploymentError(f"{self.record.model} is {seen.state}; only a canary can be promoted")
-        step = next((step for step in seen.ramp_schedule if step > seen.traffic), None)
-        if step is None:
+        bakes = seen.traffic >= 1
+        share = 1.0 if bakes else next_share(seen)
+        if share is None:
             raise DeploymentError(
                 f"{seen.model} is at {seen.traffic:.0%}, the last step of its ramp {list(seen.ramp_schedule)}; "
                 "deploy it with a ramp_schedule that goes on"
             )
-        waited = self._since_last_step(seen)
-        interval = timedelta(hours=seen.ramp_interval_hours)
-        if waited < interval and not reason:
+        waited = max(timedelta(0), self._now() - seen.step_at)
+        hours = seen.bake_hours if bakes else seen.ramp_interval_hours
+        if waited < timedelta(hours=hours) and not reason:
             raise DeploymentError(
-                f"{seen.model} took its last step {waited} ago and steps are at least {seen.ramp_interval_hours:g} h apart; "
+                f"{seen.model} took its last step {waited} ago and steps are at least {hours:g} h apart; "
                 "wait, or step now with promote(reason=...), which is recorded"
             )
-        verdict = self._verdict_for(seen, step)
-        evidence: dict[str, Any] = {"hours_since_last_step": round(waited / timedelta(hours=1), 3)}
-        if waited < interval:
+        allowed = carried(self._store, seen, share, live_evidence=False)
+        evidence: dict[str, Any] = {"hours_since_last_step": round(waited / timedelta(hours=1), 3), **allowed.evidence}
+        if waited < timedelta(hours=hours):
             evidence["interval_skipped"] = True
-        values: dict[str, Any] = {"state": DeploymentState.CANARY}
-        if verdict is not None:
-            evidence |= {"verdict_id": verdict.id, "status": verdict.status.value, "max_traffic": verdict.max_traffic}
-            values |= {"verdict_id": verdict.id, "max_traffic": verdict.max_traffic}
-        self._step(seen, step, self._event("promote", actor, reason, seen, step, evidence), **values)
+        cause = Cause(actor, reason, evidence, self._now())
+        values = {**allowed.values, "approved_traffic": max(share, seen.approved_traffic)}
+        if bakes:
+            return self._made(transitions.take_over(self._store, seen, cause, **values))
+        return self._made(transitions.step(self._store, seen, share, cause, **values))
 
-    def _step(self, seen: DeploymentRecord, step: float, event: DeploymentEvent, **values: Any) -> None:
-        """Serve `step` of the traffic; with all of it the model takes over from the champion before."""
-        if step >= 1:
-            values["state"] = DeploymentState.LIVE
-        changed = self._store.deployments.change(seen, event, **(values | {"traffic": step}))
+    def _approve_beginning(self, seen: DeploymentRecord, reason: str, actor: str) -> DeploymentRecord:
+        cause = Cause(actor, reason, {}, self._now())
+        return self._made(transitions.note(self._store, seen, "approve", cause, approved_traffic=seen.ramp_schedule[0]))
+
+    def _made(self, changed: DeploymentRecord | None) -> DeploymentRecord:
         if changed is None:
             self.record = self._read()
             raise DeploymentError(
-                f"{seen.model} was changed meanwhile: it is {self.record.state} at {self.record.traffic:.0%}; "
+                f"{self.record.model} was changed meanwhile: it is {self.record.state} at {self.record.traffic:.0%}; "
                 "look at it and decide again"
             )
-        self.record = changed
-        if changed.state is DeploymentState.LIVE:
-            # The newest live row is the champion from here on; the older ones only have to be told.
-            supersede_older(self._store, changed, (DeploymentState.LIVE, *ON_TRIAL), actor=event.actor)
-            self._name_champion(changed)
+        return changed
 
-    def _verdict_for(self, seen: DeploymentRecord, step: float) -> Verdict | None:
-        """The newest verdict on the candidate, if it carries the step; None when nothing guards the deployment."""
-        if seen.verdict_id is None:
-            return None
-        verdict = self._store.verdicts.latest(seen.checkpoint_id)
-        if verdict is None or not verdict.approved or verdict.status is VerdictStatus.BLOCKED:
-            word = "there is no verdict any more" if verdict is None else f"the newest verdict is {verdict.status}"
-            raise DeploymentError(f"{seen.model} cannot be promoted: {word}; roll it back, or evaluate it again")
-        if step > verdict.max_traffic:
-            needed = f"about {verdict.required_examples} golden examples" if verdict.required_examples else "more golden examples"
-            raise DeploymentError(
-                f"{seen.model} may serve at most {verdict.max_traffic:.0%} on an {verdict.status} verdict, the next step is "
-                f"{step:.0%}; a verdict on {needed} would decide: run the guard again when there are so many, then promote"
-            )
-        return verdict
+    async def _end(
+        self,
+        action: str,
+        allowed: tuple[DeploymentState, ...],
+        done: tuple[DeploymentState, ...],
+        reason: str,
+        actor: str,
+    ) -> None:
+        taken = self.record = await asyncio.to_thread(self._insist, action, allowed, done, reason, actor)
+        self.record = await settle(taken, self.means(actor))
 
-    def _since_last_step(self, seen: DeploymentRecord) -> timedelta:
-        steps = [event.at for event in self._store.deployments.events(seen.id) if event.to_traffic != event.from_traffic]
-        return max(timedelta(0), self._now() - max(steps, default=seen.created_at))
-
-    def _settle(
-        self, action: str, state: DeploymentState, allowed: tuple[DeploymentState, ...], reason: str, actor: str
+    def _insist(
+        self,
+        action: str,
+        allowed: tuple[DeploymentState, ...],
+        done: tuple[DeploymentState, ...],
+        reason: str,
+        actor: str,
     ) -> DeploymentRecord:
-        """Bring the row to `state`, from whatever it has become meanwhile, if that is one of `allowed`."""
+        """Make a change to whatever the row has become meanwhile, if that is one of `allowed`; nothing where it is `done`."""
         for _ in range(ATTEMPTS):
             seen = self.record = self._read()
-            if seen.state is state:
+            if seen.state in done:
                 return seen
             if seen.state not in allowed:
                 raise DeploymentError(f"{seen.model} is {seen.state}; {action} needs it to be {' or '.join(allowed)}")
-            traffic = seen.traffic if state is DeploymentState.PAUSED else 0.0
-            event = self._event(action, actor, reason, seen, traffic)
-            changed = self._store.deployments.change(seen, event, state=state, traffic=traffic)
+            changed = self._change(action, seen, Cause(actor, reason, {}, self._now()))
             if changed is not None:
-                self.record = changed
                 return changed
         raise DeploymentError(f"{self.record.model} was changed by others {ATTEMPTS} times in a row; {action} it again")
 
-    def _rollback(self, reason: str, actor: str) -> None:
-        before = self._read()
-        restored = None
-        if before.state is DeploymentState.LIVE:
-            # The one before is live again first, hidden by the newer row until that is gone: no moment without a champion.
-            restored = self._restore_previous(before, actor)
-        self._settle("rollback", DeploymentState.ROLLED_BACK, (DeploymentState.LIVE, *ON_TRIAL), reason, actor)
-        if restored is not None:
-            self._name_champion(restored)
-
-    def _restore_previous(self, live: DeploymentRecord, actor: str) -> DeploymentRecord | None:
-        if live.stable_model == PRODUCTION:
-            return None
-        for previous in self._store.deployments.of(live.task):
-            if previous.model != live.stable_model or previous.state is not DeploymentState.SUPERSEDED:
-                continue
-            if any(event.to_traffic >= 1 for event in self._store.deployments.events(previous.id)):
-                event = self._event("restore", actor, f"{live.model} is rolled back", previous, 1.0)
-                return self._store.deployments.change(previous, event, state=DeploymentState.LIVE, traffic=1.0)
-        return None
-
-    def _name_champion(self, live: DeploymentRecord) -> None:
-        checkpoint = self._store.checkpoints.get(live.checkpoint_id)
-        if checkpoint is not None and checkpoint.mlflow_version is not None:
-            tracker = self._tracker or _open_tracker()
-            tracker.set_alias(live.task, "champion", checkpoint.mlflow_version)
-
-    def _event(
-        self,
-        action: str,
-        actor: str,
-        reason: str,
-        seen: DeploymentRecord,
-        to_traffic: float,
-        evidence: dict[str, Any] | None = None,
-    ) -> DeploymentEvent:
-        return DeploymentEvent(
-            deployment_id=seen.id,
-            at=self._now(),
-            actor=actor,
-            action=action,
-            reason=reason,
-            from_traffic=seen.traffic,
-            to_traffic=to_traffic,
-            evidence=evidence or {},
-        )
+    def _change(self, action: str, seen: DeploymentRecord, cause: Cause) -> DeploymentRecord | None:
+        if action in ("abort", "rollback"):
+            return transitions.take_back(self._store, seen, cause, action=action)
+        state = DeploymentState.PAUSED
+        if action == "resume":
+            state = DeploymentState.PROMOTING if seen.traffic >= 1 else DeploymentState.CANARY
+        return transitions.note(self._store, seen, action, cause, state=state)
 
     def _read(self) -> DeploymentRecord:
         record = self._store.deployments.get(self.id)
         if record is None:
             raise DeploymentError(f"deployment {self.id} is no longer in the store")
         return record
-
-
-def supersede_older(
-    store: "Store", newer: DeploymentRecord, states: tuple[DeploymentState, ...], *, actor: str
-) -> list[DeploymentRecord]:
-    """Take the task's older deployments in these states out of service; returns those that were."""
-    superseded = []
-    for older in store.deployments.serving(newer.task):
-        if older.state not in states or (older.created_at, older.id) >= (newer.created_at, newer.id):
-            continue
-        event = DeploymentEvent(
-            deployment_id=older.id,
-            actor=actor,
-            action="supersede",
-            reason=f"{newer.model} ({newer.id}) takes its place",
-            from_traffic=older.traffic,
-            to_traffic=0.0,
-        )
-        changed = store.deployments.change(older, event, state=DeploymentState.SUPERSEDED, traffic=0.0)
-        if changed is not None:
-            superseded.append(changed)
-    return superseded
-
-
-def _open_tracker() -> "Tracker":
-    from continuum.config import load_settings
-    from continuum.tracking.tracker import open_tracker
-
-    return open_tracker(load_settings())

@@ -10,7 +10,7 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import Any, Literal
 
-from continuum.records import DeploymentRecord, DeploymentState
+from continuum.serving_records import DeploymentRecord, DeploymentState
 
 PRODUCTION = "production"
 """The arm that Continuum did not train: the provider the application used before."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, StoreError
-from continuum.records import Checkpoint, DatasetRecord, DeploymentRecord, Interaction, Verdict
+from continuum.records import Checkpoint, DatasetRecord, Interaction, Verdict
+from continuum.serving_records import DeploymentRecord
 from continuum.splits.golden_items import OWN
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from continuum.store.bodies import keep_bodies_still
 from continuum.store.commitments import Commitments
 from continuum.store.deployments import Deployments
 from continuum.store.forgetting import forget_task
+from continuum.store.gateway_keys import GatewayKeys
 from continuum.store.golden_answers import GoldenAnswers, GoldenLabels
 from continuum.store.golden_uses import GoldenUses
 from continuum.store.grouped import GroupedWrites
@@ -34,6 +35,7 @@ from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.raters import Raters
 from continuum.store.reviews import Reviews
 from continuum.store.segments import Drained, Segments, drain
+from continuum.store.shadow_answers import ShadowAnswers
 from continuum.store.sides import SideRows
 from continuum.store.tables import (
     annotations,
@@ -56,7 +58,7 @@ from continuum.store.workers import Workers
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-HEAD = "0005"
+HEAD = "0006"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
@@ -92,6 +94,8 @@ class Store:
         self.checkpoints = Checkpoints(engine)
         self.verdicts = Verdicts(engine)
         self.deployments = Deployments(engine)
+        self.gateway_keys = GatewayKeys(engine)
+        self.shadow_answers = ShadowAnswers(engine)
         self.segments = Segments(engine)
         self.writes = GroupedWrites(engine)
         self.workers = Workers(engine)

@@ -1,15 +1,24 @@
 """Deployments: the route table that the gateway reads, and the log of every change to it."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, desc, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, desc, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
-from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.serving_records import Change, DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.rows import Rows, from_row, insert_new, to_row
 from continuum.store.tables import deployment_events, deployments
-from continuum.timespan import utc_now
 
-SERVING = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.LIVE)
+SERVING = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.PROMOTING, DeploymentState.LIVE)
+"""States whose rows make the routes."""
+UNSETTLED = (DeploymentState.PENDING, DeploymentState.WARMING, DeploymentState.ROLLING_BACK)
+"""States that a controller still has to lead on, though they route nothing."""
+
+
+class _Changed(Exception):
+    """A row is no longer what was decided on."""
 
 
 class Deployments(Rows):
@@ -35,6 +44,10 @@ class Deployments(Rows):
         condition = deployments.c.state.in_([state.value for state in SERVING])
         return self._all(condition if task is None else condition & (deployments.c.task == task))
 
+    def unsettled(self) -> list[DeploymentRecord]:
+        """The deployments of all tasks that a controller has to lead on before they route traffic or are done, newest first."""
+        return self._all(deployments.c.state.in_([state.value for state in UNSETTLED]))
+
     def champion(self, task: str) -> DeploymentRecord | None:
         """The deployment that took over a task's traffic whole, most lately; None while production answers."""
         found = self._all((deployments.c.task == task) & (deployments.c.state == DeploymentState.LIVE.value))
@@ -48,16 +61,35 @@ class Deployments(Rows):
             event: who changes it and why; it gets the next sequence number.
             values: columns to set, such as `state` or `traffic`.
         """
-        changed = seen.model_copy(update={**values, "version": seen.version + 1, "updated_at": utc_now()})
-        row = to_row(DeploymentRecord.model_validate(changed.model_dump()))
-        unchanged = (deployments.c.id == seen.id) & (deployments.c.version == seen.version)
-        with self.engine.begin() as connection:
-            if connection.execute(update(deployments).where(unchanged).values(row)).rowcount != 1:
-                return None
-            last = select(func.max(deployment_events.c.sequence)).where(deployment_events.c.deployment_id == seen.id)
-            sequence = (connection.execute(last).scalar() or 0) + 1
-            connection.execute(insert(deployment_events).values(to_row(event) | {"sequence": sequence}))
+        changed = self.change_all([Change(seen, event, values)])
+        return None if changed is None else changed[0]
+
+    def change_all(self, changes: Sequence[Change]) -> list[DeploymentRecord] | None:
+        """Several changes, in this order and in one transaction: all of them, or none where one has changed since.
+
+        A model that takes over from a champion needs both rows changed at once: the database holds one champion a task.
+        """
+        changed = []
+        try:
+            with self.engine.begin() as connection:
+                for change in changes:
+                    changed.append(self._changed(connection, change))
+        except (_Changed, IntegrityError):
+            # Of two that become the champion at once, the database refuses the second.
+            return None
         return changed
+
+    def _changed(self, connection: Connection, change: Change) -> DeploymentRecord:
+        seen = change.seen
+        values = {**change.values, "version": seen.version + 1, "updated_at": change.event.at}
+        new = DeploymentRecord.model_validate(seen.model_copy(update=values).model_dump())
+        unchanged = (deployments.c.id == seen.id) & (deployments.c.version == seen.version)
+        if connection.execute(update(deployments).where(unchanged).values(to_row(new))).rowcount != 1:
+            raise _Changed
+        last = select(func.max(deployment_events.c.sequence)).where(deployment_events.c.deployment_id == seen.id)
+        sequence = (connection.execute(last).scalar() or 0) + 1
+        connection.execute(insert(deployment_events).values(to_row(change.event) | {"sequence": sequence}))
+        return new
 
     def events(self, deployment_id: str) -> list[DeploymentEvent]:
         """Everything that happened to a deployment, oldest first."""
@@ -65,6 +97,16 @@ class Deployments(Rows):
             select(deployment_events)
             .where(deployment_events.c.deployment_id == deployment_id)
             .order_by(deployment_events.c.sequence)
+        )
+        with self.engine.connect() as connection:
+            return [from_row(DeploymentEvent, row) for row in connection.execute(query)]
+
+    def events_since(self, at: datetime) -> list[DeploymentEvent]:
+        """What happened to any deployment at this time or later, oldest first."""
+        query = (
+            select(deployment_events)
+            .where(deployment_events.c.at >= at)
+            .order_by(deployment_events.c.at, deployment_events.c.deployment_id, deployment_events.c.sequence)
         )
         with self.engine.connect() as connection:
             return [from_row(DeploymentEvent, row) for row in connection.execute(query)]

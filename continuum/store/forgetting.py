@@ -1,4 +1,4 @@
-"""What judging and the guard keep of interactions, deleted with them."""
+"""What judging, the guard and shadows keep of interactions, deleted with them."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -22,6 +22,7 @@ from continuum.store.judging_tables import (
 )
 from continuum.store.reading import MESSAGES
 from continuum.store.rows import BATCH_ROWS
+from continuum.store.serving_tables import notifications, shadow_answers
 from continuum.store.tables import bodies, interactions
 
 
@@ -42,7 +43,7 @@ def forget_interactions(
     of_reviews = select(reviews.c.id).where(reviews.c.interaction_id.in_(ids))
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(reviews).where(reviews.c.interaction_id.in_(ids)))
-    for table in (golden_answers, golden_labels):
+    for table in (golden_answers, golden_labels, shadow_answers):
         connection.execute(delete(table).where(table.c.interaction_id.in_(ids)))
     _take_out_of_batches(connection, ids)
     rounds = select(anchor_rounds.c.id, anchor_rounds.c.scores).where(anchor_rounds.c.task.in_(set(tasks)))
@@ -60,7 +61,7 @@ def forget_task(connection: Connection, task: str) -> None:
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(batch_items).where(batch_items.c.batch_id.in_(of_batches)))
     judged = (reviews, batches, anchor_rounds, reservations, accounts)
-    for table in (*judged, golden_answers, golden_labels, golden_uses, commitments, tombstones):
+    for table in (*judged, golden_answers, golden_labels, golden_uses, commitments, tombstones, shadow_answers, notifications):
         connection.execute(delete(table).where(table.c.task == task))
 
 

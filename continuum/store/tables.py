@@ -23,6 +23,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     false,
+    text,
 )
 
 metadata = MetaData(
@@ -297,10 +298,18 @@ deployments = Table(
     Column("ramp_schedule", JSON, nullable=False),
     Column("ramp_interval_hours", Float, nullable=False),
     Column("rollback_on_quality_drop", Float),
+    Column("shadow", Float, nullable=False, server_default="0"),
+    Column("bake_hours", Float, nullable=False, server_default="1"),
+    Column("hold_limit_hours", Float, nullable=False, server_default="24"),
+    Column("step_at", UtcDateTime, nullable=False, server_default="1970-01-01 00:00:00.000000"),
+    Column("approved_traffic", Float, nullable=False, server_default="0"),
+    Column("alarm", Text),
     Column("version", Integer, nullable=False),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Index(None, "task", "created_at"),
+    # However many controllers there are: a task has one champion.
+    Index("one_champion", "task", unique=True, sqlite_where=text("state = 'live'"), postgresql_where=text("state = 'live'")),
 )
 
 deployment_events = Table(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import dagster as dg
 
 from continuum.flywheel import deploy_if_allowed
-from continuum.records import DeploymentRecord
+from continuum.serving_records import DeploymentRecord
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.resources.store import StoreResource

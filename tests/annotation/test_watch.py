@@ -7,7 +7,8 @@ import pytest
 from continuum.annotation.audit import draw_audit, second_sample
 from continuum.annotation.watch import GoodhartReport, goodhart
 from continuum.policy import JudgePolicy, SecondJudge, SplitPolicy, TaskPolicy
-from continuum.records import Annotation, DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback, Label
+from continuum.records import Annotation, DatasetRecord, Feedback, Label
+from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store.database import Store
 from continuum.store.judging_tables import labels
 from continuum.store.scores import Scores

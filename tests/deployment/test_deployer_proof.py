@@ -8,7 +8,7 @@ import pytest
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import DeploymentError
 from continuum.provenance.signing import new_key
-from continuum.records import DeploymentState
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
 from continuum.store.retention import erase
 from tests.deployment.conftest import MakeCheckpoint, a_verdict
@@ -33,7 +33,7 @@ async def test_what_is_proven_serves_and_the_deployment_says_by_which_proof(
     deployment = await deployer.deploy(line.candidate)
 
     assert deployment.state is DeploymentState.CANARY
-    (event,) = store.deployments.events(deployment.id)
+    event = store.deployments.events(deployment.id)[0]
     proof = event.evidence["proof"]
     assert (proof["verdict_id"], proof["links"], proof["tombstones"], proof["signed_by"]) == ("verdict-2", 10, 0, None)
     assert proof["head"] in line.proof_file.read_text()
@@ -66,7 +66,7 @@ async def test_a_newer_verdict_than_the_proven_one_is_not_served_on(
 async def test_unguarded_asks_for_no_proof_and_says_so(deployer: ModelDeployer, store: Store, line: ProvenLine) -> None:
     line.proof_file.write_text("nonsense")
     deployment = await deployer.deploy(line.candidate, unguarded=True)
-    (event,) = store.deployments.events(deployment.id)
+    event = store.deployments.events(deployment.id)[0]
     assert event.evidence["proof"] == "not checked: deployed unguarded"
 
 
@@ -90,7 +90,7 @@ async def test_a_row_that_cannot_be_read_any_more_is_a_refusal_and_no_crash(
 async def test_what_learned_from_a_row_that_was_erased_since_still_serves(deployer: ModelDeployer, line: ProvenLine) -> None:
     erase(line.store, ["i0"])
     deployment = await deployer.deploy(line.candidate)
-    (event,) = line.store.deployments.events(deployment.id)
+    event = line.store.deployments.events(deployment.id)[0]
     assert event.evidence["proof"]["tombstones"] == 2
 
 

@@ -19,7 +19,8 @@ from continuum.deployment.gateway import Gateway, announcement
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError
-from continuum.records import DeploymentEvent, DeploymentRecord, Interaction
+from continuum.records import Interaction
+from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.spool.spool import flush
 from continuum.spool.users import hashed_user, user_key
 from continuum.store.database import Store, open_store

@@ -8,11 +8,11 @@ from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.records import DeploymentState
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store, open_store
 from continuum.tracking.tracker import FolderTracker
 from tests.builders import NOON
-from tests.deployment.conftest import MakeCheckpoint, a_verdict
+from tests.deployment.conftest import MakeCheckpoint, a_verdict, add_verdict
 
 
 class Clock:
@@ -114,7 +114,7 @@ async def test_more_evidence_lifts_the_cap_of_an_inconclusive_verdict(
     with pytest.raises(DeploymentError, match="at most 5%"):
         await deployment.promote(reason="go on")
     decided = a_verdict(checkpoint)
-    store.verdicts.add(decided)
+    add_verdict(store, decided)
     await deployment.promote(reason="the golden set has grown")
     assert (deployment.current_traffic_split, deployment.record.verdict_id) == (0.25, decided.id)
 
@@ -150,7 +150,7 @@ async def test_a_live_model_is_not_aborted_but_rolled_back(
     deployer: ModelDeployer, a_checkpoint: MakeCheckpoint, clock: Clock
 ) -> None:
     live = await make_live(deployer, clock, a_checkpoint())
-    with pytest.raises(DeploymentError, match="abort needs it to be canary or paused"):
+    with pytest.raises(DeploymentError, match="is live; abort needs it to be .*canary or paused"):
         await live.abort()
 
 
@@ -164,7 +164,8 @@ async def test_rollback_of_a_live_model_gives_back_to_the_champion_before_and_th
     assert (second.state, second.current_traffic_split) == (DeploymentState.ROLLED_BACK, 0.0)
     assert answering(store) == ["support-v1", "production"]
     assert tracker.aliases("support")["champion"] == "1"
-    assert [event.action for event in store.deployments.events(first.id)] == ["deploy", "promote", "supersede", "restore"]
+    actions = [event.action for event in store.deployments.events(first.id)]
+    assert actions == ["deploy", "warm", "begin", "live", "name", "supersede", "restore", "name"]
     await first.rollback()
     assert answering(store) == ["production"]
     assert store.deployments.champion("support") is None
@@ -193,7 +194,8 @@ async def test_a_rollback_survives_the_process_that_made_the_deployment(
     await handle.rollback()
     another.close()
     assert answering(store) == ["production"]
-    assert [event.action for event in store.deployments.events(deployment_id)] == ["deploy", "rollback"]
+    actions = [event.action for event in store.deployments.events(deployment_id)]
+    assert actions == ["deploy", "warm", "begin", "rollback", "done"]
 
 
 async def test_a_promotion_decided_on_an_old_view_is_refused_and_the_view_renewed(
@@ -205,7 +207,7 @@ async def test_a_promotion_decided_on_an_old_view_is_refused_and_the_view_renewe
     with pytest.raises(DeploymentError, match="changed meanwhile: it is rolled_back at 0%"):
         await mine.promote(reason="looks good")
     assert mine.state is DeploymentState.ROLLED_BACK
-    assert store.deployments.events(mine.id)[-1].action == "rollback"
+    assert [event.action for event in store.deployments.events(mine.id)][-2:] == ["rollback", "done"]
 
 
 async def test_of_two_promotions_at_once_one_is_made(deployer: ModelDeployer, store: Store, a_checkpoint: MakeCheckpoint) -> None:

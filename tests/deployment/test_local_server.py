@@ -14,7 +14,8 @@ from continuum.deployment.backends.local_server import LocalServer
 from continuum.deployment.deployer import ModelDeployer
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.models.chat import Usage
-from continuum.records import DeploymentState, FunctionCall, Message, ToolCall
+from continuum.records import FunctionCall, Message, ToolCall
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
 from tests.builders import user
 from tests.deployment.conftest import MakeCheckpoint

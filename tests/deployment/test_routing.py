@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from continuum.deployment.routing import PRODUCTION, Arm, Route, RouteTable, position, unit_of
 from continuum.ids import new_id
-from continuum.records import DeploymentRecord, DeploymentState
+from continuum.serving_records import DeploymentRecord, DeploymentState
 
 
 def a_deployment(model: str = "support-v1", **fields: object) -> DeploymentRecord:

@@ -5,8 +5,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from continuum.judging.scripted import ScriptedJudge
-from continuum.records import Checkpoint, DeploymentEvent, DeploymentRecord, DeploymentState, Message
+from continuum.records import Checkpoint, Message
 from continuum.rubric import Criterion
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.store.database import Store
 from tests.builders import assistant, user

@@ -1,15 +1,8 @@
 from continuum.fine_tuning import FineTuneConfig
 from continuum.policy import TaskPolicy
 from continuum.provenance.line import already_trained, head_of_line, learned_through, mark_learned
-from continuum.records import (
-    Checkpoint,
-    DatasetRecord,
-    DeploymentEvent,
-    DeploymentRecord,
-    DeploymentState,
-    Verdict,
-    VerdictStatus,
-)
+from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
 
 

@@ -6,7 +6,8 @@ import pytest
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError
 from continuum.provenance.lineage import lineage
-from continuum.records import Checkpoint, DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback, Verdict, VerdictStatus
+from continuum.records import Checkpoint, DatasetRecord, Feedback, Verdict, VerdictStatus
+from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from tests.builders import an_example, interactions

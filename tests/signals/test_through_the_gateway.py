@@ -5,7 +5,7 @@ from pydantic import SecretStr
 
 from continuum.config import load_settings
 from continuum.deployment.gateway import Gateway
-from continuum.records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.signals.client import client
 from continuum.signals.current import context
 from continuum.signals.decorator import capture

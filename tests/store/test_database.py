@@ -7,7 +7,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import func, select, text
 
 from continuum.errors import StoreError
-from continuum.records import DatasetRecord, DeploymentEvent, DeploymentRecord, Feedback
+from continuum.records import DatasetRecord, Feedback
+from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store import default_store
 from continuum.store.database import HEAD, Store, make_engine, open_store
 from continuum.store.learning import DatasetItem

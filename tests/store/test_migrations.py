@@ -150,9 +150,9 @@ def test_feedback_knows_who_is_trusted(old_url: str) -> None:
 
 
 def test_an_upgrade_says_what_it_did(old_url: str, tmp_path: Path) -> None:
-    assert upgrade_store(old_url) == ("0001", "0005")
-    assert upgrade_store(old_url) == ("0005", "0005")
-    assert upgrade_store(f"sqlite:///{tmp_path / 'new.db'}") == (None, "0005")
+    assert upgrade_store(old_url) == ("0001", HEAD)
+    assert upgrade_store(old_url) == (HEAD, HEAD)
+    assert upgrade_store(f"sqlite:///{tmp_path / 'new.db'}") == (None, HEAD)
 
 
 def test_the_newest_migration_is_the_one_that_the_code_knows_by_name() -> None:

@@ -79,6 +79,10 @@ class _Batch:
         self.conversations: list[tuple[Sequence[Message], Adapter]] = []
         self.answers = asyncio.create_task(run(self))
 
+    def asks(self, adapter: str) -> bool:
+        """Whether one of the conversations is for an adapter."""
+        return any(asked.name == adapter for _, asked in self.conversations)
+
 
 class HotModel:
     """An engine shared by many requests; one call of it runs at a time."""
@@ -93,6 +97,7 @@ class HotModel:
         self._used: OrderedDict[str, None] = OrderedDict()
         self._filling: dict[int, _Batch] = {}
         self._turn = asyncio.Lock()
+        self._unanswered: set[_Batch] = set()
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -108,6 +113,8 @@ class HotModel:
         if batch is None:
             # Only answers of one length go together: a short one would wait for the long one to end.
             batch = self._filling[max_new_tokens] = _Batch(partial(self._run, max_new_tokens))
+            self._unanswered.add(batch)
+            batch.answers.add_done_callback(lambda _: self._unanswered.discard(batch))
         place = len(batch.conversations)
         batch.conversations.append((conversation, adapter))
         if len(batch.conversations) >= self._max_batch:
@@ -121,7 +128,10 @@ class HotModel:
             await asyncio.to_thread(self._ready, [adapter])
 
     async def unload(self, name: str) -> None:
-        """Forget an adapter."""
+        """Forget an adapter, once what it was asked has been answered."""
+        # Those who asked for it before now are answered by it; their batch would only load it again.
+        if waiting := [batch.answers for batch in self._unanswered if batch.asks(name)]:
+            await asyncio.wait(waiting)
         async with self._turn:
             self._used.pop(name, None)
             await asyncio.to_thread(self._engine.unload_adapter, name)

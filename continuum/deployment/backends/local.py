@@ -4,13 +4,15 @@ This is the light front; the server itself is in `local_server.py`.
 """
 
 import logging
+from typing import overload
 
+from continuum.config import Settings
+from continuum.deployment.backends.calls import LOAD_S, Calls, Unreachable
+from continuum.deployment.backends.protocol import Health, Warmed
 from continuum.errors import DeploymentError
+from continuum.records import Checkpoint
 
 logger = logging.getLogger(__name__)
-
-WARM_TIMEOUT_S = 180
-"""A base model loads from disk within this."""
 
 
 class LocalBackend:
@@ -18,33 +20,75 @@ class LocalBackend:
 
     name = "local"
 
-    def __init__(self, base_url: str) -> None:
-        self.base_url = base_url.rstrip("/")
+    def __init__(self, url: str, settings: Settings | None = None) -> None:
+        self._calls = Calls(url, None if settings is None else settings.serving_api_key)
+        self.url = self._calls.url
 
-    async def warm(self, model: str) -> bool:
-        """Have the model loaded before it gets traffic; False when no server answers at the address.
+    @overload
+    async def warm(self, checkpoint: Checkpoint) -> Warmed: ...
+    @overload
+    async def warm(self, checkpoint: str) -> bool: ...
+    async def warm(self, checkpoint: Checkpoint | str) -> Warmed | bool:
+        """Have the model loaded before it gets traffic; not ready when no server answers at the address.
 
         Raises:
             DeploymentError: the server answers, and cannot serve the model.
         """
-        import aiohttp
+        model = checkpoint if isinstance(checkpoint, str) else checkpoint.name
+        warmed = await self._load(model)
+        return warmed.ready if isinstance(checkpoint, str) else warmed
 
-        timeout = aiohttp.ClientTimeout(total=WARM_TIMEOUT_S, sock_connect=5)
+    async def unload(self, model: str) -> None:
+        """Have the server forget a model; what it is answering ends first.
+
+        Raises:
+            DeploymentError: the server did not answer, or refused.
+        """
         try:
-            async with (
-                aiohttp.ClientSession(timeout=timeout) as session,
-                session.post(f"{self.base_url}/load_lora_adapter", json={"lora_name": model}, allow_redirects=False) as reply,
-            ):
-                said = (await reply.text())[:300]
-                if reply.status != 200:
-                    raise DeploymentError(
-                        f"the server at {self.base_url} cannot serve {model!r}: HTTP {reply.status}: {said}; "
-                        "start `continuum serve` on the same store, or point CONTINUUM_SERVING_URL at it"
-                    )
-        except (aiohttp.ClientError, TimeoutError) as error:
-            logger.info("no server of tuned models answers at %s: %s", self.base_url, error)
-            return False
-        return True
+            reply = await self._calls.post(f"{self.url}/unload_lora_adapter", {"lora_name": model}, within_s=LOAD_S)
+        except Unreachable as error:
+            raise DeploymentError(f"{model} is not unloaded: {error}") from error
+        if reply.status not in (200, 404):
+            raise DeploymentError(f"{model} is not unloaded: the server at {self.url} said HTTP {reply.status}: {reply.excerpt}")
+
+    async def health(self) -> Health:
+        """Whether the server answers."""
+        try:
+            reply = await self._calls.get(f"{self._calls.root}/health")
+        except Unreachable as error:
+            return Health(False, str(error))
+        return Health(reply.status == 200, f"HTTP {reply.status}: {reply.excerpt}")
+
+    async def models(self) -> tuple[str, ...]:
+        """The models that are loaded.
+
+        Raises:
+            DeploymentError: the server did not answer, or not in its own form.
+        """
+        try:
+            reply = await self._calls.get(f"{self.url}/models")
+        except Unreachable as error:
+            raise DeploymentError(str(error)) from error
+        listed = reply.object().get("data")
+        if reply.status != 200 or not isinstance(listed, list):
+            raise DeploymentError(f"the server at {self.url} lists no models: HTTP {reply.status}: {reply.excerpt}")
+        return tuple(str(card["id"]) for card in listed if isinstance(card, dict) and "id" in card)
+
+    async def traffic(self, model: str, share: float) -> None:
+        """Nothing to do: the gateway splits."""
+
+    async def _load(self, model: str) -> Warmed:
+        try:
+            reply = await self._calls.post(f"{self.url}/load_lora_adapter", {"lora_name": model}, within_s=LOAD_S)
+        except Unreachable as error:
+            logger.info("%s", error)
+            return Warmed(False, f"{error}; start `continuum serve` on the same store")
+        if reply.status != 200:
+            raise DeploymentError(
+                f"the server at {self.url} cannot serve {model!r}: HTTP {reply.status}: {reply.excerpt}; "
+                "start `continuum serve` on the same store, or point CONTINUUM_SERVING_URL at it"
+            )
+        return Warmed(True, reply.excerpt)
 
 
 async def serve_local(host: str = "127.0.0.1", port: int = 8790) -> None:

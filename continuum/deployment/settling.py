@@ -1,0 +1,223 @@
+"""Leads a deployment out of the states in which something is still owed: loading it, taking over, giving back.
+
+Whoever began the change does this at once, and where that process died the next tick of a controller does; each thing may be
+done twice.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from continuum.deployment import transitions
+from continuum.deployment.approval import Approve, approval_hook, is_asked
+from continuum.deployment.clearance import clear_again
+from continuum.deployment.transitions import Cause
+from continuum.errors import ContinuumError, DeploymentError
+from continuum.policy import TaskPolicy
+from continuum.serving_records import DeploymentRecord, DeploymentState
+from continuum.timespan import utc_now
+
+if TYPE_CHECKING:
+    from continuum.deployment.backends.protocol import Backend
+    from continuum.store.database import Store
+    from continuum.tracking.tracker import Tracker
+
+DRAIN_S = 1.0
+"""Between the loss of its traffic and the unloading of a model: by then every gateway has read the routes."""
+
+logger = logging.getLogger(__name__)
+
+
+def open_tracker() -> "Tracker":
+    """The tracker of this process's settings."""
+    from continuum.config import load_settings
+    from continuum.tracking import tracker
+
+    return tracker.open_tracker(load_settings())
+
+
+def backend_of(record: DeploymentRecord) -> "Backend":
+    """The backend that serves a deployment."""
+    from continuum.config import load_settings
+    from continuum.deployment.backends import open_backend
+
+    return open_backend(record.backend, record.backend_url, load_settings())
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a deployment is led with beside its rows and its backend."""
+
+    approve: Approve | None = None
+    """Asks for an approval where the policy wants one; without it, steps wait for `continuum promote`."""
+    tracker: Callable[[], "Tracker"] = open_tracker
+    """Opens the tracker whose alias `champion` follows."""
+    drain_s: float = DRAIN_S
+
+
+def hooks_of_settings() -> Hooks:
+    """What the environment asks to be led with."""
+    from continuum.config import load_settings
+
+    url = getattr(load_settings(), "approval_webhook", None)
+    return Hooks(approve=None if url is None else approval_hook(url.get_secret_value()))
+
+
+@dataclass(frozen=True)
+class Means:
+    """All that a deployment is led with, and who leads it."""
+
+    store: "Store"
+    backend: Callable[[DeploymentRecord], "Backend"] = backend_of
+    hooks: Hooks = field(default_factory=Hooks)
+    now: Callable[[], datetime] = utc_now
+    actor: str = "controller"
+
+    def cause(self, reason: str = "", **evidence: Any) -> Cause:
+        """A change of this moment."""
+        return Cause(self.actor, reason, evidence, self.now())
+
+
+async def settle(record: DeploymentRecord, means: Means, *, cleared: bool = False) -> DeploymentRecord:
+    """Lead a deployment on until nothing is owed, or what is owed cannot be done now.
+
+    Args:
+        record: as it was seen last.
+        means: what it is led with.
+        cleared: the caller has just checked that the checkpoint may serve.
+
+    Returns:
+        The row as it is then. It is the newest row where somebody else changed it meanwhile.
+    """
+    if record.state is DeploymentState.PENDING:
+        record = await _change(record, means, transitions.note, "warm", means.cause(), state=DeploymentState.WARMING)
+    if record.state is DeploymentState.WARMING:
+        record = await _warm(record, means, cleared)
+    if record.state is DeploymentState.PROMOTING and (record.strategy != "blue_green" or record.bake_hours == 0):
+        record = await _change(record, means, transitions.take_over, means.cause("it serves all of the traffic"))
+    if record.state is DeploymentState.LIVE:
+        record = await _name(record, means)
+    if record.state is DeploymentState.ROLLING_BACK:
+        record = await _put_back(record, means)
+    return record
+
+
+async def tell_split(record: DeploymentRecord, means: Means) -> None:
+    """Tell a backend that splits traffic itself; the gateway's split does not wait for it."""
+    try:
+        await means.backend(record).traffic(record.model, record.traffic)
+    except DeploymentError as error:
+        logger.warning("%s: %s was not told of %.0f%% of the traffic: %s", record.id, record.backend, record.traffic * 100, error)
+
+
+def policy_of(store: "Store", task: str) -> TaskPolicy:
+    """The task's policy; the default where nobody registered the task.
+
+    Raises:
+        ConfigurationError: it cannot be read.
+    """
+    return TaskPolicy(task=task) if store.tasks.raw_policy(task) is None else store.tasks.get(task).policy
+
+
+async def _warm(record: DeploymentRecord, means: Means, cleared: bool) -> DeploymentRecord:
+    store = means.store
+    try:
+        checkpoint = await asyncio.to_thread(clear_again, store, record, checked=cleared)
+        warmed = await means.backend(record).warm(checkpoint)
+    except DeploymentError as error:
+        return await _change(record, means, transitions.take_back, means.cause(str(error)), action="abort")
+    if not warmed.ready and record.strategy == "blue_green":
+        logger.info("%s waits for its server: %s", record.id, warmed.words)
+        return record
+    shadow = record.strategy == "shadow"
+    share = 0.0 if shadow else record.ramp_schedule[0]
+    evidence: dict[str, Any] = {"backend_ready": warmed.ready, "backend": warmed.words}
+    values: dict[str, Any] = {} if warmed.url is None else {"backend_url": warmed.url}
+    if is_asked((await asyncio.to_thread(policy_of, store, record.task)).deployment.approval, record, share):
+        said = None if means.hooks.approve is None else await means.hooks.approve(record, share, evidence)
+        if said is None or not said.approved:
+            return await _asked(record, means, share)
+        evidence["approval"], values["approved_traffic"] = said.words, share
+    begun = await _change(record, means, transitions.begin, share, means.cause(warmed.words, **evidence), **values)
+    await tell_split(begun, means)
+    return begun
+
+
+async def _asked(record: DeploymentRecord, means: Means, share: float) -> DeploymentRecord:
+    """Write down once that it waits for somebody's approval to begin."""
+    events = await asyncio.to_thread(means.store.deployments.events, record.id)
+    if any(event.action == "ask" for event in events):
+        return record
+    words = f"an approval is needed for {share:.0%} of the traffic: the approval hook or `continuum promote` gives it"
+    return await _change(record, means, transitions.note, "ask", means.cause(words))
+
+
+async def _name(record: DeploymentRecord, means: Means) -> DeploymentRecord:
+    """Let the alias of the registered model follow; once after each time it became the champion."""
+    events = await asyncio.to_thread(means.store.deployments.events, record.id)
+    last = next((event.action for event in reversed(events) if event.action in ("live", "restore", "name")), None)
+    checkpoint = await asyncio.to_thread(means.store.checkpoints.get, record.checkpoint_id)
+    if last == "name" or checkpoint is None or checkpoint.mlflow_version is None:
+        return record
+    try:
+        tracker = await asyncio.to_thread(means.hooks.tracker)
+        await asyncio.to_thread(tracker.set_alias, record.task, "champion", checkpoint.mlflow_version)
+    except ContinuumError as error:
+        logger.warning("%s serves; the alias `champion` of %s follows later: %s", record.model, record.task, error)
+        return record
+    return await _change(record, means, transitions.note, "name", means.cause(f"champion is version {checkpoint.mlflow_version}"))
+
+
+async def _put_back(record: DeploymentRecord, means: Means) -> DeploymentRecord:
+    champion = await asyncio.to_thread(means.store.deployments.champion, record.task)
+    evidence: dict[str, Any] = {}
+    if champion is not None:
+        evidence["champion"] = champion.model
+        await settle(champion, means)
+        # A server may have let it go meanwhile; until it is back, production steps in.
+        await _loaded_again(champion, means)
+    events = await asyncio.to_thread(means.store.deployments.events, record.id)
+    if any(event.action == "begin" for event in events):
+        waited = (means.now() - record.step_at).total_seconds()
+        await asyncio.sleep(min(max(0.0, means.hooks.drain_s - waited), means.hooks.drain_s))
+    alarm = await _unload(record, means)
+    evidence["unloaded"] = alarm or True
+    return await _change(record, means, transitions.finish, means.cause(**evidence), alarm=alarm)
+
+
+async def _loaded_again(champion: DeploymentRecord, means: Means) -> None:
+    checkpoint = await asyncio.to_thread(means.store.checkpoints.get, champion.checkpoint_id)
+    try:
+        if checkpoint is not None:
+            await means.backend(champion).warm(checkpoint)
+    except DeploymentError as error:
+        logger.warning("%s is the champion again and is not loaded: %s", champion.model, error)
+
+
+async def _unload(record: DeploymentRecord, means: Means) -> str | None:
+    """Take the model off its server unless another deployment needs it there; what people have to do where it stays."""
+    serving = await asyncio.to_thread(means.store.deployments.serving, record.task)
+    if any(other.model == record.model and other.id != record.id for other in serving):
+        return None
+    try:
+        await means.backend(record).unload(record.model)
+    except DeploymentError as error:
+        logger.warning("%s could not be unloaded: %s", record.model, error)
+        return f"{record.model} may still be loaded at its server: {error}"
+    return None
+
+
+async def _change(
+    record: DeploymentRecord, means: Means, change: Callable[..., DeploymentRecord | None], *args: Any, **values: Any
+) -> DeploymentRecord:
+    """Make a change in a thread; the row as it is now where somebody else was there before."""
+    changed = await asyncio.to_thread(change, means.store, record, *args, **values)
+    if changed is not None:
+        return changed
+    newest = await asyncio.to_thread(means.store.deployments.get, record.id)
+    if newest is None:
+        raise DeploymentError(f"deployment {record.id} is no longer in the store")
+    return newest
