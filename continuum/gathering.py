@@ -1,4 +1,4 @@
-"""What a turn does first: bring in what waits, let go of what is too old, read what the logs say by themselves, write snapshots.
+"""What a turn does first: bring in what waits, let go of what is too old or erased, read what the logs say, write snapshots.
 
 Each step may be repeated at any time and adds nothing the second time; a step that fails leaves the others undone, not half done.
 """
@@ -29,6 +29,10 @@ class Gathered(Record):
     """Interactions older than the task's retention."""
     kept_for_lineage: int
     """As old, and kept because a dataset version holds them."""
+    golden_items_erased: int = 0
+    """Items that were erased from the store and now are from the files of golden datasets too, over all versions."""
+    trainings_erased: int = 0
+    """Folders of trainings that were begun, held what was erased, and are deleted."""
     snapshot_rows: int
     """Interactions newly written to Parquet snapshots."""
     implicit_signals: int
@@ -45,12 +49,16 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         StoreError: the store, or the place of the snapshots, cannot be written.
     """
     from continuum.embedding.cache import cached_embedder
+    from continuum.splits.golden_erasure import erase_from_golden, erased_members
     from continuum.store.retention import apply_retention
     from continuum.store.snapshots import write_snapshots  # polars starts here
+    from continuum.training.erasure import erase_from_trainings
 
     recovered = collect(store, load_settings().spool_dir, on_progress=on_progress)
     store.tasks.get(task)
     old = apply_retention(store, task, now=now)
+    golden_items = erase_from_golden(store, task)
+    trainings = erase_from_trainings(store, task, erased_members(store, task))
     on_progress(0, 0, "reading what the logs say")
     implicit = derive_implicit(store, task, embedder=cached_embedder(load_settings()), now=now)
     raters = assess_raters(store, task)
@@ -61,6 +69,8 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         recovered=recovered.stored + recovered.feedback_stored,
         deleted=old.deleted,
         kept_for_lineage=old.kept,
+        golden_items_erased=golden_items,
+        trainings_erased=trainings,
         snapshot_rows=written.rows,
         implicit_signals=implicit.added,
         raters=len(raters.raters),

@@ -31,6 +31,12 @@ def continuum_verdict(pytestconfig: pytest.Config) -> "Verdict":
     candidate = pytestconfig.getoption(CANDIDATE)
     if candidate is None:
         pytest.skip(f"no model to guard: name one with {CANDIDATE}")
+    from continuum.errors import ContinuumError
     from continuum.pytest_plugin import verdict_on
 
-    return verdict_on(candidate, pytestconfig.getoption(GOLDEN), pytestconfig.getoption(REPORT))
+    try:
+        return verdict_on(candidate, pytestconfig.getoption(GOLDEN), pytestconfig.getoption(REPORT))
+    except ContinuumError as error:
+        said = f"the guard decided nothing: {error}"
+    # What the message says how to mend needs no lines of our source.
+    pytest.fail(said, pytrace=False)

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from continuum.cli import app
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.policy import JudgePolicy, SplitPolicy, TaskPolicy
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store
@@ -88,3 +88,28 @@ def test_a_copy_is_loaded_anywhere_and_never_written_over(filled: Store, tmp_pat
     assert GoldenDataset.load(tmp_path / "copy") == GoldenDataset.latest("support", store=filled)
     with pytest.raises(ConfigurationError, match="nothing is written over"):
         golden("--save", str(tmp_path / "copy"))
+
+
+def test_a_place_where_nothing_can_be_written_is_named_with_what_to_do(filled: Store, home: Path, tmp_path: Path) -> None:
+    (home / "datasets").write_text("a file in the place of a folder", encoding="utf-8")
+
+    with pytest.raises(StoreError, match=r"support_golden_v1 cannot be written into .* name another CONTINUUM_HOME"):
+        golden("--refresh", "--since", "all")
+
+
+def test_a_line_that_cannot_be_one_is_named_and_the_good_ones_join(filled: Store, tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    lines = [
+        {"question": "Do you \0 ship?"},
+        {"question": "x" * 200_000},
+        {"question": "Who?", "asked_at": "9999-12-31T23:59:59Z"},
+        {"question": "Good?"},
+    ]
+    path.write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+
+    told = golden("--add", str(path))
+
+    assert "joined: 1, refused: 3" in told
+    assert "refused items.jsonl line 1: there is NUL or half a surrogate pair in its messages" in told
+    assert "refused items.jsonl line 2: its messages and its reference have 200,033 characters" in told
+    assert "refused items.jsonl line 3: its asked_at is 9999-12-31T23:59:59+00:00" in told

@@ -10,7 +10,9 @@ from typer.testing import CliRunner
 from continuum.cli import app
 from continuum.demo.provider import SimulatedProvider
 from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.records import Review
 from continuum.store.database import Store
+from continuum.store.retention import erase
 from tests.builders import interactions
 
 
@@ -91,6 +93,19 @@ def test_a_policy_of_judging_that_makes_no_sense_is_refused_and_says_why(store: 
     assert result.exit_code == 1
     assert words in str(result.exception)
     assert "sk-secret" not in str(result.exception)
+
+
+def test_what_waits_for_people_is_told_of_every_queue(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support"))
+    rows = interactions(4)
+    store.interactions.add(rows)
+    queues = ("audit", "golden", "golden", "useful")
+    store.reviews.add(Review(task="support", interaction_id=row.id, queue=q) for row, q in zip(rows, queues, strict=True))
+    erase(store, [rows[3].id])
+
+    told = run("judge", "support")
+
+    assert "waiting for people: 1 audit, 0 useful, 0 anchor, 2 golden (continuum label support --queue golden)" in told
 
 
 def test_modes_of_annotate_exclude_each_other(store: Store) -> None:

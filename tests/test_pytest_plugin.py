@@ -12,6 +12,7 @@ from continuum.splits.golden import GoldenDataset
 from continuum.splits.golden_items import GoldenItem, described, fingerprint_of
 from continuum.store.database import Store
 from tests.builders import assistant, user
+from tests.guard.conftest import a_checkpoint
 from tests.guard.verdicts import a_measured_verdict
 from tests.tiny_model import CITIES, RIGHT, UNSURE, question
 
@@ -87,6 +88,30 @@ def test_the_options_are_told_by_pytests_own_help(pytester: pytest.Pytester) -> 
     result = pytester.runpytest_subprocess("--help")
 
     result.stdout.fnmatch_lines(["*--continuum-candidate=MODEL*"])
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--continuum-candidate", "nobody-v1"], "there is no checkpoint 'nobody-v1' in *; train one, or name another"),
+        (["--continuum-candidate", "support-v1"], "task 'support' has no golden dataset to guard with; *"),
+        (["--continuum-candidate", "support-v1", "--continuum-report", "report.doc"], "a report cannot be written to *"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_sentence_and_no_traceback(
+    store: Store, pytester: pytest.Pytester, options: list[str], said: str
+) -> None:
+    store.tasks.register(TaskPolicy(task="support"))
+    store.checkpoints.add(a_checkpoint())
+    pytester.makepyfile(test_model=SUITE)
+
+    result = pytester.runpytest_subprocess(*QUIET, *options)
+
+    result.assert_outcomes(errors=3)
+    result.stdout.fnmatch_lines([f"the guard decided nothing: {said}"])
+    result.stdout.no_fnmatch_line("*Traceback*")
+    result.stdout.no_fnmatch_line("*.py:[0-9]*")
+    result.stdout.no_fnmatch_line("*def verdict_on*")
 
 
 @pytest.fixture

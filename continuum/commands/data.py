@@ -95,6 +95,11 @@ def gather(task: Task) -> None:
         f"a dataset holds them), {did.implicit_signals} implicit signals, {did.raters} raters weighed, "
         f"{did.snapshot_rows} rows written to snapshots"
     )
+    if did.golden_items_erased or did.trainings_erased:
+        say(
+            f"erased from files: {did.golden_items_erased} golden items over all versions, {did.trainings_erased} folders of "
+            "trainings that were not finished"
+        )
 
 
 def upgrade() -> None:

@@ -8,6 +8,7 @@ import typer
 from continuum.commands.stages import checkpoint_of
 from continuum.commands.terminal import bar, complain, console, run, say, stderr
 from continuum.errors import ConfigurationError, ContinuumError
+from continuum.excerpts import excerpt
 from continuum.records import Checkpoint, Verdict
 from continuum.store import default_store
 
@@ -111,11 +112,17 @@ def _guarded(model: Checkpoint, golden: str | None, audit_out: Path | None, audi
 
 
 def _again(source: str) -> Verdict:
-    from continuum.guard.replay import read_verdict, require_reproducible
+    from continuum.guard.replay import COVERED, NOT_COVERED, read_verdict, require_as_stored, require_reproducible
 
-    verdict = read_verdict(source, default_store())
+    store = default_store()
+    verdict = read_verdict(source, store)
     require_reproducible(verdict)
-    say(f"verdict {verdict.id} is what its evidence makes it, to the last bit")
+    say(f"verdict {verdict.id} is what its evidence makes it, to the last bit: {COVERED}")
+    if require_as_stored(verdict, store):
+        say(f"as the store has them, and not worked out again: {NOT_COVERED}")
+    else:
+        say(f"not covered: {NOT_COVERED}; the store has no such verdict to hold them against")
+    say(f"who measured, and on what, is for: continuum proof {excerpt(verdict.checkpoint_id)}")
     return verdict
 
 

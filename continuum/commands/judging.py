@@ -128,11 +128,12 @@ def admission_line(admission: "Admission") -> str:
 
 
 def queues(store: "Store", task: str) -> str:
-    """How many wait for people, by queue."""
-    waiting = []
-    for queue in ("audit", "useful", "anchor"):
-        waiting.append(f"{sum(not reviewed.labels for reviewed in store.reviews.of(task, queue))} {queue}")
-    return f"waiting for people: {', '.join(waiting)} (continuum label {task})"
+    """How many wait in each queue that nobody has given a verdict on, and the command that shows them."""
+    from continuum.annotation.labelling import QUEUES
+
+    left = {queue: store.reviews.count(task, queue, "", overlap=1).left for queue in QUEUES}
+    waiting = ", ".join(f"{count} {queue}" for queue, count in left.items())
+    return f"waiting for people: {waiting} (continuum label {task} --queue {max(left, key=lambda queue: left[queue])})"
 
 
 def money_table(money: "list[Spending]", period: str) -> Table:

@@ -96,7 +96,9 @@ def _show(verified: "Verified") -> None:
         if len(verified.tombstones) > SHOWN_TOMBSTONES:
             say(f"  and {len(verified.tombstones) - SHOWN_TOMBSTONES} more")
     if verified.absent:
-        say(f"{verified.absent} members of datasets had no row when the proof was made")
+        say(f"{verified.absent} members of datasets were no longer in the store when the proof was made")
+    if verified.own:
+        say(f"{verified.own} golden questions are own ones, not from traffic: no row belongs to them, the dataset's files do")
     if any(not checked.against for checked in verified.links):
         say(f"where it says {UNCHECKED!r}: name the checkpoint, beside its store, to hold it against the artifacts")
 

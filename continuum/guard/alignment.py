@@ -6,7 +6,7 @@ is told and blocks nothing by itself: it was no better before. What could not be
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -182,6 +182,7 @@ async def alignment(
     judge: Judge | None = None,
     budget: Budget | None = None,
     seed: int = 0,
+    learned: Container[str] = (),
     max_violation_rate: float | None = None,
     home: Path | None = None,
     on_progress: Progress = silent,
@@ -198,6 +199,7 @@ async def alignment(
         judge: who judges where no check can tell; best one that keeps what it said.
         budget: what pays for judgements.
         seed: of the order in which the answers come before the judge.
+        learned: questions of held-out probes that a training saw all the same; they are tried, and not as held out.
         max_violation_rate: the largest share of probes, of all and of the held-out ones, that may break a constraint, 0 to 1:
             where it is surely exceeded the candidate is blocked, where it may be the verdict is left open. None reports the
             share alone.
@@ -210,7 +212,7 @@ async def alignment(
     """
     untried = _untried(constraints, candidate, home)
     unique = {same_words(constraint.text): constraint for constraint in constraints}
-    trials = trials_of(list(unique.values()), [item for item in items if item.kind == "alignment"])
+    trials = trials_of(list(unique.values()), [item for item in items if item.kind == "alignment"], learned=learned)
     needed = judge if any(trial.check is None for trial in trials) else None
     tried: tuple[Tried, ...] = ()
     if trials:

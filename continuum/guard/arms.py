@@ -88,7 +88,7 @@ async def both_arms(
 
     gone = await _erased(asking.store, owners, seen)
     cases = _shuffled(items, old, new, gone, seed)
-    judgements = await _judge(items, cases, measures, budget, concurrency, steps.of(2 * len(items)))
+    judgements = await _judge(items, cases, measures, budget, concurrency, on_note, steps.of(2 * len(items)))
     if on_note is not None and (note := _two_servers(cases, judgements)):
         on_note(note)
 
@@ -140,6 +140,7 @@ async def _judge(
     measures: Measures,
     budget: Budget | None,
     concurrency: int,
+    on_note: Callable[[str], object] | None,
     on_progress: Progress,
 ) -> list[Judgement | None]:
     judge = measures.judge
@@ -147,6 +148,11 @@ async def _judge(
     if judge is None or not criteria:
         return [None] * len(cases)
     version = judge.version
+
+    def told(words: str) -> None:
+        if on_note is not None:
+            on_note(f"{words}; their items count for neither model")
+
     judgements = await judge_answers(
         [items[case.item] for case in cases],
         [case.answer for case in cases],
@@ -154,6 +160,7 @@ async def _judge(
         judge,
         concurrency=concurrency,
         budget=budget,
+        on_missing=told,
         on_progress=on_progress,
     )
     if judge.version != version:

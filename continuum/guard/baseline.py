@@ -1,12 +1,16 @@
 """What a candidate is compared with, and on which golden items the comparison is fair."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
+from continuum.excerpts import excerpt
+from continuum.provenance.artifacts import verify_artifact
 from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenDataset, GoldenItem
+from continuum.splits.golden_leaks import Leak
 from continuum.splits.sample import whole_groups
 
 if TYPE_CHECKING:
@@ -16,6 +20,8 @@ PRODUCTION = "production"
 """The baseline before there is a champion: the model whose answers were captured."""
 
 
+NAMED = 3
+"""Probes that a note names."""
 BASE = "base"
 """The baseline where production answered nothing either: the base model without an adapter."""
 
@@ -65,6 +71,44 @@ def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) ->
     if any(item.production is not None for item in golden if item.kind != "alignment"):
         return Baseline(PRODUCTION, PRODUCTION)
     return Baseline(BASE, f"{Path(candidate.base_model).name} without an adapter")
+
+
+def require_files(candidate: Checkpoint, baseline: Baseline) -> None:
+    """Refuse models whose files are not as training left them before anything is asked of either.
+
+    Raises:
+        StoreError: the message says whose files they are, the candidate's or the champion's.
+    """
+    again = f"train {candidate.name} again, or restore its folder from a backup"
+    _require_files(candidate, f"the candidate {candidate.name}", again)
+    if (champion := baseline.champion) is not None:
+        whose = f"the champion {champion.name}, which serves task {champion.task!r} and which {candidate.name} is compared with,"
+        _require_files(champion, whose, "restore its folder from a backup, or roll its deployment back first")
+
+
+def _require_files(model: Checkpoint, whose: str, cure: str) -> None:
+    try:
+        verify_artifact(model.uri, model.manifest)
+    except StoreError as error:
+        fault = str(error).rpartition("; ")[0] or str(error)  # What to do is another thing for either model.
+        raise StoreError(f"{whose} cannot be asked: {fault}; {cure}") from error
+
+
+def learned_notes(learned: Mapping[str, Leak], held_out: int) -> list[str]:
+    """What to say of held-out probes that a training set of the task holds.
+
+    Args:
+        learned: their questions, and where each was found.
+        held_out: how many held-out probes there are.
+    """
+    if not learned:
+        return []
+    named = ", ".join(f"{excerpt(prompt)!r} ({leak.how} in {leak.dataset})" for prompt, leak in list(learned.items())[:NAMED])
+    more = f" and {len(learned) - NAMED} more" if len(learned) > NAMED else ""
+    return [
+        f"{len(learned)} of {held_out} held-out probes of the constraints were trained on, or nearly, and do not count as held "
+        f"out: {named}{more}"
+    ]
 
 
 def usable_items(

@@ -65,30 +65,32 @@ class Loss:
 
 
 def evidence_of(
+    *,
     golden: GoldenDataset,
     items: Sequence[GoldenItem],
     measures: Measures,
     baseline: Arm,
     candidate: Arm,
     model: Checkpoint,
-    checks: "Sequence[Check]",
-    loss: Loss | None,
+    champion: Checkpoint | None,
     config: GuardPolicy,
+    pairs: Sequence[Pairs],
+    rule: "Rule",
+    checks: "Sequence[Check]",
+    ruling: "Ruling",
+    known: Sequence[int],
+    people: Mapping[str, Sequence[float | None]],
+    use: "GoldenUse | None",
+    earlier: "Sequence[GoldenUse]",
+    loss: Loss | None,
+    capability: "Capability | None",
+    alignment: "Alignment | None",
     notes: Sequence[str],
-    *,
-    pairs: Sequence[Pairs] = (),
-    rule: "Rule | None" = None,
-    ruling: "Ruling | None" = None,
-    champion: Checkpoint | None = None,
-    known: Sequence[int] = (),
-    people: Mapping[str, Sequence[float | None]] | None = None,
-    use: "GoldenUse | None" = None,
-    earlier: "Sequence[GoldenUse]" = (),
-    capability: "Capability | None" = None,
-    alignment: "Alignment | None" = None,
-    seeds: Mapping[str, int] | None = None,
+    seeds: Mapping[str, int],
 ) -> dict[str, Any]:
     """Everything a reader needs to check the verdict, in plain JSON.
+
+    Nothing has a default, for what was forgotten would look like what was not measured.
 
     Args:
         golden: the golden dataset.
@@ -97,20 +99,21 @@ def evidence_of(
         baseline: the baseline's answers and scores.
         candidate: the candidate's.
         model: the candidate's checkpoint.
-        checks: what was decided, by `decide(pairs, rule)`.
-        loss: on the references; None where no probabilities are seen.
+        champion: the baseline's checkpoint; None for production.
         config: what was asked of the guard.
-        notes: what a reader has to keep in mind.
         pairs: what `checks` were decided on, all of them and in that order.
         rule: what they were decided by.
+        checks: what was decided, by `decide(pairs, rule)`.
         ruling: what they mean together.
-        champion: the baseline's checkpoint; None for production.
         known: positions of the items that arrived before the champion was trained.
-        people: metric to candidate minus baseline by people, -1 to 1, for each item; None where nobody was asked.
+        people: metric to candidate minus baseline by people, -1 to 1, for each item; a metric that nobody was asked about is not
+            in it.
         use: the how-manieth candidate on these questions it is; None without a ledger.
         earlier: the uses that looked at the same questions; those after `use` are left out.
-        capability: what the model could do before, and can now.
-        alignment: the constraints that were tried.
+        loss: on the references; None where no probabilities are seen.
+        capability: what the model could do before, and can now; None where that is not asked.
+        alignment: the constraints that were tried; None where none were.
+        notes: what a reader has to keep in mind.
         seeds: of all that was drawn or shuffled, by what it was for.
     """
     rows = item_rows(items, baseline, candidate, tuple(candidate.scores), known=known, people=people)
@@ -136,8 +139,8 @@ def evidence_of(
         },
         "rule": rule_evidence(config, rule),
         "metrics": {check.metric: metric_evidence(check) for check in checks},
-        "gates": plain_json(ruling.gates) if ruling else [],
-        "false_block": false_block(ruling) if ruling else None,
+        "gates": plain_json(ruling.gates),
+        "false_block": false_block(ruling),
         "ledger": ledger_evidence(use, earlier, rule),
         "capability": None if capability is None else plain_json(capability.evidence()),
         "alignment": None if alignment is None else plain_json(alignment.evidence()),
@@ -148,7 +151,7 @@ def evidence_of(
         "pairs": pair_rows(pairs, rows, config.slice_minimum),
         "loss": None if loss is None else plain_json(asdict(loss)),
         "notes": [*notes, *reading_notes(items, baseline, measures, checks, config)],
-        "seeds": {"training": model.config.get("seed"), **(seeds or {})},
+        "seeds": {"training": model.config.get("seed"), **seeds},
         "versions": {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}},
     }  # fmt: skip
     return evidence | {"fingerprint": fingerprint_of(evidence)}
@@ -219,10 +222,10 @@ def plain_json(value: Any) -> Any:
     return value
 
 
-def rule_evidence(config: GuardPolicy, rule: "Rule | None") -> dict[str, Any]:
+def rule_evidence(config: GuardPolicy, rule: "Rule") -> dict[str, Any]:
     """What was asked for, and the numbers that the checks were decided by."""
     asked = config.model_dump(mode="json", include={*CONFIGURED, *CONFIGURED_SINCE})
-    return asked | (plain_json(rule) if rule is not None else {})
+    return asked | plain_json(rule)
 
 
 def metric_evidence(check: "Check") -> dict[str, Any]:
@@ -242,12 +245,12 @@ def false_block(ruling: "Ruling") -> dict[str, Any]:
     return {"rate": ruling.false_block_rate, "words": ruling.words}
 
 
-def ledger_evidence(use: "GoldenUse | None", earlier: "Sequence[GoldenUse]", rule: "Rule | None") -> dict[str, Any] | None:
+def ledger_evidence(use: "GoldenUse | None", earlier: "Sequence[GoldenUse]", rule: "Rule") -> dict[str, Any] | None:
     """Which try it is on these questions, the level an approval is tested at for that, and the golden sets that count."""
     if use is None:
         return None
     sets = dict.fromkeys(one.golden_id for one in earlier if one.sequence <= use.sequence)
-    return {"position": use.position, "alpha": rule.approval_alpha if rule else None, "sets": list(sets)}
+    return {"position": use.position, "alpha": rule.approval_alpha, "sets": list(sets)}
 
 
 def audit_evidence(pairs: Sequence[Pairs]) -> dict[str, Any] | None:

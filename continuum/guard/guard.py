@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from continuum.constitution.constraints import Constraint
 from continuum.errors import ConfigurationError, StoreError
+from continuum.guard.alignment import constraints_of
 from continuum.guard.asking import Asking
-from continuum.guard.baseline import Baseline, baseline_of, usable_items
+from continuum.guard.baseline import Baseline, baseline_of, learned_notes, require_files, usable_items
 from continuum.guard.capability import GENERAL
 from continuum.guard.evidence import evidence_of, verdict_of
 from continuum.guard.measuring import Measurement, Session, measure
@@ -33,7 +35,7 @@ from continuum.provenance.lineage import trained_ids
 from continuum.records import Checkpoint, Verdict
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
-from continuum.splits.golden_leaks import leakage_of
+from continuum.splits.golden_leaks import held_out_probes, leakage_of
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -176,15 +178,23 @@ class RegressionGuard:
             ConfigurationError: there is no golden dataset, it is another task's or made for choosing, a metric is unknown or
                 needs a judge that is missing or may not decide, or the baseline's checkpoint is gone.
             JudgeError: not one judgement succeeded, or the judge became another meanwhile.
+            StoreError: the files of the candidate or of the champion are gone or were altered.
         """
         store = self.store or default_store()
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
         baseline = baseline_of(store, candidate_model, golden)
         check_capability_thresholds(store, self.thresholds)
+        answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
+        if isinstance(answerer, LocalAnswerer):
+            await asyncio.to_thread(require_files, candidate_model, baseline)
         trained = trained_ids(store, candidate_model)
-        leaks = (await asyncio.to_thread(leakage_of, store, candidate_model.task, golden.items)).leaks
+        probes = held_out_probes(self._constraints(policy, candidate_model))
+        asked = [*golden.items, *probes.values()]
+        leaks = (await asyncio.to_thread(leakage_of, store, candidate_model.task, asked)).leaks
+        learned = {prompt: leaks[item.interaction_id] for prompt, item in probes.items() if item.interaction_id in leaks}
         items, notes = usable_items(golden, baseline, trained, set(leaks), self.limit)
+        notes += learned_notes(learned, len(probes))
         if not items:
             raise ConfigurationError(
                 f"golden dataset {golden.name!r} has no item to ask ({'; '.join(notes) or 'it is empty'}); let it grow with: "
@@ -200,9 +210,10 @@ class RegressionGuard:
                 store=store,
                 policy=policy.model_copy(update={"guard": self.config}),
                 measures=measures,
-                asking=Asking(self.answerer or LocalAnswerer(candidate_model.base_model), store, golden.task),
+                asking=Asking(answerer, store, golden.task),
                 budget=Budget.of_task(store, policy, "guard") if policy.task in store.tasks.names() else Budget(),
                 seed=self.seed,
+                learned=frozenset(learned),
                 on_progress=on_progress,
             ),
             candidate_model,
@@ -218,6 +229,12 @@ class RegressionGuard:
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
             self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id, files_of(verdict), figures(verdict))
         return verdict
+
+    def _constraints(self, policy: TaskPolicy, model: Checkpoint) -> list[Constraint]:
+        """The constraints that a candidate is tried on; none where nothing is tried."""
+        if self.config.alignment == "off":
+            return []
+        return constraints_of(model, also=policy.training.constitutional_constraints)
 
     def _golden(self, task: str, store: "Store") -> GoldenDataset:
         golden = self.golden_dataset if self.golden_dataset is not None else GoldenDataset.latest(task, store=store)
@@ -282,26 +299,26 @@ class RegressionGuard:
         checks = decide(pairs, rule)
         ruling = rule_on(checks, self.config, found.alignment)
         evidence = evidence_of(
-            golden,
-            found.items,
-            measures,
-            found.baseline,
-            found.candidate,
-            model,
-            checks,
-            found.loss,
-            self.config,
-            found.notes,
+            golden=golden,
+            items=found.items,
+            measures=measures,
+            baseline=found.baseline,
+            candidate=found.candidate,
+            model=model,
+            champion=baseline.champion,
+            config=self.config,
             pairs=pairs,
             rule=rule,
+            checks=checks,
             ruling=ruling,
-            champion=baseline.champion,
             known=found.known,
             people=found.people,
             use=use,
             earlier=earlier,
+            loss=found.loss,
             capability=found.capability,
             alignment=found.alignment,
+            notes=found.notes,
             seeds={"judging": self.seed},
         )
         return verdict_of(checks, ruling, evidence, task=golden.task)

@@ -11,7 +11,7 @@ from typing import Any
 
 from continuum.errors import StoreError
 from continuum.guard.pairs import KNOWN, Arm, Gate, Pairs
-from continuum.guard.slices import parts_of
+from continuum.guard.slices import parts_of, slice_of
 from continuum.records import Message
 from continuum.splits.golden import GoldenItem
 
@@ -45,7 +45,7 @@ def item_rows(
         row: Row = {
             "id": item.interaction_id,
             "group": item.group,
-            "slice": getattr(item, "slice", None),
+            "slice": None if item.slice is None else slice_of(item),
             "known": n in remembered,
             "answers": [answer_hash(baseline.answers[n]), answer_hash(candidate.answers[n])],
             "scores": {metric: list(both) for metric, both in scores.items() if None not in both},
@@ -70,9 +70,10 @@ def read_pairs(evidence: Mapping[str, Any]) -> list[Pairs]:
     """What the checks of a verdict were decided on, from its evidence alone.
 
     Raises:
-        StoreError: the evidence has no pairs, as verdicts had none once, or they cannot be read.
+        StoreError: the evidence does not speak of pairs, as verdicts once did not, or they cannot be read. A verdict that was
+            asked to compare nothing has none, and says so.
     """
-    if not evidence.get("pairs"):
+    if "pairs" not in evidence:
         raise StoreError("this verdict keeps no pairs to decide again, an older version wrote it; guard the model again")
     try:
         asked = _Asked(evidence["items"], evidence["rule"]["slice_minimum"])

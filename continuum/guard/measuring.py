@@ -43,6 +43,8 @@ class Session:
     asking: Asking
     budget: Budget
     seed: int = 0
+    learned: frozenset[str] = frozenset()
+    """Held-out probes that were trained on all the same."""
     on_progress: Progress = silent
 
 
@@ -173,6 +175,7 @@ async def _alignment(
         judge=session.measures.judge or _judge_of(session),
         budget=session.budget,
         seed=session.seed,
+        learned=session.learned,
         max_violation_rate=session.policy.guard.max_violation_rate,
         on_progress=session.on_progress,
     )

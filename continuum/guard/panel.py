@@ -28,19 +28,15 @@ from continuum.judging.asking import judge_each
 from continuum.judging.criteria import SAFETY
 from continuum.judging.injection import has_content, suspicious
 from continuum.judging.judge import Judge, Judgement, content_key, must_be_priced
+from continuum.judging.missing import UNPAID, UNREADABLE
 from continuum.judging.readings import FAILS_BELOW, JUDGEMENTS, readings
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.progress import Progress
 from continuum.records import Message
 
 UNJUDGED = "only a judge can tell, and there is none"
-UNPAID = "the budget does not pay for a judgement"
 UNTRIED = "the judge failed on all that it was asked before"
-UNREADABLE = {
-    "suspected_injection": "something in the answer, or in a captured question, talks to the judge",
-    "unparseable": "the judge gave no readable score",
-    "not_applicable": "the judge says that the rule does not apply",
-}
+UNSCORED = UNREADABLE | {"not_applicable": "the judge says that the rule does not apply"}
 
 
 class Word(StrEnum):
@@ -196,5 +192,5 @@ def _score(outcome: Judgement | JudgeError, answer: _Answer) -> float | str:
     if isinstance(outcome, JudgeError):
         return f"the judge could not be asked: {excerpt(str(outcome), 160)}"
     if outcome.status == "suspected_injection" and not answer.captured and not suspicious((), answer.message):
-        return outcome.scores.get(SAFETY.name, UNREADABLE["not_applicable"])
-    return UNREADABLE[outcome.status] if outcome.overall is None else outcome.overall
+        return outcome.scores.get(SAFETY.name, UNSCORED["not_applicable"])
+    return UNSCORED[outcome.status] if outcome.overall is None else outcome.overall

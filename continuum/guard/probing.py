@@ -4,7 +4,7 @@ A check decides where there is one; where only a judge can tell, `panel.py` does
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
@@ -125,18 +125,21 @@ class Tried:
         return "the candidate breaks it, and the baseline gave no answer"
 
 
-def trials_of(constraints: Sequence[Constraint], items: Sequence[GoldenItem] = ()) -> tuple[Trial, ...]:
+def trials_of(
+    constraints: Sequence[Constraint], items: Sequence[GoldenItem] = (), *, learned: Container[str] = ()
+) -> tuple[Trial, ...]:
     """Every probe of the constraints, those for training before the held-out ones, and then the golden items.
 
     Args:
         constraints: each once.
         items: golden items that try something; one without a checker is for the judge, by the criterion `safety`.
+        learned: questions of held-out probes that a training saw all the same: they do not count as held out.
     """
     trials = [
         Trial(
             excerpt(constraint.text, NAME),
             (Message(role="user", content=probe.prompt),),
-            held_out,
+            held_out and probe.prompt not in learned,
             constraint.check,
             constraint.text,
         )

@@ -120,7 +120,7 @@ def label_of(check: str, gate: Gate, part: str) -> str:
     if check.endswith(KNOWN):
         return excerpt(f"{check.removesuffix(KNOWN)}, what the champion knew", NAME)
     if gate == Gate.SLICE:
-        return excerpt(f"{part}: {check.removesuffix('@' + part)}", NAME)
+        return excerpt(f"{excerpt(part)}: {check.removesuffix('@' + part)}", NAME)
     return excerpt(part if gate == Gate.CAPABILITY and part else check, NAME)
 
 

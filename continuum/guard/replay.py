@@ -11,6 +11,8 @@ from math import nan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.capability import EQUAL, TextLoss, share, text_loss
 from continuum.guard.evidence import (
@@ -28,12 +30,18 @@ from continuum.guard.kept_probes import read_alignment
 from continuum.guard.pairs import Gate, Pairs
 from continuum.policy import GuardPolicy
 from continuum.records import Verdict
+from continuum.strict import explained
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
+COVERED = "the scores, losses and judgements that it was decided by, the rule, and each number and word that follows from them"
+NOT_COVERED = "notes, names of models, versions of libraries, the hash of the general texts, the verdict's task, id and time"
+"""What nothing else in a verdict makes: a replay takes it as it stands."""
 ABSENT = "nothing"
 """Stands for what one of two verdicts lacks."""
+NAMED = 4
+"""Missing fields that an error names."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +115,7 @@ def read_verdict(source: str, store: "Store") -> Verdict:
 
     Raises:
         ConfigurationError: there is none.
-        StoreError: the file is no verdict.
+        StoreError: the file is no verdict; the message says what it is instead.
     """
     found = store.verdicts.get(source)
     if found is not None:
@@ -118,8 +126,28 @@ def read_verdict(source: str, store: "Store") -> Verdict:
         )
     try:
         return Verdict.model_validate_json(Path(source).read_bytes())
-    except ValueError as error:
-        raise StoreError(f"{source} does not hold a verdict: {error}; write one with --report FILE.json") from error
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{source} does not hold a verdict: {_instead(error)}; write one with --report FILE.json") from error
+
+
+def require_as_stored(verdict: Verdict, store: "Store") -> bool:
+    """Check that a verdict is the store's of the same id, word for word; this covers what a replay does not.
+
+    Returns:
+        False where the store has no verdict of that id.
+
+    Raises:
+        StoreError: it is not; the message names the first thing that differs.
+    """
+    stored = store.verdicts.get(verdict.id)
+    if stored is None:
+        return False
+    for one in _unlike("", verdict.model_dump(mode="json"), stored.model_dump(mode="json")):
+        raise StoreError(
+            f"verdict {verdict.id} is not the store's: {one.path} is {one.kept!r:.200} here and {one.again!r:.200} there; "
+            f"read the store's with: continuum guard --replay {verdict.id}"
+        )
+    return True
 
 
 def require_reproducible(verdict: Verdict) -> None:
@@ -131,6 +159,20 @@ def require_reproducible(verdict: Verdict) -> None:
     if found := differences(verdict):
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise StoreError(f"verdict {verdict.id} was altered: {found[0]}{more}; guard the model again")
+
+
+def _instead(error: Exception) -> str:
+    """In a few words, what a file is that holds no verdict."""
+    if not isinstance(error, ValidationError):
+        return f"it cannot be read ({error})"
+    found = error.errors()
+    if found[0]["type"] == "json_invalid":
+        return "it is not one JSON document"
+    if missing := [".".join(map(str, one["loc"])) for one in found if one["type"] == "missing"]:
+        return f"it has no {', '.join(missing[:NAMED])}"
+    if not found[0]["loc"]:
+        return "it is JSON, and no object with a verdict's fields"
+    return f"its {explained(error)}"
 
 
 def _rule(evidence: Mapping[str, Any]) -> Any:

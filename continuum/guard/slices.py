@@ -8,10 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from continuum.excerpts import excerpt
 from continuum.guard.pairs import OTHER, Arm, Gate, Pairs, pair_up
 
 if TYPE_CHECKING:
     from continuum.splits.golden import GoldenItem
+
+NAME = 200
+"""Characters of a slice's name."""
 
 
 def slice_pairs(
@@ -60,5 +64,8 @@ def parts_of(items: "Sequence[GoldenItem]", minimum: int) -> dict[str, list[int]
 
 
 def slice_of(item: "GoldenItem") -> str:
-    """The slice an item belongs to; `other` for one that belongs to none."""
-    return item.slice or OTHER
+    """The slice an item belongs to, by a name that can be shown anywhere; `other` for one that belongs to none.
+
+    Names come from users' traffic. Every check, label and report has them from here, in a line without anything unseen.
+    """
+    return excerpt(item.slice or "", NAME) or OTHER

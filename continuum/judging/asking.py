@@ -7,6 +7,7 @@ from typing import TypeVar
 from continuum.errors import ContinuumError, JudgeError
 from continuum.judging.cached import UnderWayElsewhere
 from continuum.judging.judge import Judge, Judgement, held_open, must_be_priced
+from continuum.judging.missing import judge_broke
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.records import Message
 from continuum.rubric import Criterion
@@ -43,8 +44,8 @@ async def judge_each(
         ask: how the judge is asked about a case, where that takes more than the plain question.
 
     Raises:
-        ConfigurationError: the judge cannot be asked at all, or has no price and the budget a limit; outcomes before it have been
-            told.
+        ConfigurationError: the judge cannot be asked at all, raises what no judge raises, or has no price and the budget a limit;
+            outcomes before it have been told.
         StoreError: the store failed under a judge that uses it.
         JudgeError: not one judgement succeeded, and nobody else is asking about any.
     """
@@ -73,6 +74,10 @@ async def judge_each(
                     failures.append(error)
             except ContinuumError as error:
                 refused = error
+                return
+            except Exception as error:  # noqa: BLE001 - a judge may be anybody's code; it ends the batch as an error of ours
+                refused = judge_broke(judge, error, conversation, response)
+                refused.__cause__ = error
                 return
             try:
                 if (told := on_outcome(key, outcome)) is not None:

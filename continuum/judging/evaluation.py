@@ -1,6 +1,6 @@
 """The scores of many answers to one set of questions, item by item: what the guard and the learning curve compare."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from continuum.errors import ConfigurationError, JudgeError
@@ -8,6 +8,7 @@ from continuum.judging.asking import judge_each
 from continuum.judging.criteria import OVERALL
 from continuum.judging.injection import has_content
 from continuum.judging.judge import Judge, Judgement
+from continuum.judging.missing import missing_words
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
 from continuum.records import Message
@@ -116,14 +117,25 @@ async def judge_answers(
     *,
     concurrency: int = 8,
     budget: Budget | None = None,
+    on_missing: Callable[[str], object] | None = None,
     on_progress: Progress = silent,
 ) -> list[Judgement | None]:
     """A judgement for each answer; None where there is no answer, no money for its judgement, or the judge failed on it.
 
     They are taken up in the order in which they stand, and none any more once the money has run out.
 
+    Args:
+        golden: what was asked.
+        answers: one for each question; None where the model failed.
+        criteria: what to judge by.
+        judge: whom to ask.
+        concurrency: judgements under way at once.
+        budget: what pays for them.
+        on_missing: told, in a sentence, how many answers got no score and why, where any did.
+        on_progress: told how many were judged.
+
     Raises:
-        ConfigurationError: the judge's endpoint refuses the key, the model or the address.
+        ConfigurationError: the judge's endpoint refuses the key, the model or the address; or the judge itself is broken.
         JudgeError: not one judgement succeeded.
     """
     judgements: list[Judgement | None] = [None] * len(golden)
@@ -133,15 +145,17 @@ async def judge_answers(
         for place, (question, answer) in enumerate(zip(golden, answers, strict=True))
         if answer is not None and has_content(answer, question.messages)
     ]
-    heard = 0
+    outcomes: dict[int, Judgement | JudgeError] = {}
 
     def keep(place: int, outcome: Judgement | JudgeError) -> None:
-        nonlocal heard
+        outcomes[place] = outcome
         judgements[place] = outcome if isinstance(outcome, Judgement) else None
-        heard += 1
-        on_progress(heard, len(cases), f"{judge.name} judges")
+        on_progress(len(outcomes), len(cases), f"{judge.name} judges")
 
     await judge_each(cases, criteria, judge, on_outcome=keep, concurrency=concurrency, budget=budget)
+    words = missing_words(judge.name, [outcomes.get(place) for place, _, _ in cases])
+    if on_missing is not None and words is not None:
+        on_missing(words)
     return judgements
 
 

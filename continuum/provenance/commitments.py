@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from continuum.errors import ProofBroken
+from continuum.splits.golden_items import OWN
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ class RowsChecked:
     opinions: int = 0
     tombstones: list[Tombstone] = field(default_factory=list)
     absent: int = 0
-    """Members without a row when the proof was made (erased by then, or brought in a file): it can only count them."""
+    """Members without a row when the proof was made, erased by then: it can only count them."""
+    own: int = 0
+    """Golden questions that somebody brought: no traffic stands behind them, and the dataset's files hold them."""
 
 
 def committed_rows(store: "Store", title: str, ids: Iterable[str], at: datetime | None = None) -> dict[str, Any]:
@@ -65,7 +68,8 @@ def committed_rows(store: "Store", title: str, ids: Iterable[str], at: datetime 
         if one in captured:
             hashes = {kind: sorted(_hashed(made[one], rows)) for kind, rows in said[one].items() if rows}
             entries.append({"row": made[one].commitment, **hashes})
-    return {"rows": entries, "absent": len(wanted) - len(entries)}
+    own = sum(one.startswith(OWN) for one in wanted if one not in captured)
+    return {"rows": entries, "absent": len(wanted) - len(entries) - own, "own": own}
 
 
 def check_rows(store: "Store", title: str, dataset: str, content: Row, members: Callable[[], set[str]]) -> RowsChecked:
@@ -99,7 +103,12 @@ def check_rows(store: "Store", title: str, dataset: str, content: Row, members: 
                 raise ProofBroken(title, _altered_opinion(kind, one.interaction_id, found, claimed))
             opinions += len(claimed)
     graves = [Tombstone(commitment, dataset, at) for commitment, at in sorted(erased.items())]
-    return RowsChecked(len(captured), opinions, graves, int(content["absent"]))
+    own, absent = content.get("own"), int(content["absent"])
+    if own is None:
+        # Older proofs count both as absent.
+        own = min(absent, sum(one.startswith(OWN) for one in members() - captured.keys())) if absent else 0
+        absent -= own
+    return RowsChecked(len(captured), opinions, graves, absent, int(own))
 
 
 def _unaltered(store: "Store", title: str, made: Mapping[str, "Committed"]) -> dict[str, dict[str, Any]]:

@@ -5,7 +5,7 @@ deployment -> verdict -> golden dataset -> interactions
                          -> the checkpoint it was continued from -> ...
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,6 +13,7 @@ from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Checkpoint, DatasetRecord, Interaction, Verdict
 from continuum.serving_records import DeploymentRecord
+from continuum.splits.golden_items import OWN
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -157,12 +158,19 @@ def _of_dataset(store: "Store", dataset: DatasetRecord, relation: str = "") -> L
                 "feedback": len(feedback.get(item.interaction_id, ())),
                 "duplicates": len(duplicates.get(item.interaction_id, ())),
                 "model": present[item.interaction_id].model if item.interaction_id in present else None,
-                "state": "" if item.interaction_id in present else "no longer in the store",
+                "state": _state(item.interaction_id, present),
             },
         )
         for item in items
     )
     return _node_of_dataset(dataset, relation, links)
+
+
+def _state(id: str, present: Container[str]) -> str:
+    """What to know of a member beside its row; nothing stands behind a question that somebody brought, so nothing is lost."""
+    if id in present:
+        return ""
+    return "own question, not from traffic" if id.startswith(OWN) else "no longer in the store"
 
 
 def _duplicates(dataset: DatasetRecord) -> dict[str, tuple[str, ...]]:

@@ -49,7 +49,9 @@ class Verified:
     tombstones: tuple[Tombstone, ...] = ()
     """Rows that were erased since: the proof still names them, and nobody can read them."""
     absent: int = 0
-    """Members of datasets that had no row when the proof was made."""
+    """Members of datasets that had no row when the proof was made: they were lost by then."""
+    own: int = 0
+    """Golden questions that somebody brought, behind which there never was a row."""
     signed_by: str | None = None
     """The public key in hex; None where nobody signed."""
 
@@ -61,6 +63,7 @@ class Verified:
             "links": len(self.links),
             "tombstones": len(self.tombstones),
             "absent": self.absent,
+            "own": self.own,
             "signed_by": self.signed_by,
         }
 
@@ -105,13 +108,14 @@ def verify_proof(store: "Store", proof: Proof, *, trusted: Sequence[str] = ()) -
     require_ground(proof.links)
     checked: list[CheckedLink] = []
     graves: list[Tombstone] = []
-    absent = 0
+    absent = own = 0
     try:
         for link in proof.links:
             if link.kind == "interactions":
                 found = _check_interactions(store, proof, link)
                 graves += found.tombstones
                 absent += found.absent
+                own += found.own
                 checked.append(CheckedLink(link, _told(found)))
             else:
                 checked.append(CheckedLink(link, _check(store, proof.task, link)))
@@ -119,7 +123,7 @@ def verify_proof(store: "Store", proof: Proof, *, trusted: Sequence[str] = ()) -
         # Well-formed and yet no proof of ours: somebody else made it.
         raise ProofBroken(proof.links[len(checked)].title, f"{PROOF} says what no proof says; guard the model again") from error
     _require_end(proof)
-    return Verified(proof, tuple(checked), tuple(graves), absent, signed_by)
+    return Verified(proof, tuple(checked), tuple(graves), absent, own, signed_by)
 
 
 def verify_folder(folder: str | Path, *, trusted: Sequence[str] = ()) -> Verified:
@@ -195,11 +199,29 @@ def _check(store: "Store", task: str, link: Link) -> str:
         now, against = verdict_content(store, link.title, content["id"], link=link), "the store's row"
     else:
         raise ProofBroken(link.title, f"this Continuum knows no links of kind {link.kind!r}; guard the model again")
+    changed = link.kind == "golden dataset" and now["files"] != content["files"]
+    if changed and (erased := _erased(store, task, link)) is not None:
+        # What an erasure left is told by the hashes of its items; anything else is refused in the next line.
+        now = now | {"files": content["files"]}
+        against += f"; {erased} of its questions were erased"
     require_same(link, now)
     return against
+
+
+def _erased(store: "Store", task: str, link: Link) -> int | None:
+    """How many items an erasure took out of the files of a golden dataset; None where something else was done to them."""
+    from continuum.splits.golden_erasure import erased_since  # polars starts here
+
+    content = link.content
+    if "kept" in content:
+        return erased_since(store, kept_folder(task, content["id"]), content["files"], None)
+    # The row was held against the link a moment ago.
+    record = store.datasets.get(content["id"])
+    return None if record is None else erased_since(store, Path(record.uri), content["files"], record.manifest)
 
 
 def _told(found: RowsChecked) -> str:
     told = f"{found.rows} rows of the store, {found.opinions} of what was said of them"
     told += f", {len(found.tombstones)} tombstones" if found.tombstones else ""
-    return told + (f"; {found.absent} were not in the store" if found.absent else "")
+    told += f"; {found.own} own questions, not from traffic" if found.own else ""
+    return told + (f"; {found.absent} were no longer in the store" if found.absent else "")

@@ -4,9 +4,10 @@ A check is data, never code: a file of golden items can be read from anybody. Wh
 """
 
 import json
+from collections.abc import Mapping
 from typing import Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from continuum.errors import ConfigurationError
 from continuum.records import Record
@@ -38,6 +39,18 @@ class Checker(Record):
     """The answer refuses what was asked, and does not take that back."""
     not_human: bool = False
     """The answer does not claim that a person speaks."""
+
+    @classmethod
+    def model_validate(cls, obj: Any, **options: Any) -> Self:
+        """The checker that somebody wrote.
+
+        Raises:
+            ConfigurationError: it is none, in a sentence that says what is wrong with it.
+        """
+        try:
+            return super().model_validate(obj, **options)
+        except ValidationError as error:
+            raise ConfigurationError(_sentence(obj, error)) from error
 
     @field_validator("equals", "contains", "lacks", "json_keys", mode="before")
     @classmethod
@@ -96,6 +109,19 @@ class Checker(Record):
 
         asked, said = _bounded(prompt), _bounded(answer)
         return (not self.refuses or refuses(asked, said)) and (not self.not_human or does_not_claim_to_be_human(asked, said))
+
+
+def _sentence(obj: Any, error: ValidationError) -> str:
+    found = error.errors()[0]
+    if isinstance(ours := found.get("ctx", {}).get("error"), ConfigurationError):
+        return str(ours)
+    if not isinstance(obj, Mapping):
+        return f'a checker is an object like {{"contains": ["refund"]}}, and this is {obj!r:.80}'
+    name = ".".join(map(str, found["loc"]))
+    if found["type"] == "extra_forbidden":
+        known = ", ".join(field.alias or name for name, field in Checker.model_fields.items())
+        return f"a checker knows no {name!r:.80}; it knows {known}"
+    return f"the checker's {name} is {found['input']!r:.80}: {found['msg'][:1].lower()}{found['msg'][1:]}"
 
 
 def _bounded(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from continuum.errors import ConfigurationError, NotEnoughData, StoreError
 from continuum.records import DatasetRecord
-from continuum.splits.golden_items import GoldenItem, Kind, Part, described, fingerprint_of
+from continuum.splits.golden_items import GoldenItem, Kind, Part, described, fingerprint_of, what_is_left
 from continuum.splits.sides import unit_hash
 from continuum.store import default_store
 from continuum.timespan import utc_now
@@ -148,7 +148,7 @@ class GoldenDataset:
         opened = store or default_store()
         record = opened.datasets.get(name)
         if record is not None and record.kind == "golden":
-            return cls.of(record)
+            return cls.of(record, opened)
         if Path(name).is_dir():
             return cls._from_folder(Path(name))
         newest = [opened.datasets.latest(task, "golden") for task in opened.tasks.names()]
@@ -161,25 +161,34 @@ class GoldenDataset:
     @classmethod
     def latest(cls, task: str, *, store: "Store | None" = None) -> Self | None:
         """The newest version of a task's golden dataset; None before anything was held out."""
-        record = (store or default_store()).datasets.latest(task, "golden")
-        return None if record is None else cls.of(record)
+        opened = store or default_store()
+        record = opened.datasets.latest(task, "golden")
+        return None if record is None else cls.of(record, opened)
 
     @classmethod
-    def of(cls, record: DatasetRecord) -> Self:
-        """The version that a row of the store stands for.
+    def of(cls, record: DatasetRecord, store: "Store | None" = None) -> Self:
+        """The version that a row of the store stands for, less what of it was erased.
+
+        Args:
+            record: the row.
+            store: where what is missing must be gone from; None for the default store.
 
         Raises:
             StoreError: its files are gone, or are not what the store says they are.
         """
-        from continuum.splits.golden_files import MANIFEST, read_golden
+        from continuum.splits.golden_files import MANIFEST, read_version
 
-        items, manifest = read_golden(Path(record.uri), record.manifest)
-        if manifest.get("fingerprint") != record.id:
+        written = read_version(Path(record.uri), record.manifest)
+        if written.manifest.get("fingerprint") != record.id:
             raise StoreError(
-                f"{Path(record.uri) / MANIFEST} is of the version {str(manifest.get('fingerprint'))[:12]}, the store's "
+                f"{Path(record.uri) / MANIFEST} is of the version {str(written.manifest.get('fingerprint'))[:12]}, the store's "
                 f"{record.name!r} is {record.id[:12]}; restore the folder from a copy"
             )
-        return cls(record.name, record.task, record.version, record.id, items, record.manifest)
+        if written.erased:
+            from continuum.splits.golden_erasure import require_gone
+
+            require_gone(store or default_store(), record, written)
+        return cls(record.name, record.task, record.version, record.id, written.items, record.manifest)
 
     # --- what becomes of it -------------------------------------------------------------------------------------------
 
@@ -192,10 +201,13 @@ class GoldenDataset:
         """
         from continuum.splits.golden_files import write_golden
 
-        target = Path(folder)
+        target, manifest = Path(folder), self.manifest
+        if fingerprint_of(self.task, self.items, self.part) != self.fingerprint:
+            # Some of its items were erased: a copy is a set of its own, called by what is left.
+            manifest = what_is_left(self.task, self.items, manifest)
         try:
             target.mkdir(parents=True)
-            write_golden(target, self.items, self.manifest)
+            write_golden(target, self.items, manifest)
         except FileExistsError as error:
             raise ConfigurationError(
                 f"{target} is there already, and nothing is written over; name a folder that is not"
@@ -277,11 +289,15 @@ class GoldenDataset:
 
     @classmethod
     def _from_folder(cls, folder: Path) -> Self:
-        from continuum.splits.golden_files import MANIFEST, read_golden
+        from continuum.splits.golden_files import MANIFEST, read_version
 
         if not folder.is_dir():
             raise ConfigurationError(f"there is no folder {folder} with a golden dataset; GoldenDataset.save writes one")
-        items, manifest = read_golden(folder)
+        written = read_version(folder)
+        items, manifest = written.items, written.manifest
+        if written.erased:
+            # No store vouches for what was erased: the questions that are left must not pass for all of them.
+            manifest = what_is_left(str(manifest.get("task")), items, manifest)
         try:
             return cls(
                 name=str(manifest["name"]),

@@ -1,14 +1,15 @@
 """What of a task's traffic could be measured, and what is known of it."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction
 from continuum.similarity.fingerprints import context_fingerprint
-from continuum.splits.golden_items import GoldenItem
+from continuum.splits.golden_items import GoldenItem, texts_of
 from continuum.splits.ratings import HumanRating, human_rating, reference_answer
 from continuum.splits.sides import Sides, unit_hash
+from continuum.spool.cleaning import clean_text, is_storable
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -31,7 +32,7 @@ def candidates(
         sides: say which group each is in.
         before: the items of the newest version by id: a question keeps the lot it was given.
     """
-    answered = [one for one in held if one.status == "ok" and one.messages and one.response]
+    answered = [_cleaned(one) for one in held if one.status == "ok" and one.messages and one.response and is_storable(one.id)]
     feedback = store.feedback.of(answered)
     raters = store.raters.of(policy.task)
     items: list[GoldenItem] = []
@@ -40,6 +41,21 @@ def candidates(
         known = before.get(interaction.id)
         items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
     return items
+
+
+def _cleaned(interaction: Interaction) -> Interaction:
+    """The interaction as capture would have left it: SQLite takes NUL from whoever writes past it, and a golden item does not."""
+    if all(map(is_storable, texts_of(interaction))):
+        return interaction
+    return Interaction.model_validate(_clean(interaction.model_dump()))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {clean_text(name): _clean(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_clean(one) for one in value]
+    return clean_text(value) if isinstance(value, str) else value
 
 
 def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:

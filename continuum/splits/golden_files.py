@@ -1,10 +1,13 @@
 """The files of a golden dataset: its items as Parquet, and a manifest that says what each file's bytes must be.
 
-A version that was altered anywhere is refused, and the message names the file. What lies here is read, never run.
+A version that was altered anywhere is refused, and the message names the file. What lies here is read, never run. Of an item that
+was erased its hash alone stays, in the manifest: by the hashes the items that are left are known to be those that were written.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -16,13 +19,29 @@ from continuum.dataset_rows import settle, sync
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Message
 from continuum.splits.checkers import Checker
-from continuum.splits.golden_items import GoldenItem, fingerprint_of
+from continuum.splits.golden_items import OWN, WRITTEN, GoldenItem, fingerprint_of, item_hash
 
 ROWS = "golden.parquet"
 MANIFEST = "manifest.json"
 FORMAT = 2
 """Versions without a number are of format 1: they hold no kind, checker or date, and call the slice an intent."""
 MENDING = "restore it from a copy, or build the version again"
+ROWS_NAME = re.compile(r"golden(-[0-9a-f]{16})?\.parquet")
+"""What a file of rows may be called. Where items were erased its name has its hash, so that it is never half replaced."""
+GUARDS = ("files", "seal", "erased", "left")
+"""What a manifest says of the files as they stand, beside what it says of the version."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """A version as it was read."""
+
+    items: tuple[GoldenItem, ...]
+    manifest: dict[str, Any]
+    """Without what only guards the files."""
+    files: dict[str, str]
+    erased: tuple[str, ...] = ()
+    """Ids of the items that were in it and are erased."""
 
 
 def write_golden(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[str, Any]) -> None:
@@ -32,49 +51,113 @@ def write_golden(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[st
     frame = polars.DataFrame([_row(item) for item in items], schema=dict.fromkeys(_COLUMNS, polars.String))
     settle(folder / ROWS, frame.write_parquet)
     files = {ROWS: sha256((folder / ROWS).read_bytes()).hexdigest()}
-    text = _sealed_text({**manifest, "format": FORMAT, "files": files})
+    text = sealed_text({**manifest, "format": FORMAT, "files": files})
     settle(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
     sync(folder)
 
 
+def write_left(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[str, Any], erased: Collection[str]) -> None:
+    """Write what is left of a version in the place of all of it.
+
+    Whoever reads meanwhile finds the one or the other, and a run that is killed leaves at worst the old rows beside the new ones:
+    `remove_strays` takes them away.
+    """
+    import polars
+
+    out = BytesIO()
+    polars.DataFrame([_row(item) for item in items], schema=dict.fromkeys(_COLUMNS, polars.String)).write_parquet(out)
+    digest = sha256(out.getvalue()).hexdigest()
+    name = f"golden-{digest[:16]}.parquet"
+    settle(folder / name, lambda path: path.write_bytes(out.getvalue()))
+    left = _found_fingerprint(manifest, items)
+    text = sealed_text({**manifest, "files": {name: digest}, "erased": sorted(erased), "left": left})
+    settle(folder / MANIFEST, lambda path: path.write_text(text, encoding="utf-8"))
+    remove_strays(folder, {name: digest})
+
+
+def remove_strays(folder: Path, files: Collection[str]) -> None:
+    """Delete rows that the manifest does not speak of: they are those of before an erasure, or half written."""
+    for path in folder.iterdir():
+        if path.name not in files and ROWS_NAME.fullmatch(path.name.removesuffix(".part")):
+            path.unlink(missing_ok=True)
+    sync(folder)
+
+
 def read_golden(folder: Path, recorded: Mapping[str, Any] | None = None) -> tuple[tuple[GoldenItem, ...], dict[str, Any]]:
-    """Read a version and make sure that it is what was written.
+    """The items of a version and its manifest; see `read_version`."""
+    written = read_version(folder, recorded)
+    return written.items, written.manifest
+
+
+def read_version(folder: Path, recorded: Mapping[str, Any] | None = None) -> Written:
+    """Read a version and make sure that it is what was written, or what an erasure left of that.
 
     Args:
         folder: where it is.
         recorded: what the store says the manifest is; None where the version came from elsewhere.
 
-    Returns:
-        The items, and the manifest without what only guards the files.
-
     Raises:
         StoreError: a file is gone or altered; the message says which.
     """
-    manifest = _read_manifest(folder / MANIFEST)
-    guards = {name: manifest.pop(name, None) for name in ("files", "seal")}
+    while True:
+        manifest = _read_manifest(folder / MANIFEST)
+        name = _rows_name(folder, manifest)
+        try:
+            rows = _bytes_of(folder / name)
+        except StoreError:
+            # An erasure may have put another file in its place at this moment.
+            if _rows_name(folder, _read_manifest(folder / MANIFEST)) == name:
+                raise
+        else:
+            return _compared(folder, name, rows, manifest, recorded)
+
+
+def _rows_name(folder: Path, manifest: Mapping[str, Any]) -> str:
+    files = manifest.get("files", {ROWS: None})
+    if not isinstance(files, dict) or len(files) != 1 or not ROWS_NAME.fullmatch(name := str(*files)):
+        raise StoreError(f"{folder / MANIFEST} names no file of rows; {MENDING}")
+    return name
+
+
+def _compared(folder: Path, name: str, rows: bytes, manifest: dict[str, Any], recorded: Mapping[str, Any] | None) -> Written:
+    guards = {guard: manifest.pop(guard, None) for guard in GUARDS}
     if recorded is not None and manifest != recorded:
-        named = ", ".join(sorted(name for name in {*manifest, *recorded} if manifest.get(name) != recorded.get(name)))
+        named = ", ".join(sorted(field for field in {*manifest, *recorded} if manifest.get(field) != recorded.get(field)))
         raise StoreError(f"{folder / MANIFEST} says otherwise than the store of: {named}; {MENDING}")
-    rows = _bytes_of(folder / ROWS)
-    if manifest.get("format", 1) >= FORMAT:
-        files = guards["files"]
-        wanted = files.get(ROWS) if isinstance(files, dict) else None
-        if wanted != sha256(rows).hexdigest():
-            raise StoreError(
-                f"{folder / ROWS} is not what was written: its bytes have another hash than its manifest says; {MENDING}"
-            )
-    items = _items(folder / ROWS, rows)
-    part = manifest.get("part")
-    found = fingerprint_of(str(manifest.get("task")), items, part, format=manifest.get("format", 1))
-    if found != manifest.get("fingerprint"):
+    files, digest = guards["files"] or {}, sha256(rows).hexdigest()
+    if (manifest.get("format", 1) >= FORMAT or files) and files.get(name) != digest:
         raise StoreError(
-            f"{folder / ROWS} is not what was written: its items give the fingerprint {found[:12]}, its manifest says "
-            f"{str(manifest.get('fingerprint'))[:12]}; {MENDING}"
+            f"{folder / name} is not what was written: its bytes have another hash than its manifest says; {MENDING}"
         )
-    return items, manifest
+    items = _items(folder / name, rows)
+    found, erased = _found_fingerprint(manifest, items), tuple(map(str, guards["erased"] or ()))
+    wanted = guards["left"] if erased else manifest.get("fingerprint")
+    if found != wanted:
+        raise StoreError(
+            f"{folder / name} is not what was written: its items give the fingerprint {found[:12]}, its manifest says "
+            f"{str(wanted)[:12]}; {MENDING}"
+        )
+    if any(one.startswith(OWN) for one in erased) or (erased and not _are_left(items, manifest.get("item_hashes"), erased)):
+        raise StoreError(f"{folder / name} holds other items than an erasure of {len(erased)} left; {MENDING}")
+    return Written(items, manifest, {name: digest}, erased)
 
 
-def _sealed_text(manifest: Mapping[str, Any]) -> str:
+def _are_left(items: Sequence[GoldenItem], hashes: Any, erased: Collection[str]) -> bool:
+    """Whether these items, in their order, and as many as were erased, are all that the version held."""
+    if hashes is None:
+        # A version from before each item had a hash: nothing but the manifest's own seal speaks for what is left.
+        return True
+    if len(items) + len(set(erased)) != len(hashes) or any(item.interaction_id in erased for item in items):
+        return False
+    there = iter(hashes)
+    return all(item_hash(item) in there for item in items)
+
+
+def _found_fingerprint(manifest: Mapping[str, Any], items: Sequence[GoldenItem]) -> str:
+    return fingerprint_of(str(manifest.get("task")), items, manifest.get("part"), format=manifest.get("format", 1))
+
+
+def sealed_text(manifest: Mapping[str, Any]) -> str:
     """The manifest with a hash of itself, as text; any byte of it that is changed can be told."""
     bare = {name: value for name, value in manifest.items() if name != "seal"}
     seal = sha256(json.dumps(bare, sort_keys=True).encode()).hexdigest()
@@ -93,7 +176,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise StoreError(
             f"{path} is of format {manifest['format']}, this Continuum reads up to {FORMAT}; bring Continuum up to date"
         )
-    if ("format" in manifest or "seal" in manifest) and _sealed_text(manifest).encode() != text:
+    if ("format" in manifest or "seal" in manifest) and sealed_text(manifest).encode() != text:
         raise StoreError(f"{path} was altered after it was written; {MENDING}")
     return manifest
 
@@ -149,16 +232,17 @@ def _item(row: Mapping[str, Any]) -> GoldenItem:
         return None if text is None else Message.model_validate(json.loads(text))
 
     checker = row.get("checker")
-    return GoldenItem(
-        interaction_id=row["interaction_id"],
-        messages=tuple(Message.model_validate(value) for value in json.loads(row["messages"])),
-        reference=message(row["reference"]),
-        production=message(row["production"]),
-        group=row["group"],
-        lot=row.get("lot"),
-        slice=row["slice"] if "slice" in row else row["intent"],
-        kind=row.get("kind", "task"),
-        checker=None if checker is None else Checker.model_validate(json.loads(checker)),
-        asked_at=row.get("asked_at"),
-        confirmed=row.get("confirmed") == "yes",
-    )
+    fields = {
+        "interaction_id": row["interaction_id"],
+        "messages": tuple(Message.model_validate(value) for value in json.loads(row["messages"])),
+        "reference": message(row["reference"]),
+        "production": message(row["production"]),
+        "group": row["group"],
+        "lot": row.get("lot"),
+        "slice": row["slice"] if "slice" in row else row["intent"],
+        "kind": row.get("kind", "task"),
+        "checker": None if checker is None else Checker.model_validate(json.loads(checker)),
+        "asked_at": row.get("asked_at"),
+        "confirmed": row.get("confirmed") == "yes",
+    }
+    return GoldenItem.model_validate(fields, context={WRITTEN: True})

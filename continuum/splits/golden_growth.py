@@ -25,7 +25,7 @@ from continuum.splits.golden_leaks import leakage_of
 from continuum.splits.own_items import ReadItems, Refused
 from continuum.splits.sides import Sides, task_sides
 from continuum.splits.strata import stratified
-from continuum.store.versions import publish
+from continuum.store.versions import is_there, publish
 from continuum.timespan import start_of, utc_now
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _grow(
     chosen = sorted([*staying, *joining], key=lambda item: item.interaction_id)
     joined = tuple(item.interaction_id for item in chosen if item.interaction_id not in ids)
     told = Grown(None, joined, asked, waiting, len(held), {why: count for why, count in left_out.items() if count}, refused)
-    return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, through, now))) if chosen else told
+    return replace(told, dataset=GoldenDataset.of(_publish(store, policy, chosen, told, through, now), store)) if chosen else told
 
 
 @dataclass(frozen=True)
@@ -237,11 +237,14 @@ def _drawn(
 
 def _before(store: "Store", versions: Sequence[DatasetRecord]) -> tuple[set[str], dict[str, GoldenItem]]:
     """The ids that are in these versions, and their items by id; where files are gone, items of interactions are made anew."""
+    from continuum.splits.golden_files import read_version  # polars starts here
+
     ids, items = set[str](), dict[str, GoldenItem]()
     for version in versions:
         ids.update(item.interaction_id for item in store.datasets.items(version.id))
-        if version.manifest.get("own") or Path(version.uri).is_dir():
-            items |= {item.interaction_id: item for item in GoldenDataset.of(version)}
+        if version.manifest.get("own") or is_there(Path(version.uri)):
+            # What was erased and is in the store again comes back in, whatever the files have lost of it.
+            items |= {item.interaction_id: item for item in read_version(Path(version.uri), version.manifest).items}
     return ids, items
 
 
@@ -324,7 +327,7 @@ def _ask(
 def _publish(
     store: "Store", policy: TaskPolicy, items: list[GoldenItem], told: Grown, through: int, now: Callable[[], datetime]
 ) -> DatasetRecord:
-    from continuum.splits.golden_files import FORMAT, write_golden  # polars starts here
+    from continuum.splits.golden_files import FORMAT, ROWS, read_version, remove_strays, write_golden  # polars starts here
     from continuum.store.learning import DatasetItem
 
     manifest: dict[str, Any] = described(items) | {
@@ -339,7 +342,7 @@ def _publish(
             f"{len(items)} golden items are few: below about {DECISIVE_SIZE} most verdicts are inconclusive; "
             "more traffic, more human verdicts or a larger golden share help"
         )
-    return publish(
+    record = publish(
         store,
         task=policy.task,
         kind="golden",
@@ -349,6 +352,11 @@ def _publish(
         write=lambda folder, full: write_golden(folder, items, full),
         now=now,
     )
+    if read_version(Path(record.uri), record.manifest).erased:
+        # All that the version held is there again, as when a log that was erased is imported once more.
+        write_golden(Path(record.uri), items, record.manifest)
+        remove_strays(Path(record.uri), {ROWS})
+    return record
 
 
 def _reason(item: GoldenItem) -> str:

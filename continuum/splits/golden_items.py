@@ -2,25 +2,33 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, BaseModel, ValidationInfo, model_validator
 
+from continuum.errors import ConfigurationError
 from continuum.records import Message, Record
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.checkers import Checker
+from continuum.spool.cleaning import is_storable
 
 Kind = Literal["task", "capability", "alignment"]
 Part = Literal["dev", "test"]
 
+WRITTEN = "written"
+"""Validation context of what is read back from files."""
 OWN = "own-"
 """Begins the id of an item that somebody brought; the rest is the hash of its question."""
 
 
 class GoldenItem(Record):
-    """One held-out question."""
+    """One held-out question.
+
+    Raises:
+        ValidationError: a field makes no sense, or holds NUL or half a surrogate pair.
+    """
 
     interaction_id: str
     """Of the interaction that asked it; of an item that somebody brought, `own-` and the hash of its question."""
@@ -43,6 +51,19 @@ class GoldenItem(Record):
     """When the question was asked, or brought."""
     confirmed: bool = False
     """Whether a person has said something of the answer, or brought the item."""
+
+    @model_validator(mode="after")
+    def _is_storable(self, info: ValidationInfo) -> Self:
+        # What was written before this was looked at is read as it stands: else its hash could not be compared.
+        if (info.context or {}).get(WRITTEN):
+            return self
+        for name in self.__class__.model_fields:
+            if not all(map(is_storable, texts_of(getattr(self, name)))):
+                raise ConfigurationError(
+                    f"there is NUL or half a surrogate pair in its {name}, which Postgres and UTF-8 refuse; leave it out, or put "
+                    "U+FFFD in its place, as capture does"
+                )
+        return self
 
     @property
     def own(self) -> bool:
@@ -88,7 +109,34 @@ def described(items: Sequence[GoldenItem]) -> dict[str, Any]:
         "groups": len({item.group for item in items}),
         "slices": dict(sorted(Counter(item.slice for item in items if item.slice is not None).items())),
         "kinds": dict(sorted(Counter(item.kind for item in items).items())),
+        "item_hashes": [item_hash(item) for item in items],
     }
+
+
+def item_hash(item: GoldenItem) -> str:
+    """A sha256 over all that one item says: what is kept of it when the item is erased, so that the others can still be told."""
+    return sha256(b"golden item\n" + json.dumps(_canonical(item), sort_keys=True).encode()).hexdigest()
+
+
+def what_is_left(task: str, items: Sequence[GoldenItem], manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest of a set of its own, of the items that an erasure left of a version; it says of which."""
+    own = {"fingerprint": fingerprint_of(task, items, manifest.get("part")), "format": 2}
+    return {**manifest, **described(items), **own, "left_of": manifest.get("left_of") or manifest.get("fingerprint")}
+
+
+def texts_of(value: Any) -> Iterator[str]:
+    """Every text in a value, however deep, names of fields too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from texts_of(value.model_dump())
+    elif isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from texts_of(name)
+            yield from texts_of(one)
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from texts_of(one)
 
 
 def _canonical(item: GoldenItem) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Which golden questions a task's training sets hold, word for word or nearly so: what they measure is partly memory.
 
 The sides keep dialogues apart, and curation leaves near-equal questions out; what was golden too late, or was brought by
-somebody, may still have been learned from before.
+somebody, may still have been learned from before. So may the held-out probes of a constitution, which users ask as well.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,8 +17,11 @@ from continuum.splits.golden_items import GoldenItem
 from continuum.splits.groups import NEAR
 
 if TYPE_CHECKING:
+    from continuum.constitution.constraints import Constraint
     from continuum.store.database import Store
 
+PROBE = "held-out probe: "
+"""Begins the id of a held-out probe among items."""
 How = Literal["the same row", "the same question", "nearly the same question"]
 
 
@@ -74,6 +77,20 @@ def leakage_of(store: "Store", task: str, items: Sequence[GoldenItem], *, thresh
     for golden_tail, trained_tail in _near(list(left), list(tails), threshold):
         _note(found, left[golden_tail], tails[trained_tail], "nearly the same question")
     return Leakage(dict(sorted(found.items())), tuple(unread))
+
+
+def held_out_probes(constraints: "Iterable[Constraint]") -> dict[str, GoldenItem]:
+    """The questions of constraints that no training may see, by what they ask, in the form that `leakage_of` looks for."""
+    asked = dict.fromkeys(probe.prompt for constraint in constraints for probe in constraint.held_out)
+    return {
+        prompt: GoldenItem(
+            interaction_id=f"{PROBE}{prompt}",
+            messages=(Message(role="user", content=prompt),),
+            group=f"{PROBE}{prompt}",
+            kind="alignment",
+        )
+        for prompt in asked
+    }
 
 
 def _note(found: dict[str, Leak], items: Iterable[GoldenItem], row: _Row, how: How) -> None:

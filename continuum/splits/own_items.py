@@ -8,8 +8,10 @@ cannot be one is refused by its number and the others are kept.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +24,18 @@ from continuum.similarity.normalise import INSTRUCTIONS, canonical
 from continuum.splits.checkers import Checker
 from continuum.splits.golden_items import OWN, GoldenItem, own_id
 from continuum.strict import explained
+from continuum.timespan import utc_now
 
 LONGEST_LINE = 1_000_000
 """Bytes; a line that is longer is refused."""
+LONGEST_WORDS = 100_000
+"""Characters of an item's messages and reference together, as JSON: 25,000 tokens of English. Beyond it most models tuned here
+read only a part, and every candidate would be asked another question than the file says, at a judge's full price."""
+EARLIEST = datetime(1990, 1, 1, tzinfo=UTC)
+"""A question was asked after this: 1970 is what an unknown time becomes in many programs, and the year 1 in others."""
+AHEAD = timedelta(days=1)
+"""How far ahead of this machine's clock a question may have been asked: as far as clocks and time zones that are wrong go.
+What is dated later would make the set look fresh for as long."""
 LONGEST_NAME = 200
 """Characters of a slice's or a group's name."""
 FIELDS = frozenset({"question", "messages", "reference", "slice", "kind", "checker", "group", "asked_at"})
@@ -54,11 +65,12 @@ class ReadItems:
     refused: tuple[Refused, ...]
 
 
-def read_items(source: "str | Path | Iterable[Mapping[str, Any]]") -> ReadItems:
+def read_items(source: "str | Path | Iterable[Mapping[str, Any]]", *, now: Callable[[], datetime] = utc_now) -> ReadItems:
     """Read golden items from a JSONL file, a folder of such files, or mappings.
 
     Args:
         source: where they are; of a folder all files that end in .jsonl, in the order of their names.
+        now: the clock; nothing can have been asked later.
 
     Raises:
         ConfigurationError: there is no such file, or not one line is a golden item.
@@ -68,11 +80,11 @@ def read_items(source: "str | Path | Iterable[Mapping[str, Any]]") -> ReadItems:
     refused: list[Refused] = []
     for place, line in _lines(source):
         try:
-            item = _item(line)
+            item = _item(line, now())
             if item.interaction_id in places:
                 raise ConfigurationError(f"the same question stands in {places[item.interaction_id]}")
         except ValidationError as error:
-            refused.append(Refused(place, excerpt(explained(error), 300)))
+            refused.append(Refused(place, excerpt(explained(error).removeprefix("value: "), 300)))
         except (ConfigurationError, UnicodeError) as error:
             refused.append(Refused(place, excerpt(str(error), 300)))
         else:
@@ -89,11 +101,7 @@ def _lines(source: "str | Path | Iterable[Mapping[str, Any]]") -> Iterator[tuple
     if not isinstance(source, (str, Path)):
         yield from ((f"item {number}", line) for number, line in enumerate(source, start=1))
         return
-    path = Path(source)
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    if path.is_dir() and not files:
-        raise ConfigurationError(f"the folder {path} holds no file that ends in .jsonl; name a file with one golden item a line")
-    for file in files:
+    for file in _files(Path(source)):
         try:
             with file.open("rb") as lines:
                 # One byte more than a line may have is read of each, so that no line fills the memory.
@@ -106,6 +114,24 @@ def _lines(source: "str | Path | Iterable[Mapping[str, Any]]") -> Iterator[tuple
             ) from error
 
 
+def _files(path: Path) -> list[Path]:
+    """The file, or those of the folder; a pipe is read where it is named, a device never is, for it may have no end."""
+    try:
+        kind = path.stat().st_mode
+        # The names are listed: what globs a folder that cannot be read finds nothing in it, without a word.
+        names = sorted(path.iterdir()) if stat.S_ISDIR(kind) else []
+        files = [one for one in names if one.suffix == ".jsonl" and one.is_file()]
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read ({error}); name a JSONL file of golden items, or a folder") from error
+    if stat.S_ISREG(kind) or stat.S_ISFIFO(kind):
+        return [path]
+    if not stat.S_ISDIR(kind):
+        raise ConfigurationError(f"{path} is neither a file nor a folder; name a JSONL file of golden items, or a folder")
+    if not files:
+        raise ConfigurationError(f"the folder {path} holds no file that ends in .jsonl; name a file with one golden item a line")
+    return files
+
+
 def _bounded(lines: Any) -> Iterator[bytes]:
     while line := lines.readline(LONGEST_LINE + 1):
         yield line
@@ -115,7 +141,7 @@ def _bounded(lines: Any) -> Iterator[bytes]:
                 return
 
 
-def _item(line: Any) -> GoldenItem:
+def _item(line: Any, at: datetime) -> GoldenItem:
     fields = _parsed(line) if isinstance(line, bytes) else line
     if not isinstance(fields, Mapping):
         raise ConfigurationError("it is no object with fields")
@@ -124,10 +150,16 @@ def _item(line: Any) -> GoldenItem:
     messages = _messages(fields)
     name = own_id(messages)
     group = _named(fields, "group")
-    return GoldenItem(
+    reference = _answer(fields.get("reference"))
+    words = [message.to_openai() for message in (*messages, *([reference] if reference else []))]
+    if (found := len(json.dumps(words, ensure_ascii=False))) > LONGEST_WORDS:
+        raise ConfigurationError(
+            f"its messages and its reference have {found:,} characters, at most {LONGEST_WORDS:,} are asked; shorten it"
+        )
+    item = GoldenItem(
         interaction_id=name,
         messages=messages,
-        reference=_answer(fields.get("reference")),
+        reference=reference,
         group=name if group is None else f"{OWN}{group}",
         slice=_named(fields, "slice"),
         kind=fields.get("kind", "task"),
@@ -135,6 +167,11 @@ def _item(line: Any) -> GoldenItem:
         asked_at=fields.get("asked_at"),
         confirmed=True,
     )
+    if item.asked_at is not None and not EARLIEST <= item.asked_at <= at + AHEAD:
+        raise ConfigurationError(
+            f"its asked_at is {item.asked_at.isoformat()}; it must be between {EARLIEST:%Y} and now, or be left out"
+        )
+    return item
 
 
 def _parsed(line: bytes) -> Any:

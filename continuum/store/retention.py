@@ -75,7 +75,8 @@ def apply_retention(store: "Store", task: str, *, now: Callable[[], datetime] = 
 def erase(store: "Store", ids: Iterable[str], *, now: Callable[[], datetime] = utc_now) -> int:
     """Delete interactions, members of datasets too; returns how many there were.
 
-    Snapshots that held them are no longer read, and `rewrite_stale` writes them without.
+    Snapshots that held them are no longer read, and `rewrite_stale` writes them without. The files of golden datasets and of
+    trainings that were not finished follow when the task is gathered next.
     """
     found = 0
     for batch in in_batches(ids):

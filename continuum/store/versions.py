@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.config import load_settings
+from continuum.errors import StoreError
 from continuum.ids import new_id
 from continuum.records import DatasetRecord
 from continuum.timespan import utc_now
@@ -46,10 +47,13 @@ def publish(
         items: who is in it.
         write: writes the files.
         now: the clock.
+
+    Raises:
+        StoreError: the files cannot be written.
     """
     known = store.datasets.get(fingerprint)
     if known is not None:
-        if not Path(known.uri).is_dir():
+        if not is_there(Path(known.uri)):
             _place(Path(known.uri), known.manifest, write)
         return known
     members = list(items)
@@ -81,18 +85,32 @@ def publish(
     raise AssertionError("unreachable: there is always a next number")
 
 
+def is_there(folder: Path) -> bool:
+    """Whether a version's folder is where it should be.
+
+    Raises:
+        StoreError: nobody can tell, because a folder above it cannot be looked into.
+    """
+    try:
+        return folder.is_dir()
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be looked for ({error}); let this user read the folders above it") from error
+
+
 def _place(folder: Path, manifest: dict[str, Any], write: Write) -> bool:
     """Write the files aside and move them to `folder` in one step; False when something is there already."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = folder.parent / f".{folder.name}.{new_id()}"
     try:
-        unfinished.mkdir()
+        unfinished.mkdir(parents=True)
         write(unfinished, manifest)
         unfinished.rename(folder)
-    except OSError:
-        if folder.exists():
+    except OSError as error:
+        if is_there(folder.parent) and folder.exists():
             return False
-        raise
+        raise StoreError(
+            f"the files of {folder.name} cannot be written into {folder.parent} ({error}); let this user write there, make room, "
+            "or name another CONTINUUM_HOME"
+        ) from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return True

@@ -7,6 +7,7 @@
 | states/ | where a killed run goes on from | the worker |
 | report.json | the `FitReport`; with it the training is done | the worker, last |
 | error.json | the error that ended the last attempt | the worker |
+| lock | who works in the folder holds it (flock) | the worker |
 """
 
 import json
@@ -23,7 +24,7 @@ from continuum.fine_tuning import FineTuneConfig
 from continuum.provenance.artifacts import sha256_of
 from continuum.records import Example, Record
 
-JOB, REPORT, ERROR, INPUTS, STATES = "job.json", "report.json", "error.json", "inputs", "states"
+JOB, REPORT, ERROR, INPUTS, STATES, LOCK = "job.json", "report.json", "error.json", "inputs", "states", "lock"
 
 Row = TypeVar("Row", bound=Record)
 

@@ -17,15 +17,13 @@ from safetensors import SafetensorError
 from transformers import set_seed
 
 from continuum.errors import ConfigurationError, ContinuumError, StoreError
-from continuum.training.job import REPORT, STATES, FitReport, read_job, read_report, write_json
+from continuum.training.job import LOCK, REPORT, STATES, FitReport, read_job, read_report, write_json
 from continuum.training.memory import free_memory, is_out_of_memory, too_large
 from continuum.training.processes import Processes
 from continuum.training.reporting import Events
 from continuum.training.run import PREFERENCES, Run
 from continuum.training.states import is_full, no_room
 from continuum.training.watching import Stopping, never
-
-LOCK = "lock"
 
 # Trainers share process-wide state: the random generators and accelerate's singletons.
 ONE_AT_A_TIME = Lock()

@@ -18,6 +18,7 @@ from continuum.guard.audit_files import LONGEST_CELL, cell
 from continuum.guard.pairs import Arm
 from continuum.records import DatasetRecord, FunctionCall, Message, ToolCall
 from continuum.splits.golden_items import GoldenItem
+from continuum.spool.cleaning import clean_text
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.store.retention import erase
@@ -171,7 +172,9 @@ def formulas(table: str) -> list[str]:
 def test_hostile_answers_compute_nothing_in_a_spreadsheet(tmp_path: Path) -> None:
     path = tmp_path / "audit.csv"
 
-    write_audit(path, "support", items(question=lambda n: f"{HOSTILE}{n}"), OLD, arm(lambda n: HOSTILE), METRICS, size=5)
+    write_audit(
+        path, "support", items(question=lambda n: clean_text(f"{HOSTILE}{n}")), OLD, arm(lambda n: HOSTILE), METRICS, size=5
+    )
 
     text = path.read_text(encoding="utf-8-sig")
     assert formulas('id,answer\n1,"x";=1\n')

@@ -1,10 +1,14 @@
 import json
+import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from continuum.errors import ConfigurationError
+from continuum.constitution.constraints import NEVER_HUMAN
+from continuum.errors import ConfigurationError, JudgeError, StoreError
+from continuum.fine_tuning import FineTuneConfig
 from continuum.guard.audit import read_audit, write_audit
 from continuum.guard.guard import RegressionGuard
 from continuum.guard.measuring import Measurement
@@ -13,13 +17,15 @@ from continuum.guard.replay import require_reproducible
 from continuum.guard.report import to_markdown
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import BudgetShares, GuardPolicy, JudgePolicy, TaskPolicy
-from continuum.records import DatasetRecord, Verdict, VerdictStatus
+from continuum.provenance.artifacts import write_manifest
+from continuum.records import Checkpoint, DatasetRecord, Message, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
-from tests.builders import an_interaction
+from tests.builders import an_interaction, assistant
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, crown, golden_set, read_stars, scored
+from tests.splits.test_golden_growth import trained_on
 
 
 async def guarded(store: Store, judge: ScriptedJudge | None, candidate, production=lambda n: scored(4), size=200, **options):
@@ -155,6 +161,107 @@ async def test_items_that_the_judge_cannot_score_are_left_out_of_both_arms(store
     assert few.evidence["metrics"]["helpfulness"]["items"] == 192
     assert many.status == VerdictStatus.INCONCLUSIVE
     assert "30 of 200 items have no score" in many.evidence["metrics"]["helpfulness"]["words"]
+    why = "something in the answer, or in a captured question, talks to the judge"
+    assert any(f"30 of 400 answers got no score from judge 'stars': {why} (30)" in note for note in many.evidence["notes"])
+
+
+async def test_a_judge_that_fails_on_half_of_the_answers_is_named_with_the_cause(store: Store) -> None:
+    def broken(conversation, response, criterion):
+        if int(conversation[-1].text.split()[1]) % 2:
+            raise JudgeError("the judge at http://judge gave no answer in 3 tries: HTTP 503 overloaded")
+        return 4.0
+
+    verdict = await guarded(store, ScriptedJudge("tired", broken), candidate=lambda n: scored(5), size=60)
+
+    assert verdict.status == VerdictStatus.INCONCLUSIVE
+    assert (
+        "60 of 120 answers got no score from judge 'tired': the judge at http://judge gave no answer in 3 tries: HTTP 503 "
+        "overloaded (60); their items count for neither model"
+    ) in verdict.evidence["notes"]
+    assert "HTTP 503 overloaded" in to_markdown(verdict)
+
+
+async def test_a_judge_with_a_fault_of_its_own_is_named_and_ends_it(store: Store) -> None:
+    def broken(conversation, response, criterion):
+        raise ValueError("no number in it")
+
+    with pytest.raises(ConfigurationError, match="judge 'mine' failed with ValueError: no number in it on the answer"):
+        await guarded(store, ScriptedJudge("mine", broken), candidate=lambda n: scored(5), size=20)
+
+
+# --- what was trained on -----------------------------------------------------------------------------------------
+
+
+async def test_a_held_out_probe_that_was_trained_on_is_told_and_does_not_count_as_held_out(store: Store, tmp_path: Path) -> None:
+    never_human = FineTuneConfig(constitutional_constraints=(NEVER_HUMAN.text,))
+    store.tasks.register(TaskPolicy(task="support", training=never_human))
+    held_out = [probe.prompt for probe in NEVER_HUMAN.held_out]
+    answerer = SayingTheSame("I am an AI assistant, not a human.")
+    guard = RegressionGuard(
+        golden_set(20, scored_four, reference=scored_four), ["action_match"], answerer=answerer, store=store, rules=PROBES_ALONE
+    )
+    before = await guard.evaluate(candidate_model=a_checkpoint())
+
+    trained_on(store, tmp_path / "set", held_out[0], held_out[5].upper() + "!", "Where is my parcel?")
+    after = await guard.evaluate(candidate_model=a_checkpoint())
+
+    shares = [verdict.evidence["alignment"]["held_out"]["probes"] for verdict in (before, after)]
+    assert shares == [len(held_out), len(held_out) - 2]
+    assert before.evidence["alignment"]["overall"]["probes"] == after.evidence["alignment"]["overall"]["probes"]
+    (told,) = (note for note in after.evidence["notes"] if "held-out probes" in note)
+    assert told.startswith(
+        f"2 of {len(held_out)} held-out probes of the constraints were trained on, or nearly, and do not count"
+    )
+    assert f"{held_out[0]!r} (the same question in support_training_v3)" in told
+    assert not [note for note in before.evidence["notes"] if "held-out probes" in note]
+    require_reproducible(after)
+
+
+PROBES_ALONE = GuardPolicy(capability=False)
+
+
+def scored_four(n: int) -> str:
+    return scored(4)
+
+
+class SayingTheSame:
+    """A model that has one answer to everything."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    async def answer(self, model: Checkpoint | None, conversations: Sequence[Sequence[Message]]) -> list[Message | None]:
+        return [assistant(self.said) for _ in conversations]
+
+
+# --- whose files are gone ----------------------------------------------------------------------------------------
+
+
+def trained(version: int, folder: Path) -> Checkpoint:
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text("{}")
+    return a_checkpoint(version, uri=str(folder), manifest=write_manifest(folder))
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        ("v1", r"the champion support-v1, which serves task 'support' and which support-v2 is compared with, cannot be asked: "
+               r".*v1 holds no complete artifact: manifest\.json is missing; restore its folder .* roll its deployment back"),
+        ("v2", r"the candidate support-v2 cannot be asked: .*v2 holds no complete artifact.*; train support-v2 again"),
+    ],
+)  # fmt: skip
+async def test_it_is_said_whose_files_are_gone_before_anything_is_asked(
+    store: Store, tmp_path: Path, gone: str, said: str
+) -> None:
+    champion, candidate = trained(1, tmp_path / "v1"), trained(2, tmp_path / "v2")
+    crown(store, champion)
+    shutil.rmtree(tmp_path / gone)
+
+    guard = RegressionGuard(golden_set(20, lambda n: scored(4)), ["action_match"], store=store)
+    with pytest.raises(StoreError, match=said):
+        await guard.evaluate(candidate_model=candidate)
+    assert store.golden_uses.sharing("support", "golden-fingerprint", {"golden-0000"}) == []
 
 
 # --- several metrics ---------------------------------------------------------------------------------------------

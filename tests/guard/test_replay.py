@@ -8,13 +8,26 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
+from continuum.cli import app
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.evidence import fingerprint_of
-from continuum.guard.replay import differences, read_verdict, replay, require_reproducible
+from continuum.guard.guard import RegressionGuard
+from continuum.guard.replay import (
+    COVERED,
+    NOT_COVERED,
+    differences,
+    read_verdict,
+    replay,
+    require_as_stored,
+    require_reproducible,
+)
 from continuum.guard.report import write_report
+from continuum.policy import GuardPolicy
 from continuum.records import Verdict, VerdictStatus
 from continuum.store.database import Store, open_store
+from tests.guard.conftest import RuledAnswerer, a_checkpoint, golden_set, scored
 from tests.guard.verdicts import a_measured_verdict
 
 Path_ = tuple[str | int, ...]
@@ -182,6 +195,114 @@ def test_a_verdict_is_read_by_its_id_or_from_its_report(store: Store, tmp_path: 
     assert differences(read_verdict(verdict.id, store)) == []
     with pytest.raises(ConfigurationError, match="neither the id"):
         read_verdict("nothing", store)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{}", "it has no task, checkpoint_id, baseline, golden_id"),
+        ('{"task": "support", "evidence": {}}', "it has no checkpoint_id, baseline, golden_id, status"),
+        ('{"question": "a"}\n{"question": "b"}\n', "it is not one JSON document"),
+        ("", "it is not one JSON document"),
+        ("[]", "it is JSON, and no object with a verdict's fields"),
+    ],
+)
+def test_a_file_that_holds_no_verdict_is_refused_in_a_sentence(store: Store, tmp_path: Path, text: str, said: str) -> None:
+    file = tmp_path / "verdict.json"
+    file.write_text(text)
+
+    with pytest.raises(StoreError) as raised:
+        read_verdict(str(file), store)
+
+    assert str(raised.value) == f"{file} does not hold a verdict: {said}; write one with --report FILE.json"
+
+
+def test_what_a_replay_does_not_cover_is_what_it_says(store: Store) -> None:
+    kept = a_measured_verdict().model_dump(mode="json")
+    seen: dict[str, bool] = {}
+    for path in texts(kept):
+        named = ".".join(str(step) for step in path if not isinstance(step, int))
+        if named not in seen:
+            changed = deepcopy(kept)
+            inner: Any = changed
+            for step in path[:-1]:
+                inner = inner[step]
+            inner[path[-1]] += "x"
+            seen[named] = noticed(changed)
+
+    assert {named for named, told in seen.items() if not told} == {
+        "id",
+        "task",
+        "evidence.candidate.base_model",
+        "evidence.notes",
+        "evidence.capability.notes",
+        "evidence.capability.losses.general text.fingerprint",
+        *(f"evidence.versions.{name}" for name in ("python", "continuum-ai", "numpy", "scipy")),
+    }
+    for word in ("notes", "names of models", "versions", "hash of the general texts", "task", "id", "time"):
+        assert word in NOT_COVERED
+
+
+def texts(value: Any, path: Path_ = ()) -> Iterator[Path_]:
+    if isinstance(value, str):
+        yield path
+    elif isinstance(value, dict | list):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from texts(inner, (*path, step))
+
+
+def noticed(verdict: dict[str, Any]) -> bool:
+    try:
+        require_reproducible(Verdict.model_validate_json(json.dumps(verdict)))
+    except (ValueError, StoreError):
+        return True
+    return False
+
+
+def test_what_a_replay_does_not_cover_is_held_against_the_stores_verdict(store: Store, tmp_path: Path) -> None:
+    verdict = a_measured_verdict()
+    report = write_report(verdict, tmp_path / "verdict.json")
+    assert require_as_stored(read_verdict(str(report), store), store) is False
+
+    store.verdicts.add(verdict)
+    assert require_as_stored(read_verdict(str(report), store), store) is True
+    report.write_text(report.read_text().replace("scores are the judge's", "all is well"))
+    altered_note = read_verdict(str(report), store)
+    require_reproducible(altered_note)
+    with pytest.raises(StoreError, match=r"evidence\.notes\[0\] is 'all is well' here and \"scores are the judge's\" there"):
+        require_as_stored(altered_note, store)
+
+
+def test_the_command_says_what_it_covers_and_what_it_does_not(store: Store, tmp_path: Path) -> None:
+    verdict = a_measured_verdict(fall=0.3)
+    report = write_report(verdict, tmp_path / "verdict.json")
+
+    alone = CliRunner().invoke(app, ["guard", "--replay", str(report)])
+    store.verdicts.add(verdict)
+    beside = CliRunner().invoke(app, ["guard", "--replay", str(report)])
     report.write_text("{}")
-    with pytest.raises(StoreError, match="does not hold a verdict"):
-        read_verdict(str(report), store)
+    none = CliRunner().invoke(app, ["guard", "--replay", str(report)])
+
+    assert (alone.exit_code, beside.exit_code, none.exit_code) == (1, 1, 3)
+    for shown in (alone, beside):
+        assert f"to the last bit: {COVERED}" in shown.output
+        assert f"is for: continuum proof {verdict.checkpoint_id}" in shown.output
+    assert f"not covered: {NOT_COVERED}; the store has no such verdict" in alone.output
+    assert f"as the store has them, and not worked out again: {NOT_COVERED}" in beside.output
+    assert "does not hold a verdict: it has no task, checkpoint_id, baseline, golden_id; write one with" in none.output
+
+
+async def test_a_verdict_that_compared_nothing_is_decided_again_as_such(store: Store) -> None:
+    rules = GuardPolicy(capability=False, alignment="off")
+    guard = RegressionGuard(
+        golden_set(20, scored_four), [], answerer=RuledAnswerer({"support-v1": scored_four}), rules=rules, store=store
+    )
+
+    verdict = await guard.evaluate(candidate_model=a_checkpoint())
+
+    assert (verdict.evidence["pairs"], verdict.approved) == ([], False)
+    require_reproducible(Verdict.model_validate_json(verdict.model_dump_json()))
+
+
+def scored_four(n: int) -> str:
+    return scored(4)

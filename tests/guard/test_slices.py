@@ -2,7 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from continuum.guard.kept_pairs import item_rows
 from continuum.guard.pairs import Arm, Gate
+from continuum.guard.reading import label_of
 from continuum.guard.slices import parts_of, slice_pairs
 from continuum.records import Message
 from continuum.splits.golden import GoldenItem
@@ -44,6 +46,22 @@ def test_a_slice_is_counted_in_groups() -> None:
 
 def test_a_slice_called_other_is_pooled() -> None:
     assert named(items(other=40, billing=40)) == {"billing": 40, "other": 40}
+
+
+@pytest.mark.parametrize("name", ["\x1b[31mbill\ring", " \u202ebill  ing ", "bill\x07ing"])
+def test_what_cannot_be_shown_in_a_slices_name_is_left_out_before_anything_is_called_by_it(name: str) -> None:
+    asked = [item(n, name if n < 40 else "legal") for n in range(80)]
+
+    pairs = slice_pairs(["helpfulness"], asked, arm([0.5] * 80), arm([0.5] * 80), minimum=30)
+
+    seen = {"billing", "bill ing"}
+    (billing,) = (pair for pair in pairs if pair.part in seen)
+    assert label_of(billing.metric, billing.gate, billing.part) == f"{billing.part}: helpfulness"
+    assert item_rows(asked, arm([0.5] * 80), arm([0.5] * 80), ["helpfulness"])[0]["slice"] in seen
+
+
+def test_a_long_name_hides_no_metric() -> None:
+    assert label_of(f"helpfulness@{'x' * 200}", Gate.SLICE, "x" * 200).endswith(": helpfulness")
 
 
 def test_each_metric_is_paired_on_each_slice_and_what_has_no_score_is_counted_there() -> None:

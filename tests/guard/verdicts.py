@@ -20,6 +20,7 @@ from continuum.records import Verdict
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset
 from continuum.splits.golden_items import GoldenItem
+from continuum.spool.cleaning import clean_text
 from continuum.statistics.spending import approval_level
 from continuum.store.golden_uses import GoldenUse
 from continuum.timespan import utc_now
@@ -43,14 +44,17 @@ def a_measured_verdict(
     people: bool = True,
     position: int = 3,
 ) -> Verdict:
-    """A verdict over two metrics, slices, what the champion knew, people's scores, texts, constraints and a ledger."""
+    """A verdict over two metrics, slices, what the champion knew, people's scores, texts, constraints and a ledger.
+
+    Questions and slices are as capture cleans them; answers and constraints may hold anything.
+    """
     rng = random.Random(seed)
     items = [
         GoldenItem(
             interaction_id=f"golden-{n:04d}",
-            messages=(user(f"{question} {n}"),),
+            messages=(user(clean_text(f"{question} {n}")),),
             group=f"group-{n // 2 if n < 20 else n:04d}",
-            slice=slices[n % len(slices)],
+            slice=None if (part := slices[n % len(slices)]) is None else clean_text(part),
         )
         for n in range(size)
     ]
@@ -81,26 +85,26 @@ def a_measured_verdict(
         created_at=utc_now(),
     )
     evidence = evidence_of(
-        GoldenDataset("support_golden_v1", "support", 1, "golden-fingerprint", tuple(items), {}),
-        items,
-        Measures(METRICS, tuple(Criterion(m, 0.5, m) for m in METRICS), ScriptedJudge(judge, read_stars)),
-        before,
-        after,
-        a_checkpoint(2, manifest={"adapter.safetensors": "ab" * 32}, config={"seed": 3}),
-        checks,
-        Loss.of([1.0, 1.5, 0.3], [0.9, 1.4, 0.1], [2.0, 2.1, 2.7]),
-        config,
-        ["scores are the judge's"],
+        golden=GoldenDataset("support_golden_v1", "support", 1, "golden-fingerprint", tuple(items), {}),
+        items=items,
+        measures=Measures(METRICS, tuple(Criterion(m, 0.5, m) for m in METRICS), ScriptedJudge(judge, read_stars)),
+        baseline=before,
+        candidate=after,
+        model=a_checkpoint(2, manifest={"adapter.safetensors": "ab" * 32}, config={"seed": 3}),
+        champion=a_checkpoint(1, manifest={"adapter.safetensors": "cd" * 32}),
+        config=config,
         pairs=pairs,
         rule=rule,
+        checks=checks,
         ruling=ruling,
-        champion=a_checkpoint(1, manifest={"adapter.safetensors": "cd" * 32}),
         known=known,
         people=said,
         use=use,
         earlier=[use],
+        loss=Loss.of([1.0, 1.5, 0.3], [0.9, 1.4, 0.1], [2.0, 2.1, 2.7]),
         capability=measured,
         alignment=constraints,
+        notes=["scores are the judge's"],
         seeds={"order": 11},
     )
     return verdict_of(checks, ruling, evidence, task="support")

@@ -91,6 +91,18 @@ async def test_what_the_caller_must_mend_ends_it_as_itself(error: Exception) -> 
     assert len(judge.asked) < 10
 
 
+async def test_a_judge_that_raises_what_no_judge_raises_is_named_with_the_answer_it_failed_on() -> None:
+    judge = Ruled(lambda n: ValueError("no number in it, key sk-proj-Zx81kLm20QpRsT34uVwXyZ56") if n == 5 else Judgement())
+    with pytest.raises(ConfigurationError, match="judge 'ruled' failed with ValueError: no number in it") as raised:
+        await asked(judge, 1000, concurrency=2)
+
+    said = str(raised.value)
+    assert "on the answer 'Answer 5.' to 'Question 5?'; mend the judge" in said
+    assert "Zx81kLm20" not in said
+    assert isinstance(raised.value.__cause__, ValueError)
+    assert len(judge.asked) < 10
+
+
 async def test_an_outcome_that_cannot_be_stored_ends_it_as_itself() -> None:
     async def full(number: int, outcome: Judgement | JudgeError) -> None:
         raise StoreError("no disk")

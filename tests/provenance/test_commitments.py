@@ -62,9 +62,19 @@ def test_who_says_the_same_again_changes_nothing_and_who_says_another_thing_does
 
 
 def test_members_without_a_row_are_counted(filled: Store) -> None:
-    content = committed_rows(filled, "interactions of d", IDS | {"brought in a file"})
-    assert content["absent"] == 1
+    content = committed_rows(filled, "interactions of d", IDS | {"gone by now"})
+    assert (content["absent"], content["own"]) == (1, 0)
     assert checked(filled, content).absent == 1
+
+
+def test_a_question_that_somebody_brought_is_not_counted_as_lost(filled: Store) -> None:
+    members = IDS | {"gone by now", "own-1", "own-2"}
+    content = committed_rows(filled, "interactions of d", members)
+    older = {name: value for name, value in content.items() if name != "own"} | {"absent": 3}
+
+    for stated in (content, older):
+        found = check_rows(filled, "interactions of d", "d", stated, lambda: members)
+        assert (found.rows, found.absent, found.own) == (3, 1, 2)
 
 
 def test_a_row_that_can_no_longer_be_read_as_a_record_is_named_all_the_same(filled: Store, home: Path) -> None:

@@ -13,6 +13,17 @@ from continuum.store.learning import DatasetItem
 from tests.builders import an_example, interactions
 
 
+def test_a_question_that_somebody_brought_is_none_that_was_lost(store: Store) -> None:
+    asked = interactions(1)[0]
+    store.interactions.add([asked])
+    golden = DatasetRecord(id="gold", task="support", kind="golden", name="g_v1", version=1, uri="nowhere", manifest={})
+    store.datasets.add(golden, [DatasetItem(interaction_id=id_, split="golden") for id_ in (asked.id, "gone", "own-12")])
+
+    states = {node.id: node.details["state"] for node in lineage(store, "gold").links}
+
+    assert states == {asked.id: "", "gone": "no longer in the store", "own-12": "own question, not from traffic"}
+
+
 @pytest.fixture
 def turned(store: Store, tmp_path: Path) -> Store:
     """A store after two turns: v2, continued from v1, is deployed; item 0 of the dataset stands for a duplicate."""

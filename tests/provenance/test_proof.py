@@ -306,7 +306,9 @@ def test_questions_of_ones_own_are_kept_and_held_like_any_golden_set(line: Prove
         prove(line.store, verdict, golden=own)
 
     found = verified(line)
-    assert found.absent == 3
+    assert (found.absent, found.own) == (0, 3)
+    (told,) = (one.against for one in found.links if one.link.title == f"interactions of {own.name}")
+    assert told.endswith("; 3 own questions, not from traffic")
     (kept,) = (home / "datasets" / "support").glob("*/golden*.parquet")
     assert [one.against for one in found.links if one.link.kind == "golden dataset"] == ["2 files of the copy that was kept"]
     kept.write_bytes(kept.read_bytes()[:-1] + b"x")

@@ -1,7 +1,8 @@
 import pytest
-from pydantic import ValidationError
 
+from continuum.errors import ConfigurationError
 from continuum.splits.checkers import Checker
+from continuum.splits.own_items import read_items
 
 
 def checker(**given: object) -> Checker:
@@ -46,12 +47,30 @@ def test_what_is_no_json_is_no_json_and_breaks_nothing(answer: str) -> None:
         ({"matches": "(a+)+$"}, "very long"),
         ({"matches": "("}, "no regular expression"),
         ({"run": "rm"}, "run"),
-        ({"contains": [3]}, "string"),
+        ({"contains": [3]}, "the checker's contains.0 is 3: input should be a valid string"),
+        ({"run": "rm"}, "a checker knows no 'run'; it knows equals, contains, lacks, matches, json, refuses, not_human"),
     ],
 )
 def test_a_checker_that_checks_nothing_or_could_take_for_ever_is_refused(given: dict[str, object], words: str) -> None:
-    with pytest.raises(ValidationError, match=words):
+    with pytest.raises(ConfigurationError, match=words) as raised:
         checker(**given)
+    assert not str(raised.value).startswith(("value", "Value"))
+    assert "\n" not in str(raised.value)
+
+
+def test_what_is_no_object_is_no_checker() -> None:
+    with pytest.raises(
+        ConfigurationError, match=r'^a checker is an object like \{"contains": \["refund"\]\}, and this is \'yes\'$'
+    ):
+        Checker.model_validate("yes")
+
+
+def test_a_line_with_a_bad_checker_is_refused_in_a_sentence() -> None:
+    lines = [{"question": "Why?"}, {"question": "How?", "checker": {"contains": []}}]
+
+    (refused,) = read_items(lines).refused
+
+    assert str(refused) == "item 2: the checker's 'contains' holds no words; every answer would pass it, or none"
 
 
 def test_no_answer_keeps_a_checker_busy() -> None:

@@ -120,3 +120,15 @@ def test_missing_files_are_named(store: Store, rows: list[Interaction], home: Pa
 
     with pytest.raises(StoreError, match=r"golden\.parquet"):
         GoldenDataset.load(name, store=store)
+
+
+def test_what_sqlite_holds_and_postgres_would_not_is_measured_as_capture_would_have_left_it(store: Store) -> None:
+    store.tasks.register(POLICY)
+    tags = {"intent": "par\x00cels"}
+    store.interactions.add(one.model_copy(update={"tags": tags}) for one in interactions(20))
+    store.interactions.add([an_interaction(id="nul\x00")])
+
+    golden = held_out(store)
+
+    assert {item.slice for item in golden} == {"par\ufffdcels"}
+    assert not any("\x00" in item.interaction_id for item in golden)

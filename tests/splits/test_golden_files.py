@@ -9,12 +9,13 @@ import polars
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import DatasetRecord, FunctionCall, Message, ToolCall
 from continuum.splits.checkers import Checker
 from continuum.splits.golden import GoldenDataset
-from continuum.splits.golden_items import GoldenItem, described, fingerprint_of
+from continuum.splits.golden_items import WRITTEN, GoldenItem, described, fingerprint_of
 from continuum.store.database import Store
 from tests.builders import NOON, assistant, user
 
@@ -68,6 +69,31 @@ def an_old_version(folder: Path) -> dict[str, Any]:
     manifest = {"items": 2, "with_reference": 1, "groups": 1, "golden_side": 2, "splits": {"golden": 0.2}, **identity}
     (folder / "manifest.json").write_text(json.dumps(manifest, indent=2, sort_keys=True), encoding="utf-8")
     return manifest
+
+
+@pytest.mark.parametrize("bad", ["\x00", "\ud800"], ids=["nul", "surrogate"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda bad: {"messages": (user(f"Where{bad}?"),)},
+        lambda bad: {"messages": (Message.model_validate({"role": "user", "content": "Where?", "name": [bad]}),)},
+        lambda bad: {"reference": assistant(bad)},
+        lambda bad: {"slice": f"orders{bad}"},
+        lambda bad: {"group": bad},
+        lambda bad: {"interaction_id": bad},
+        lambda bad: {"checker": Checker.model_validate({"contains": f"y{bad}"})},
+    ],
+)
+def test_an_item_with_text_that_a_store_would_refuse_is_refused_at_the_door(bad: str, fields: Any) -> None:
+    with pytest.raises(ValidationError, match=r"NUL or half a surrogate pair in its .*, which Postgres"):
+        GoldenItem(**({"interaction_id": "a", "messages": (user("Where?"),), "group": "a"} | fields(bad)))
+
+
+def test_a_version_from_before_such_text_was_refused_is_read_as_it_stands(tmp_path: Path) -> None:
+    fields = {"interaction_id": "a", "messages": (user("Where\x00?"),), "group": "a"}
+    before = GoldenItem.model_validate(fields, context={WRITTEN: True})
+
+    assert GoldenDataset.load(a_set(before).save(tmp_path / "copy")).items == (before,)
 
 
 def test_what_is_saved_is_loaded_as_it_was(tmp_path: Path) -> None:
@@ -159,7 +185,7 @@ def test_nothing_is_written_over_and_a_folder_that_is_not_there_is_named(tmp_pat
         GoldenDataset.load(tmp_path / "elsewhere")
 
 
-TEXT = st.text(st.characters(codec="utf-8"), max_size=12)
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=12)
 MESSAGE = st.builds(Message, role=st.sampled_from(["user", "tool"]), content=TEXT | st.none())
 ITEM = st.builds(
     GoldenItem,

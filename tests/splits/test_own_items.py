@@ -1,6 +1,8 @@
 """Files of golden items: what can be one is kept, what cannot is refused by its line."""
 
 import json
+import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from continuum.errors import ConfigurationError
 from continuum.splits.golden import GoldenDataset
 from continuum.splits.own_items import LONGEST_LINE, read_items
-from tests.builders import assistant, user
+from tests.builders import NOON, assistant, user
 
 
 def a_file(folder: Path, *lines: Any, name: str = "items.jsonl") -> Path:
@@ -77,6 +79,18 @@ BAD = [
     ({"question": "x" * LONGEST_LINE}, "longer than"),
     (b'{"messages": ' + b"[" * 100_000, "not JSON"),
     ({"question": "where IS it?"}, "stands in items.jsonl line 1"),
+    ({"question": "Do \x00 you?"}, "surrogate pair in its messages"),
+    ({"question": "Do you?", "reference": "\x00"}, "surrogate pair in its reference"),
+    ({"question": "Do you?", "slice": "a\x00b"}, "its slice is no name"),
+    ({"question": "Do you?", "checker": {"contains": ["\x00y"]}}, "surrogate pair in its checker"),
+    (b'{"question": "Do you?", "checker": {"contains": "\\udfff y"}}', "surrogate pair in its checker, which"),
+    ({"messages": [{"role": "user", "content": "Do you?", "name": "\x00"}]}, "surrogate pair in its messages"),
+    ({"question": "x" * 200_000}, "have 200,033 characters, at most 100,000"),
+    ({"question": "Do you?", "reference": "y" * 100_000}, "at most 100,000"),
+    ({"question": "Do you?", "asked_at": "9999-12-31T23:59:59Z"}, "must be between 1990 and now"),
+    ({"question": "Do you?", "asked_at": "2026-03-02T13:00:00Z"}, "its asked_at is 2026-03-02T13:00:00+00:00"),
+    ({"question": "Do you?", "asked_at": "0001-01-01T00:00:00+14:00"}, "must be between 1990"),
+    ({"question": "Do you?", "asked_at": 0}, "must be between 1990"),
 ]
 
 
@@ -84,7 +98,7 @@ BAD = [
 def test_a_bad_line_is_refused_by_its_number_and_the_good_ones_are_kept(tmp_path: Path, line: Any, words: str) -> None:
     path = a_file(tmp_path, {"question": "Where is it?"}, line, {"question": "Who is it?"})
 
-    read = read_items(path)
+    read = read_items(path, now=lambda: NOON)
 
     assert len(read.items) == 2
     (refused,) = read.refused
@@ -101,6 +115,26 @@ def test_a_folder_is_read_file_by_file(tmp_path: Path) -> None:
 
     assert len(read.items) == 2
     assert [str(one) for one in read.refused] == ["b.jsonl line 2: the same question stands in a.jsonl line 1"]
+
+
+def test_a_question_may_have_been_asked_a_little_ahead_of_our_clock(tmp_path: Path) -> None:
+    path = a_file(tmp_path, {"question": "Now?", "asked_at": (NOON + timedelta(hours=14)).isoformat()})
+
+    assert read_items(path, now=lambda: NOON).refused == ()
+
+
+@pytest.mark.parametrize("place", ["/dev/zero", "a\0b"])
+def test_what_is_no_file_or_has_no_end_is_not_read(place: str) -> None:
+    with pytest.raises(ConfigurationError, match="name a JSONL file of golden items"):
+        read_items(place)
+
+
+def test_of_a_folder_only_files_are_read(tmp_path: Path) -> None:
+    a_file(tmp_path, {"question": "One?"}, name="a.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+
+    assert len(read_items(tmp_path).items) == 1
 
 
 def test_a_source_without_one_good_line_is_refused_with_the_reasons(tmp_path: Path) -> None:
