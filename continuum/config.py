@@ -14,6 +14,10 @@
 | CONTINUUM_GATEWAY_URL | where this process finds the gateway | http://127.0.0.1:8787/v1 |
 | CONTINUUM_UPSTREAM_BASE_URL, CONTINUUM_UPSTREAM_API_KEY | the production model | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_SERVING_URL | where the server of the tuned models is found | http://127.0.0.1:8790/v1 |
+| CONTINUUM_SERVING_API_KEY | what that server is asked with, where it asks for a key | none |
+| CONTINUUM_APPROVAL_WEBHOOK | asked by POST before a step of a ramp whose task wants an approval | none: `continuum promote` gives it |
+| CONTINUUM_NOTIFY_WEBHOOK | told by POST of promotions, rollbacks, holds, alarms and blocks | none |
+| CONTINUUM_NOTIFY_SLACK | a Slack incoming webhook, or one that takes its form; told the same | none |
 | CONTINUUM_DURABILITY | where captures wait for the store: `disk` survives the process, `memory` is faster | disk |
 | CONTINUUM_SPOOL_MAX_BYTES | the most the spool may take on disk; what goes beyond is refused and counted | 1 GiB |
 | CONTINUUM_REDACT | take personal data out before the store (`drain`) or before the disk (`inline`), or not (`off`) | drain |
@@ -31,6 +35,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
 
@@ -77,6 +82,10 @@ class Settings(BaseModel):
     serving_url: str = "http://127.0.0.1:8790/v1"
     serving_api_key: SecretStr | None = None
     """What the servers of tuned models are asked with, where they ask for a key."""
+    approval_webhook: SecretStr | None = None
+    notify_webhook: SecretStr | None = None
+    notify_slack: SecretStr | None = None
+    """Addresses that hold a secret in their path or query: `origin_of` says what may be shown of one."""
     seed: int = 0
 
     @property
@@ -140,6 +149,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         gateway_url=env.get("CONTINUUM_GATEWAY_URL") or "http://127.0.0.1:8787/v1",
         serving_url=env.get("CONTINUUM_SERVING_URL") or "http://127.0.0.1:8790/v1",
         serving_api_key=secret(env.get("CONTINUUM_SERVING_API_KEY")),
+        approval_webhook=web_address(env, "CONTINUUM_APPROVAL_WEBHOOK"),
+        notify_webhook=web_address(env, "CONTINUUM_NOTIFY_WEBHOOK"),
+        notify_slack=web_address(env, "CONTINUUM_NOTIFY_SLACK"),
         durability=one_of(env, "CONTINUUM_DURABILITY", "disk", "memory"),
         spool_max_bytes=whole_number(env, "CONTINUUM_SPOOL_MAX_BYTES", 2**30),
         redact=one_of(env, "CONTINUUM_REDACT", "drain", "inline", "off"),
@@ -177,6 +189,29 @@ def one_of(env: Mapping[str, str], name: str, default: Any, *others: Any) -> Any
     if found not in (default, *others):
         raise ConfigurationError(f"{name} is {found!r}; it must be one of {', '.join((default, *others))}")
     return found
+
+
+def web_address(env: Mapping[str, str], name: str) -> SecretStr | None:
+    """A variable that holds an address to post to; what is wrong with one is said without showing it."""
+    value = (env.get(name) or "").strip()
+    if not value:
+        return None
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or not re.fullmatch(r"[!-~]+", value):
+        raise ConfigurationError(
+            f"{name} holds {len(value)} characters that are no address; it must be like https://hooks.example.com/path"
+        )
+    return SecretStr(value)
+
+
+def origin_of(address: SecretStr) -> str:
+    """What may be shown of an address that holds a secret: its scheme, host and port."""
+    parts = urlsplit(address.get_secret_value())
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
 
 
 def find_home(start: Path) -> Path:
