@@ -15,7 +15,7 @@
 | CONTINUUM_UPSTREAM_BASE_URL, CONTINUUM_UPSTREAM_API_KEY | the production model | OPENAI_BASE_URL, OPENAI_API_KEY |
 | CONTINUUM_SERVING_URL | where the server of the tuned models is found | http://127.0.0.1:8790/v1 |
 | CONTINUUM_SERVING_API_KEY | what that server is asked with, where it asks for a key | none |
-| CONTINUUM_APPROVAL_WEBHOOK | asked by POST before a step of a ramp whose task wants an approval | none: `continuum promote` gives it |
+| CONTINUUM_APPROVAL_WEBHOOK | asked by POST for the approvals that a task's policy wants | none: `continuum promote` gives them |
 | CONTINUUM_NOTIFY_WEBHOOK | told by POST of promotions, rollbacks, holds, alarms and blocks | none |
 | CONTINUUM_NOTIFY_SLACK | a Slack incoming webhook, or one that takes its form; told the same | none |
 | CONTINUUM_DURABILITY | where captures wait for the store: `disk` survives the process, `memory` is faster | disk |
