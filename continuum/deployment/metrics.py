@@ -11,6 +11,7 @@ import time
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -199,16 +200,16 @@ class Metrics:
         """Write down what was counted, for the other workers and the one after this; blocks on the disk, so not in the loop."""
         if self._file is None:
             return
-        self._file.parent.mkdir(parents=True, exist_ok=True)
         content = {"format": FORMAT, "at": self._now(), **self._present().written()}
         draft = self._file.with_suffix(f".{os.getpid()}")
         try:
+            self._file.parent.mkdir(parents=True, exist_ok=True)
             draft.write_text(json.dumps(content), encoding="utf-8")
             draft.replace(self._file)
         except OSError as error:
             logger.warning("what the gateway counts cannot be written to %s: %s", self._file, error)
-        finally:
-            draft.unlink(missing_ok=True)
+            with suppress(OSError):
+                draft.unlink()
 
     def text(self) -> bytes:
         """All that the workers counted, in Prometheus' text form; blocks on the disk for a moment."""
