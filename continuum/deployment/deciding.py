@@ -19,7 +19,7 @@ from continuum.statistics.sequences import Difference, Step, difference_of
 
 FEWEST = 20
 """Judged conversations of either arm before anything is said of it."""
-TIGHTEST = 0.1
+TIGHTEST = 0.3
 """The share of a trial's planned conversations at which the bounds are tightest: losses worth acting on show early."""
 
 
