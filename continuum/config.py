@@ -211,7 +211,7 @@ def web_address(env: Mapping[str, str], name: str) -> SecretStr | None:
 def origin_of(address: SecretStr) -> str:
     """What may be shown of an address that holds a secret: its scheme, host and port."""
     parts = urlsplit(address.get_secret_value())
-    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def find_home(start: Path) -> Path:

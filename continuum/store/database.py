@@ -31,6 +31,7 @@ from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
+from continuum.store.notifications import Notifications
 from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.raters import Raters
 from continuum.store.reviews import Reviews
@@ -96,6 +97,7 @@ class Store:
         self.deployments = Deployments(engine)
         self.gateway_keys = GatewayKeys(engine)
         self.shadow_answers = ShadowAnswers(engine)
+        self.notifications = Notifications(engine)
         self.segments = Segments(engine)
         self.writes = GroupedWrites(engine)
         self.workers = Workers(engine)

@@ -1,10 +1,11 @@
 """What was learned: dataset versions, checkpoints and verdicts."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Table, desc, func, select
 
-from continuum.records import Checkpoint, DatasetRecord, Record, Verdict
+from continuum.records import Checkpoint, DatasetRecord, Record, Verdict, VerdictStatus
 from continuum.store.rows import Rows, from_row, in_batches, insert_new, to_row
 from continuum.store.tables import checkpoints, dataset_items, datasets, verdicts
 
@@ -128,6 +129,16 @@ class Verdicts(Rows):
     def latest(self, checkpoint_id: str) -> Verdict | None:
         """The newest verdict on a checkpoint."""
         return self._newest(verdicts, verdicts.c.checkpoint_id == checkpoint_id)
+
+    def blocked_since(self, at: datetime) -> list[Verdict]:
+        """The verdicts of this time or later that block their candidate, oldest first."""
+        query = (
+            select(verdicts)
+            .where(verdicts.c.created_at >= at, verdicts.c.status == VerdictStatus.BLOCKED.value)
+            .order_by(verdicts.c.created_at, verdicts.c.id)
+        )
+        with self.engine.connect() as connection:
+            return [from_row(Verdict, row) for row in connection.execute(query)]
 
     def _newest(self, table: Table, condition: ColumnElement[bool]) -> Verdict | None:
         query = select(table).where(condition).order_by(desc(table.c.created_at), desc(table.c.id)).limit(1)
