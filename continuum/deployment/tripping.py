@@ -6,18 +6,22 @@ Any number of workers may see the same; the store's compare-and-set lets one of 
 import asyncio
 import logging
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
+from continuum.deployment import transitions
 from continuum.deployment.breaker import Trip
-from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
+from continuum.deployment.transitions import ON_TRIAL, Cause
+from continuum.errors import DeploymentError
+from continuum.serving_records import DeploymentRecord
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
 ACTOR = "gateway"
-ON_TRIAL = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.PROMOTING)
+BREAKER = "breaker"
+"""The action of the event that tells of a champion."""
 TRIES = 5
 """How often a change is decided on anew because somebody else made one meanwhile."""
 RETRY_S = 1.0
@@ -25,47 +29,49 @@ RETRY_S = 1.0
 MAX_WAITING = 100
 """Trips that wait for the store."""
 
-Done = Literal["rolled_back", "told", "nothing"]
+Done = Literal["rolled back", "told", "nothing to do"]
 
 logger = logging.getLogger(__name__)
 
 
 def act_on(store: "Store", trip: Trip, *, now: Callable[[], datetime] = utc_now) -> Done:
-    """Roll a candidate back, or write down that a champion's breaker opened; `nothing` where neither serves any more.
+    """Take a candidate back, with the breaker's counts as evidence, or write down that a champion's breaker opened.
 
-    Blocks on the store.
+    A candidate has a model behind it that is known to be better than none; of a champion that fails, a person decides. There is
+    nothing to do where the model serves no longer, or another worker told of the champion a moment ago. Blocks on the store.
 
     Raises:
+        DeploymentError: others changed the deployment each time; ask again.
         Exception: the store did not take it; ask again.
     """
     for _ in range(TRIES):
         seen = next((one for one in store.deployments.serving(trip.task) if one.model == trip.model), None)
         if seen is None:
-            return "nothing"
-        candidate = seen.state in ON_TRIAL
-        event = DeploymentEvent(
-            deployment_id=seen.id,
-            at=now(),
-            actor=ACTOR,
-            action="rollback" if candidate else "breaker",
-            reason=f"the breaker opened: {trip.words}",
-            from_traffic=seen.traffic,
-            to_traffic=0.0 if candidate else seen.traffic,
-            evidence=trip.evidence,
-        )
-        if store.deployments.change(seen, event, **_values(seen, event.at)) is not None:
-            return "rolled_back" if candidate else "told"
-    return "nothing"
+            return "nothing to do"
+        cause = Cause(ACTOR, f"the breaker opened: {trip.words}", trip.evidence, now())
+        if seen.state in ON_TRIAL:
+            if transitions.take_back(store, seen, cause) is not None:
+                return "rolled back"
+        elif _was_told(store, seen, trip, cause.at):
+            return "nothing to do"
+        elif transitions.note(store, seen, BREAKER, cause) is not None:
+            return "told"
+    raise DeploymentError(f"{trip.model} of task {trip.task!r} was changed by others {TRIES} times meanwhile; ask again")
 
 
-def _values(seen: DeploymentRecord, at: datetime) -> dict[str, object]:
-    if seen.state not in ON_TRIAL:
-        return {}
-    return {"state": DeploymentState.ROLLING_BACK, "traffic": 0.0, "shadow": 0.0, "step_at": at}
+def _was_told(store: "Store", seen: DeploymentRecord, trip: Trip, at: datetime) -> bool:
+    lately = at - timedelta(seconds=float(trip.evidence["breaker"]["cool_off_s"]))
+    return any(event.action == BREAKER and event.at > lately for event in store.deployments.events(seen.id))
 
 
 class Trips:
-    """Acts on trips one after the other, beside the path of requests, and again until the store takes it."""
+    """Acts on trips one after the other, beside the path of requests, and again until the store takes it.
+
+    Args:
+        store: where the deployments are.
+        retry_s: how long it waits before it asks a store again that did not take it, in seconds.
+        now: the clock.
+    """
 
     def __init__(self, store: "Store", *, retry_s: float = RETRY_S, now: Callable[[], datetime] = utc_now) -> None:
         self._store = store
@@ -84,13 +90,15 @@ class Trips:
     async def run(self) -> None:
         """Act on trips for ever; a task of the gateway's, cancelled when it stops."""
         while True:
-            trip = await self._waiting.get()
-            while True:
-                try:
-                    done = await asyncio.to_thread(act_on, self._store, trip, now=self._now)
-                except Exception as error:  # noqa: BLE001  whatever ails the store, the breaker stays open and this is tried again
-                    logger.warning("task %s: the trip of %s waits for the store: %s", trip.task, trip.model, type(error).__name__)
-                    await asyncio.sleep(self._retry_s)
-                else:
-                    logger.warning("task %s: %s: %s", trip.task, trip.model, done.replace("_", " "))
-                    break
+            await self._act_on(await self._waiting.get())
+
+    async def _act_on(self, trip: Trip) -> None:
+        while True:
+            try:
+                done = await asyncio.to_thread(act_on, self._store, trip, now=self._now)
+            except Exception as error:  # noqa: BLE001  whatever ails the store, the breaker stays open and this is tried again
+                logger.warning("task %s: the trip of %s waits for the store: %s", trip.task, trip.model, type(error).__name__)
+                await asyncio.sleep(self._retry_s)
+            else:
+                logger.warning("task %s: %s: %s", trip.task, trip.model, done)
+                return
