@@ -11,11 +11,29 @@ def gateway(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8787,
     task: Annotated[str | None, typer.Option(help="Task of requests that name none.")] = None,
+    workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
+    keys: Annotated[
+        bool | None,
+        typer.Option(
+            "--keys/--no-keys",
+            help="Ask everybody for a key, or nobody; when left out, as soon as one was made, and always beyond loopback.",
+        ),
+    ] = None,
+    override: Annotated[
+        bool, typer.Option(help="On loopback, let requests without a key name the arm that answers (x-continuum-arm).")
+    ] = False,
 ) -> None:
     """Serve the gateway: split traffic between production and the tuned models, and capture it."""
-    from continuum.deployment.gateway import serve_gateway
+    from continuum.deployment.serving import run_server
 
-    run(serve_gateway(host, port, default_task=task))
+    if workers == 1:
+        from continuum.deployment.gateway import serve_gateway
+
+        run_server(serve_gateway(host, port, default_task=task, keys=keys, override=override))
+    else:
+        from continuum.deployment.workers import Plan, serve_workers
+
+        run_server(serve_workers(Plan(host, port, workers, task, keys, override)))
 
 
 def serve(

@@ -6,31 +6,42 @@ whoever reaches it spends the upstream's key.
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection
+import time
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
-from aiohttp import web
+import orjson
 
 from continuum.config import Settings, load_settings
-from continuum.deployment.answers import StreamedAnswer, read_answer
-from continuum.deployment.routing import PRODUCTION, Choice, RouteTable
-from continuum.deployment.served import FEEDBACK_FIELDS, Outcome, feedback_of, read_call
-from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object, shown_url, stop_signal
-from continuum.deployment.upstream import DEFAULT_TIMEOUTS, VIA, Reply, Timeouts, UpstreamFailed, Upstreams, open_session
+from continuum.deployment.answering import Answering
+from continuum.deployment.breaker import Breakers, Trip
+from continuum.deployment.door import DEFAULT_LIMITS, Door, Limits, Request
+from continuum.deployment.following import Following
+from continuum.deployment.forms import CHAT, EMBEDDINGS, FORMS, Form
+from continuum.deployment.keys import Allowed, Keys, Refused
+from continuum.deployment.metrics import CONTENT_TYPE, Metrics
+from continuum.deployment.routing import PRODUCTION_ARM, Arm, ArmName, Route, RouteTable
+from continuum.deployment.served import FEEDBACK_FIELDS, feedback_of, task_of
+from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, shown_url, stop_signal
+from continuum.deployment.shadow import Shadows
+from continuum.deployment.tripping import Trips
+from continuum.deployment.upstream import DEFAULT_TIMEOUTS, VIA, Ask, Timeouts, UpstreamFailed, Upstreams
+from continuum.errors import ConfigurationError, ContinuumError
 from continuum.policy import checked_task_name
-from continuum.spool.sampling import is_sampled
+from continuum.spool.headers import TASK
 from continuum.spool.spool import Spool
 from continuum.store import default_store
-from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
 POLL_S = 0.2
 """How often the routes are read again: a change of a deployment is felt within this."""
-MAX_BODY_BYTES = 16 * 2**20
+COUNT_S = 1.0
+"""How often what was counted is written down for the other workers."""
 DRAIN_S = 10.0
 """How long answers that have begun may take when the gateway stops."""
 STORE_S = 5.0
@@ -40,13 +51,20 @@ logger = logging.getLogger(__name__)
 
 
 class Gateway:
-    """One gateway, serving while its context is open.
+    """One gateway, or one worker of it, serving while its context is open.
 
     Args:
         store: where the routes are read and captures are written; the gateway serves on when it fails.
         settings: the production model's address and key; the environment's when left out.
         default_task: the task of requests that name none.
         port: 0 for a free one.
+        timeouts: how long models may take.
+        limits: how long clients may take, and how much they may send.
+        keys: whether requests need a key; None: as soon as one was made, and always where other machines reach the gateway.
+        override: whether requests may name the arm that answers where no key is asked for.
+        worker: this worker's number, and how many there are: they share the port.
+        goes_on: whether this worker takes the place of one that died.
+        now: the calendar's clock; the system's when None.
 
     Raises:
         ConfigurationError: the default task's name cannot be one.
@@ -61,173 +79,288 @@ class Gateway:
         host: str = "127.0.0.1",
         port: int = 0,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        max_body_bytes: int = MAX_BODY_BYTES,
-        now: Callable[[], datetime] = utc_now,
+        limits: Limits = DEFAULT_LIMITS,
+        keys: bool | None = None,
+        override: bool = False,
+        worker: tuple[int, int] = (0, 1),
+        goes_on: bool = False,
+        now: Callable[[], datetime] | None = None,
     ) -> None:
-        self.routes = RouteTable()
         self.base_url = ""
         """Where an OpenAI client finds the gateway, once it serves."""
         self._store = store
         self._settings = settings or load_settings()
         self._default_task = None if default_task is None else checked_task_name(default_task)
         self._address = (host, port)
-        self._spool = Spool(lambda: store, settings=lambda: self._settings)
         self._timeouts = timeouts
-        self._max_body_bytes = max_body_bytes
+        self._workers = worker[1]
         self._now = now
-        self._store_error: str | None = None
+        self._stopping = False
+        self._override = override and is_loopback(host)
+        folder = self._settings.home / "gateway"
+        required = True if keys is None and not is_loopback(host) else keys
+        self._following = Following(store, folder, trusts_file=goes_on)
+        self._keys = Keys(store, folder, required=required, workers=worker[1])
+        self.metrics = Metrics(folder / "counts" if worker[1] > 1 else None, worker[0])
+        self._trips = Trips(store)
+        self._breakers = Breakers(self._following.policy_of, self._tripped)
+        self._spool = Spool(lambda: store, settings=lambda: self._settings)
+        self._door = Door(self._handle, limits, refused=lambda status: self.metrics.refused("no_request"))
+        complete = [(f"/v1{form.path}", ("POST", partial(self._complete, form))) for form in FORMS]
+        self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[None]]]] = {
+            **dict(complete),
+            f"/v1{EMBEDDINGS}": ("POST", self._embed),
+            "/v1/feedback": ("POST", self._feedback),
+            "/v1/models": ("GET", self._models),
+            "/healthz": ("GET", self._health),
+            "/readyz": ("GET", self._ready),
+            "/metrics": ("GET", self._counts),
+        }
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that the store knows."""
+        return self._following.tasks
+
+    @property
+    def routes(self) -> RouteTable:
+        """How traffic is split at present."""
+        return self._following.routes
 
     async def __aenter__(self) -> Self:
+        host, port = self._address
         await self.refresh()
-        async with AsyncExitStack() as stack:
-            session = await stack.enter_async_context(open_session(self._timeouts))
-            self._upstreams = Upstreams(session, self._settings.upstream_base_url, self._settings.upstream_api_key)
-            app = web.Application(middlewares=[errors_as_json], client_max_size=self._max_body_bytes)
-            app.add_routes(
-                [
-                    web.post("/v1/chat/completions", self._complete),
-                    web.post("/v1/feedback", self._feedback),
-                    web.get("/v1/models", self._models),
-                    web.get("/healthz", self._health),
-                ]
+        if self._keys.asked_for and not self._keys.usable and not is_loopback(host):
+            raise ConfigurationError(
+                f"other machines may reach {host}, and there is no key to ask them for; make one with "
+                "`continuum keys create NAME`, or let everybody in with --no-keys"
             )
-            runner, self.base_url = await listen(app, *self._address, drain_s=DRAIN_S)
-            stack.push_async_callback(runner.cleanup)
-            poll = asyncio.create_task(self._follow_routes())
-            stack.callback(poll.cancel)
+        async with AsyncExitStack() as stack:
+            self._upstreams = Upstreams(self._settings.upstream_base_url, self._settings.upstream_api_key, self._timeouts)
+            stack.callback(self._upstreams.close)
+            redactor = None if self._settings.redact == "off" else self._settings.redactor
+            shadows = await stack.enter_async_context(
+                Shadows(self._store, self._ask_unseen, count=self.metrics.shadowed, redactor=redactor)
+            )
+            self._answering = Answering(
+                self._route_of,
+                self._upstreams,
+                self._breakers,
+                shadows,
+                self._spool,
+                self.metrics,
+                override=self._override,
+                now=self._now,
+            )
+            try:
+                _, bound = await self._door.open(host, port, shared=self._workers > 1)
+            except OSError as error:
+                raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
+            stack.push_async_callback(self._door.close, DRAIN_S)
+            self.base_url = base_url_of(host, bound)
+            for work in (self._follow(), self._trips.run()):
+                stack.callback(asyncio.create_task(work).cancel)
             self._open = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._stopping = True
         await self._open.aclose()
         await asyncio.to_thread(self._spool.close, STORE_S)
+        await asyncio.to_thread(self.metrics.flush)
 
     async def flush(self) -> bool:
         """Wait until what was served so far is in the store; False when the store does not take it."""
         return await asyncio.to_thread(self._spool.flush)
 
     async def refresh(self) -> None:
-        """Read the routes now; the last known ones stay where the store does not answer."""
+        """Read the routes and the keys now; the last known ones stay where the store does not answer."""
+        if await asyncio.to_thread(self._read):
+            following = self._following
+            self._breakers.keep({(task, arm.model) for task, route in self.routes.routes.items() for arm in route.tuned})
+            self.metrics.know([*self.routes.routes, *following.tasks])
+            self.metrics.forget("continuum_gateway_traffic")
+            for task, route in self.routes.routes.items():
+                self.metrics.show("continuum_gateway_traffic", route.traffic, task)
+
+    def _read(self) -> bool:
+        self._keys.refresh()
+        return self._following.read()
+
+    async def _follow(self) -> None:
+        counted_at = 0.0
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self.refresh()
+            if time.monotonic() - counted_at > COUNT_S:
+                counted_at = time.monotonic()
+                self._show()
+                await asyncio.to_thread(self.metrics.flush)
+
+    def _route_of(self, task: str) -> Route:
+        return self._following.routes.route(task)
+
+    async def _ask_unseen(self, arm: Arm, body: bytes) -> tuple[int, bytes]:
+        return await self._upstreams.whole(arm, CHAT.path, body)
+
+    # --- requests ----------------------------------------------------------------------------------------------------------
+
+    async def _handle(self, request: Request) -> None:
+        path = request.path
+        route = self._routes.get(path) or self._routes.get(path.partition("?")[0])
+        if route is None or route[0] != ("GET" if request.method == "HEAD" else request.method):
+            found = "has no such path" if route is None else f"takes {route[0]} there"
+            request.refuse(404 if route is None else 405, f"the gateway {found}: {request.method} {path.partition('?')[0]:.100}")
+            return
+        self.metrics.began()
         try:
-            self.routes = RouteTable.of(await asyncio.to_thread(self._store.deployments.serving))
-        except Exception as error:  # noqa: BLE001  whatever ails the store, the last known routes go on serving
-            if self._store_error is None:
-                logger.warning("the routes cannot be read, the last known ones stay: %s", error)
-            self._store_error = type(error).__name__
+            await route[1](request)
+        except BadRequest as error:
+            self._refuse(request, error.status, str(error))
+        except ConfigurationError as error:
+            self._refuse(request, 400, str(error))
+        except ContinuumError as error:
+            self._refuse(request, 500, str(error))
+        finally:
+            self.metrics.ended()
+
+    def _refuse(self, request: Request, status: int, words: str) -> None:
+        self.metrics.refused("bad_request" if status < 500 else "failed")
+        if request.begun:
+            request.abort()
         else:
-            self._store_error = None
+            request.refuse(status, words)
 
-    # --- completions -------------------------------------------------------------------------------------------------------
+    def _admitted(self, request: Request, task: str | None) -> Allowed | None:
+        """What a request may do; None where it is refused, and was told."""
+        found = self._keys.check(request.headers.get("authorization"), task)
+        if isinstance(found, Refused):
+            self.metrics.refused(found.reason)
+            logger.info("refused: %s", found.reason)
+            request.refuse(found.status, found.words, found.headers.items())
+            return None
+        return found
 
-    async def _complete(self, request: web.Request) -> web.StreamResponse:
+    async def _complete(self, form: Form, request: Request) -> None:
         if VIA in request.headers.get("via", ""):
             raise BadRequest("the gateway was asked by itself; CONTINUUM_UPSTREAM_BASE_URL must name the provider", status=508)
-        call = await read_call(request, default_task=self._default_task, now=self._now)
-        choice = self.routes.route(call.task).choose(call.unit)
-        outcome = Outcome(call, choice.deployment_id)
+        task = task_of(request, self._default_task)
+        allowed = self._admitted(request, task)
+        if allowed is None:
+            return
+        if task is None:
+            raise BadRequest(f"the request names no task; send the header {TASK}, or start the gateway with a default task")
+        await self._answering.answer(form, request, task, allowed)
+
+    async def _embed(self, request: Request) -> None:
+        task = task_of(request, self._default_task)
+        if self._admitted(request, task) is None:
+            return
+        began = time.monotonic()
+        raw = await request.body()
+        ask = Ask(EMBEDDINGS, raw, parse_body(request.headers.get("content-type", ""), raw, "request"), request.headers)
+        status = 499
         try:
-            reply = await self._first_reply(choice, outcome)
-            if reply is None:
-                return outcome.failure_response()
-            try:
-                return await self._pass_on(request, reply, outcome)
-            finally:
-                reply.close()
-        finally:
-            self._keep(outcome)
-
-    def _keep(self, outcome: Outcome) -> None:
-        call, sampled = outcome.call, outcome.call.sampled
-        if sampled is None:
-            sampled = is_sampled(call.conversation_id or call.interaction_id, self._spool.sample_rate(call.task))
-        if sampled:
-            self._spool.take(outcome.draft(self._upstreams.production_url))
-
-    async def _first_reply(self, choice: Choice, outcome: Outcome) -> Reply | None:
-        """The answer of the first arm that gives one; what a tuned model cannot answer, the arm behind it gets."""
-        for arm in choice.arms:
-            try:
-                reply = await self._upstreams.begin(arm, outcome.call.ask)
-            except UpstreamFailed as failure:
-                outcome.failed(arm, failure)
-                continue
-            if reply.status == 200 or arm.model == PRODUCTION:
-                return reply
-            outcome.failed(arm, UpstreamFailed(f"{arm.model} answered HTTP {reply.status}"))
-            reply.close()
-        return None
-
-    async def _pass_on(self, request: web.Request, reply: Reply, outcome: Outcome) -> web.StreamResponse:
-        outcome.answered_by(reply.arm)
-        headers = reply.headers | outcome.headers
-        if reply.body is not None:
-            outcome.finish(read_answer(reply.body), status=reply.status)
-            return web.Response(status=reply.status, headers=headers, body=reply.body)
-        response = web.StreamResponse(status=reply.status, headers=headers)
-        streamed = StreamedAnswer()
-        try:
-            await response.prepare(request)
-            async for piece in reply.pieces():
-                outcome.saw_chunk()
-                streamed.feed(piece)
-                await response.write(piece)
-            await response.write_eof()
-            outcome.finish(streamed.answer)
+            reply = await self._upstreams.begin(PRODUCTION_ARM, ask)
+            status = reply.status
+            request.answer(reply.status, reply.body or b"", reply.headers)
         except UpstreamFailed as failure:
-            outcome.finish(streamed.answer, error=str(failure))
-            # Ended in the regular way, half an answer would look whole.
-            if request.transport is not None:
-                request.transport.abort()
-        except ConnectionResetError:
-            outcome.cancel(streamed.answer)
-        except asyncio.CancelledError:
-            outcome.cancel(streamed.answer)
-            raise
-        return response
+            status = failure.status
+            raise BadRequest(str(failure), status=status) from failure
+        finally:
+            self.metrics.served(task or "", "production", status, time.monotonic() - began)
 
-    # --- the other doors ---------------------------------------------------------------------------------------------------
-
-    async def _feedback(self, request: web.Request) -> web.Response:
-        feedback = feedback_of(await read_object(request, "feedback", FEEDBACK_FIELDS))
+    async def _feedback(self, request: Request) -> None:
+        if self._admitted(request, None) is None:
+            return
+        raw = await request.body()
+        feedback = feedback_of(parse_body(request.headers.get("content-type", ""), raw, "feedback", FEEDBACK_FIELDS))
         if not self._spool.offer(feedback):
             raise BadRequest(
                 "the store takes nothing at present and the queue is full; send the feedback again later", status=503
             )
-        return web.json_response({"id": feedback.id, "interaction_id": feedback.interaction_id}, status=202)
+        self._tell(request, {"id": feedback.id, "interaction_id": feedback.interaction_id}, status=202)
 
-    async def _models(self, request: web.Request) -> web.Response:
+    async def _models(self, request: Request) -> None:
+        task = task_of(request, self._default_task)
+        if self._admitted(request, task) is None:
+            return
+        # A key for some tasks is not told of the others.
+        tasks = self.routes.routes if task is None and not self._keys.asked_for else [task or ""]
+        tuned = {arm.model: one for one in tasks for arm in self.routes.route(one).tuned}
         try:
-            return web.json_response(await self._upstreams.models())
+            listed = await self._upstreams.models()
         except UpstreamFailed as failure:
-            raise BadRequest(str(failure), status=failure.status) from failure
+            if not tuned:
+                raise BadRequest(str(failure), status=failure.status) from failure
+            listed = {"object": "list"}
+        found = listed.get("data")
+        ours = [{"id": model, "object": "model", "created": 0, "owned_by": f"continuum:{one}"} for model, one in tuned.items()]
+        self._tell(request, {**listed, "data": [*(found if isinstance(found, list) else ()), *ours]})
 
-    async def _health(self, request: web.Request) -> web.Response:
+    # --- how it does -------------------------------------------------------------------------------------------------------
+
+    async def _health(self, request: Request) -> None:
         stats = self._spool.stats()
         captured, feedback = stats.calls, stats.feedback
-        content: dict[str, Any] = {
+        content = {
             "status": "ok",
-            "store": self._store_error or "ok",
+            "store": self._following.store_error or "ok",
             "tasks_with_a_deployment": len(self.routes.routes),
             "captured": captured.stored,
             "waiting": captured.pending + feedback.pending,
             "lost": captured.dropped + captured.failed + feedback.dropped + feedback.failed,
         }
-        return web.json_response(content)
+        self._tell(request, content)
 
-    # --- the routes --------------------------------------------------------------------------------------------------------
+    async def _ready(self, request: Request) -> None:
+        ready = self._following.known and not self._stopping
+        self._tell(request, {"ready": ready}, status=200 if ready else 503)
 
-    async def _follow_routes(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            await self.refresh()
+    async def _counts(self, request: Request) -> None:
+        if self._admitted(request, None) is None:
+            return
+        self._show()
+        text = await asyncio.to_thread(self.metrics.text)
+        request.answer(200, text, (("content-type", CONTENT_TYPE),))
+
+    def _show(self) -> None:
+        stats, metrics = self._spool.stats(), self.metrics
+        for outcome, count in (
+            ("stored", stats.calls.stored),
+            ("waiting", stats.calls.pending),
+            ("lost", stats.calls.dropped + stats.calls.failed),
+        ):
+            metrics.show("continuum_gateway_captures", count, outcome)
+        metrics.show("continuum_gateway_store_up", float(self._following.store_error is None))
+        metrics.forget("continuum_gateway_breakers_open")
+        for task, model in self._breakers.open():
+            metrics.show("continuum_gateway_breakers_open", 1, task, self._name_of(task, model))
+
+    def _tell(self, request: Request, content: dict[str, Any], status: int = 200) -> None:
+        request.answer(status, orjson.dumps(content))
+
+    def _tripped(self, trip: Trip) -> None:
+        self._trips.tell(trip)
+        self.metrics.tripped(trip.task, self._name_of(trip.task, trip.model))
+
+    def _name_of(self, task: str, model: str) -> ArmName:
+        candidate = self.routes.route(task).candidate
+        return "canary" if candidate is not None and candidate.model == model else "stable"
 
 
-async def serve_gateway(host: str = "127.0.0.1", port: int = 8787, default_task: str | None = None) -> None:
+async def serve_gateway(
+    host: str = "127.0.0.1",
+    port: int = 8787,
+    default_task: str | None = None,
+    *,
+    keys: bool | None = None,
+    override: bool = False,
+) -> None:
     """Run a gateway on the default store until SIGTERM or Ctrl-C; what has begun is answered, and what was served is stored."""
     stop, settings, store = stop_signal(), load_settings(), default_store()
-    async with Gateway(store, settings, default_task=default_task, host=host, port=port) as gateway:
-        known = await asyncio.to_thread(store.tasks.names)
-        print(announcement(gateway.base_url, settings.upstream_base_url, default_task, known), flush=True)
+    async with Gateway(store, settings, default_task=default_task, host=host, port=port, keys=keys, override=override) as gateway:
+        print(announcement(gateway.base_url, settings.upstream_base_url, default_task, gateway.tasks), flush=True)
         await stop.wait()
 
 

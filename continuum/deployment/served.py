@@ -4,13 +4,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
-
-from aiohttp import web
+from typing import Any, Literal, cast
 
 from continuum.deployment.answers import Answer
-from continuum.deployment.routing import PRODUCTION, Arm, unit_of
-from continuum.deployment.serving import BadRequest, error_response, parse_body
+from continuum.deployment.door import Request
+from continuum.deployment.forms import Form
+from continuum.deployment.routing import PRODUCTION, Arm, ArmName, unit_of
+from continuum.deployment.serving import BadRequest, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
 from continuum.errors import ConfigurationError
 from continuum.ids import new_id
@@ -20,6 +20,9 @@ from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback
 
+ARM = "x-continuum-arm"
+"""In a request: the arm that is to answer, `canary`, `stable` or `production`, for those who may say so."""
+ARMS = ("canary", "stable", "production")
 FEEDBACK_FIELDS = (
     *("interaction_id", "score", "label", "comment", "correction", "kind", "confidence", "user_id", "idempotency_key"),
 )
@@ -28,54 +31,93 @@ MAX_ID = 200
 MAX_ERROR = 500
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Call:
-    """A request for a completion, with all that its headers say about it."""
+    """A request for an answer, with all that its headers say about it."""
 
     ask: Ask
+    form: Form
     task: str
     interaction_id: str
     conversation_id: str | None
     user_id: str | None
-    started_at: datetime
+    started_ns: int
     sampled: bool | None
     """Whether the application has chosen to capture the call; None where it has not decided."""
     clock: float
     """The monotonic clock when it came in, in seconds."""
+    arm: ArmName | None = None
+    """The arm that it names."""
 
     @property
     def unit(self) -> str:
         """What stays with one model."""
-        return unit_of(self.ask.body, conversation_id=self.conversation_id, user_id=self.user_id)
+        return unit_of(self.ask.body, conversation_id=self.conversation_id, user_id=self.user_id, opening=self.form.opening)
 
 
-async def read_call(request: web.Request, *, default_task: str | None, now: Callable[[], datetime]) -> Call:
-    """Read a request for a completion.
+def task_of(request: Request, default_task: str | None) -> str | None:
+    """The task that a request names, or the one of those that name none.
 
     Raises:
-        BadRequest: it names no task, or its body is not a chat completion's.
         ConfigurationError: the task's name cannot be one.
     """
-    started_at, clock = now(), time.monotonic()
-    task = decode(request.headers.get(TASK)) or default_task
-    if task is None:
-        raise BadRequest(f"the request names no task; send the header {TASK}, or start the gateway with a default task")
-    raw = await request.read()
-    body = parse_body(request, raw, "request")
-    if not isinstance(body.get("messages"), list) or not body["messages"]:
-        raise BadRequest("the request has no messages; it must be a chat completion, with a list of messages")
-    named_user = body.get("user") if isinstance(body.get("user"), str) else None
-    given_id = _id(request.headers.get(INTERACTION_ID))
+    named = request.headers.get(TASK)
+    return default_task if not named else checked_task_name(decode(named) or "")
+
+
+def arm_of(request: Request) -> ArmName | None:
+    """The arm that a request names in its header.
+
+    Raises:
+        BadRequest: there is no such arm.
+    """
+    named = request.headers.get(ARM)
+    if named is not None and named not in ARMS:
+        raise BadRequest(f"{ARM} is {named!r:.40}; it may be {', '.join(ARMS)}")
+    return cast("ArmName | None", named)
+
+
+async def read_call(request: Request, form: Form, task: str, *, now: Callable[[], datetime] | None, clock: float) -> Call:
+    """Read a request for an answer.
+
+    Args:
+        now: the clock of the calendar; the system's when None.
+        clock: the monotonic clock when the request came in.
+
+    Raises:
+        BadRequest: its body is not what its form wants.
+        Gone: the client went away.
+    """
+    started_ns = time.time_ns() if now is None else int(now().timestamp() * 1e6) * 1000
+    headers = request.headers
+    raw = await request.body()
+    body = parse_body(headers.get("content-type", ""), raw, "request")
+    missing = form.wants(body)
+    if missing is not None:
+        raise BadRequest(missing)
+    given_id = _id(headers.get(INTERACTION_ID))
     return Call(
-        ask=Ask(raw, body, request.headers),
-        task=checked_task_name(task),
+        ask=Ask(form.path, raw, body, headers),
+        form=form,
+        task=task,
         interaction_id=given_id or new_id(),
-        sampled=None if given_id is None else request.headers.get(SAMPLED) != "0",
-        conversation_id=_id(request.headers.get(CONVERSATION_ID)),
-        user_id=_id(request.headers.get(USER_ID)) or _id(named_user),
-        started_at=started_at,
+        sampled=None if given_id is None else headers.get(SAMPLED) != "0",
+        conversation_id=_id(headers.get(CONVERSATION_ID)) or _conversation(body),
+        user_id=_id(headers.get(USER_ID)) or _named(body.get("user")) or _named(body.get("safety_identifier")),
+        started_ns=started_ns,
         clock=clock,
+        arm=arm_of(request),
     )
+
+
+def _conversation(body: Mapping[str, Any]) -> str | None:
+    """The conversation that a response belongs to."""
+    named = body.get("conversation")
+    return None if named is None else _named(named.get("id") if isinstance(named, Mapping) else named)
+
+
+def _named(value: Any) -> str | None:
+    return clean_text(value) if isinstance(value, str) and 0 < len(value) <= MAX_ID else None
 
 
 def _id(value: str | None) -> str | None:
@@ -96,15 +138,24 @@ class Outcome:
         self.error: str | None = None
         self.latency_ms: float | None = None
         self.time_to_first_chunk_ms: float | None = None
+        self.kept = False
+        """Whether what became of it was captured, or was found to be none to capture."""
         self._failures: list[tuple[Arm, UpstreamFailed]] = []
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> list[tuple[str, str]]:
         """What the application is told about who answered it."""
-        told = {INTERACTION_ID: self.call.interaction_id}
+        told = []
+        if (encoded := encode(self.call.interaction_id)) is not None:
+            told.append((INTERACTION_ID, encoded))
         if self.deployment_id is not None and self.arm is not None:
-            told |= {DEPLOYMENT: self.deployment_id, VARIANT: self.arm.variant}
-        return {name: encoded for name, value in told.items() if (encoded := encode(value)) is not None}
+            told += [(DEPLOYMENT, self.deployment_id), (VARIANT, self.arm.variant)]
+        return told
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether another arm answers than the one that was chosen."""
+        return self.arm is not None and bool(self._failures)
 
     def failed(self, arm: Arm, failure: UpstreamFailed) -> None:
         """An arm did not answer."""
@@ -129,32 +180,34 @@ class Outcome:
         """The application went away before the end of the answer."""
         self._end(answer)
 
-    def failure_response(self) -> web.Response:
-        """Nobody answered: what the application is told."""
+    def nobody(self) -> tuple[int, str]:
+        """Nobody answered: the status and the words that the application is told."""
         message = "; ".join(str(failure) for _, failure in self._failures)
         self.finish(Answer(), error=message)
-        return error_response(message, self._failures[-1][1].status, self.headers)
+        return self._failures[-1][1].status, message
 
-    def draft(self, production_url: str | None) -> dict[str, Any]:
-        """What the spool keeps of the call, see `spool/finishing.py`."""
-        body, answer = self.call.ask.body, self.answer
+    def draft(self, production_url: str | None) -> dict[str, Any] | None:
+        """What the spool keeps of the call, see `spool/finishing.py`; None where it is no interaction."""
+        call, answer, clean = self.call, self.answer, Snapshot()
+        messages = call.form.messages(call.ask.body, len(call.ask.raw), clean)
+        if messages is None:
+            return None
         arm = self.arm or (self._failures[-1][0] if self._failures else None)
         tuned = arm is not None and arm.model != PRODUCTION
-        model = arm.model if arm is not None and tuned else _text(answer.model or body.get("model"))
+        model = arm.model if arm is not None and tuned else _text(answer.model or call.ask.body.get("model"))
         usage = answer.usage
         tokens = {} if usage is None else {"input_tokens": usage.input_tokens, "output_tokens": usage.output_tokens}
-        clean = Snapshot()
         return {
-            "id": self.call.interaction_id,
-            "task": self.call.task,
-            "started_ns": int(self.call.started_at.timestamp() * 1e6) * 1000,
-            "messages": clean.take(body["messages"]),
+            "id": call.interaction_id,
+            "task": call.task,
+            "started_ns": call.started_ns,
+            "messages": messages,
             "response": None if answer.message is None else clean.take(answer.message),
             "status": self.status,
             "error": None if self.error is None else clean_text(self.error, MAX_ERROR),
             "model": model,
-            "conversation_id": self.call.conversation_id,
-            "user_id": self.call.user_id,
+            "conversation_id": call.conversation_id,
+            "user_id": call.user_id,
             "provider_response_id": answer.response_id,
             "latency_ms": self.latency_ms,
             "time_to_first_chunk_ms": self.time_to_first_chunk_ms,
@@ -168,6 +221,9 @@ class Outcome:
 
     def _tags(self, truncated: bool) -> dict[str, str]:
         tags = {"truncated": "true"} if truncated else {}
+        if self.call.arm is not None:
+            # Whoever names the arm is no part of the split, and must not be compared with those who were drawn.
+            tags["arm_named"] = self.call.arm
         if self.arm is not None and self._failures:
             first, failure = self._failures[0]
             # The stable arm's quality must not be counted from what the candidate could not answer.

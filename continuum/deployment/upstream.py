@@ -7,36 +7,35 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import aiohttp
+import orjson
+from aiohttp.http import HttpProcessingError
 from pydantic import SecretStr
 
 from continuum.deployment.answers import parse_object
-from continuum.deployment.routing import PRODUCTION, Arm
-from continuum.errors import ContinuumError
+from continuum.deployment.lines import Address, Incoming, Lines, address_of
+from continuum.deployment.routing import PRODUCTION_ARM, Arm
+from continuum.errors import ConfigurationError, ContinuumError
 from continuum.spool.headers import PREFIX
 
 PASSED_TO_UPSTREAM = ("accept", "traceparent", "tracestate", "x-request-id")
-"""Headers of a request that go on; all others, `authorization` above all, stay here."""
+"""Headers of a request that go on; all others, `authorization` and `cookie` above all, stay here."""
 KEPT_BACK = frozenset(
     {
-        *(
-            "connection",
-            "keep-alive",
-            "proxy-authenticate",
-            "proxy-authorization",
-            "te",
-            "trailer",
-            "transfer-encoding",
-            "upgrade",
-        ),
-        *("content-length", "content-encoding", "set-cookie", "server", "date"),
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "content-length", "content-encoding"),
+        *("authorization", "www-authenticate", "cookie", "set-cookie", "set-cookie2", "clear-site-data"),
+        *("server", "alt-svc", "strict-transport-security", "location"),
     }
 )
-"""Headers of an answer that belong to one hop, or that the gateway writes itself."""
+"""Headers of an answer that belong to one hop, or to the upstream's own dealings, or that the gateway writes itself."""
 VIA = "1.1 continuum"
 MAX_ANSWER_BYTES = 64 * 2**20
+BROKEN = (aiohttp.ClientError, asyncio.IncompleteReadError, HttpProcessingError, OSError, ValueError)
+"""What a server that does not answer, or not in HTTP, causes."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,12 @@ class Timeouts:
     """How long an upstream may take, in seconds."""
 
     connect_s: float = 5.0
+    first_byte_s: float = 120.0
+    """Until the first byte of an answer, and of a stream the first piece."""
     idle_s: float = 120.0
-    """Between two pieces of an answer, and before the first."""
+    """Between two pieces of an answer."""
+    total_s: float = 600.0
+    """For an answer that does not come as a stream, from the request on."""
 
 
 DEFAULT_TIMEOUTS = Timeouts()
@@ -54,15 +57,20 @@ DEFAULT_TIMEOUTS = Timeouts()
 class UpstreamFailed(ContinuumError):
     """An upstream gave no answer, or not the whole of it."""
 
-    def __init__(self, message: str, *, status: int = 502) -> None:
+    def __init__(self, message: str, *, status: int = 502, answered: int | None = None) -> None:
         super().__init__(message)
         self.status = status
+        """What the application is told where nobody else answers."""
+        self.answered = answered
+        """The HTTP status that came instead of an answer; None where none came."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Ask:
-    """One request for a completion, as the application sent it."""
+    """One request for an answer, as the application sent it."""
 
+    path: str
+    """Below the base URL."""
     raw: bytes
     body: Mapping[str, Any]
     headers: Mapping[str, str]
@@ -79,13 +87,16 @@ class Reply:
     `body` is the whole of it, or None for a stream, of which the first piece has come.
     """
 
-    def __init__(self, arm: Arm, response: aiohttp.ClientResponse, body: bytes | None, first: bytes = b"") -> None:
+    __slots__ = ("_first", "_idle_s", "_incoming", "arm", "body", "headers", "status")
+
+    def __init__(self, arm: Arm, incoming: Incoming, body: bytes | None, idle_s: float, first: bytes = b"") -> None:
         self.arm = arm
-        self.status = response.status
-        self.headers = {name: value for name, value in response.headers.items() if is_passed_on(name.lower())}
+        self.status = incoming.status
+        self.headers = passed_on(incoming.headers)
         self.body = body
         self._first = first
-        self._response = response
+        self._idle_s = idle_s
+        self._incoming = incoming
 
     async def pieces(self) -> AsyncIterator[bytes]:
         """A stream from its beginning.
@@ -93,23 +104,35 @@ class Reply:
         Raises:
             UpstreamFailed: it broke off.
         """
-        piece = self._first
+        piece, idle_s = self._first, self._idle_s
         while piece:
             yield piece
-            piece = await _next_piece(self.arm, self._response)
+            piece = await _next_piece(self.arm, self._incoming, idle_s)
 
     def close(self) -> None:
         """Drop the connection if it is in the middle of an answer."""
-        self._response.close()
+        self._incoming.release()
 
 
 class Upstreams:
-    """The model servers behind the gateway."""
+    """The model servers behind the gateway, while its event loop runs.
 
-    def __init__(self, session: aiohttp.ClientSession, production_url: str | None, api_key: SecretStr | None) -> None:
+    Raises:
+        ConfigurationError: the production model's address is none, or its key cannot stand in a header.
+    """
+
+    def __init__(self, production_url: str | None, api_key: SecretStr | None, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
         self.production_url = None if production_url is None else production_url.rstrip("/")
-        self._session = session
-        self._api_key = api_key
+        self._timeouts = timeouts
+        self._lines = Lines(timeouts.connect_s)
+        self._key = None if api_key is None else api_key.get_secret_value()
+        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+            raise ConfigurationError("CONTINUUM_UPSTREAM_API_KEY holds what no header can: it must be printable ASCII")
+        if self.production_url is not None:
+            try:
+                address_of(self.production_url)
+            except ValueError as error:
+                raise ConfigurationError(f"CONTINUUM_UPSTREAM_BASE_URL cannot be asked: {error}") from error
 
     async def begin(self, arm: Arm, ask: Ask) -> Reply:
         """Ask one arm; wait for the first piece of a stream, and for the whole of any other answer.
@@ -117,22 +140,42 @@ class Upstreams:
         Raises:
             UpstreamFailed: there is none.
         """
-        headers = {name: ask.headers[name] for name in PASSED_TO_UPSTREAM if name in ask.headers}
-        headers |= {"content-type": "application/json", "via": VIA}
         raw = ask.raw
-        if arm.model != PRODUCTION:
-            raw = json.dumps({**ask.body, "model": arm.model}).encode()
-        response = await self._request("POST", arm, "/chat/completions", headers=headers, data=raw)
+        if arm.base_url is not None and ask.body.get("model") != arm.model:
+            raw = _encoded({**ask.body, "model": arm.model})
+        if ask.streams:
+            return await self._begun(arm, ask, raw)
         try:
-            if ask.streams and response.status == 200:
-                first = await _next_piece(arm, response)
+            async with asyncio.timeout(self._timeouts.total_s):
+                return await self._begun(arm, ask, raw)
+        except TimeoutError as error:
+            raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
+
+    async def _begun(self, arm: Arm, ask: Ask, raw: bytes) -> Reply:
+        incoming = await self._asked("POST", arm, ask.path, raw, ask.headers)
+        idle_s = self._timeouts.idle_s
+        try:
+            if ask.streams and incoming.status == 200:
+                first = await _next_piece(arm, incoming, self._timeouts.first_byte_s)
                 if not first:
                     raise UpstreamFailed(f"{arm.model} sent an empty stream")
-                return Reply(arm, response, None, first)
-            return Reply(arm, response, await _whole(arm, response))
+                return Reply(arm, incoming, None, idle_s, first)
+            return Reply(arm, incoming, await _whole(arm, incoming, idle_s), idle_s)
         except BaseException:
-            response.close()
+            incoming.release()
             raise
+
+    async def whole(self, arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
+        """Ask an arm for nobody in particular; the HTTP status and the whole of the answer.
+
+        Raises:
+            UpstreamFailed: there is none.
+        """
+        incoming = await self._asked("POST", arm, path, body, {})
+        try:
+            return incoming.status, await _whole(arm, incoming, self._timeouts.idle_s)
+        finally:
+            incoming.release()
 
     async def models(self) -> dict[str, Any]:
         """What production lists at /models.
@@ -140,68 +183,107 @@ class Upstreams:
         Raises:
             UpstreamFailed: it lists nothing.
         """
-        production = Arm(PRODUCTION, None, "stable")
-        response = await self._request("GET", production, "/models", headers={"via": VIA})
+        incoming = await self._asked("GET", PRODUCTION_ARM, "/models", b"", {})
         try:
-            listed = parse_object(await _whole(production, response))
+            listed = parse_object(await _whole(PRODUCTION_ARM, incoming, self._timeouts.idle_s))
         finally:
-            response.close()
-        if response.status != 200 or listed is None:
-            raise UpstreamFailed(f"production lists no models: HTTP {response.status}")
+            incoming.release()
+        if incoming.status != 200 or listed is None:
+            raise UpstreamFailed(f"production lists no models: HTTP {incoming.status}")
         return listed
 
-    async def _request(self, method: str, arm: Arm, path: str, **request: Any) -> aiohttp.ClientResponse:
-        if arm.base_url is None:
-            if self.production_url is None:
+    def close(self) -> None:
+        """Close the connections that wait for their next use."""
+        self._lines.close()
+
+    async def _asked(self, method: str, arm: Arm, path: str, body: bytes, headers: Mapping[str, str]) -> Incoming:
+        base_url, key = arm.base_url, None
+        if base_url is None:
+            base_url, key = self.production_url, self._key
+            if base_url is None:
                 raise UpstreamFailed(
                     "no production model is configured; set CONTINUUM_UPSTREAM_BASE_URL and CONTINUUM_UPSTREAM_API_KEY "
                     "for the gateway",
                     status=503,
                 )
-            if self._api_key is not None:
-                request["headers"]["authorization"] = f"Bearer {self._api_key.get_secret_value()}"
-        url = f"{arm.base_url or self.production_url}".rstrip("/") + path
         try:
-            response = await self._session.request(method, url, allow_redirects=False, **request)
-        except (aiohttp.ClientError, ValueError) as error:
-            raise UpstreamFailed(f"{arm.model} cannot be reached: {type(error).__name__}") from error
+            address = address_of(base_url)
+            head = request_head(method, address, path, key) + _told(headers) + b"content-length: %d\r\n\r\n" % len(body)
+            incoming = await self._lines.ask(address, head, body, self._timeouts.first_byte_s)
         except TimeoutError as error:
             raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
-        if 300 <= response.status < 400:
-            response.close()
-            raise UpstreamFailed(f"{arm.model} redirects, and redirects are not followed; configure the address it moved to")
-        return response
+        except BROKEN as error:
+            raise UpstreamFailed(f"{arm.model} cannot be reached: {type(error).__name__}") from error
+        if 300 <= incoming.status < 400:
+            incoming.release()
+            raise UpstreamFailed(
+                f"{arm.model} redirects, and redirects are not followed; configure the address it moved to",
+                answered=incoming.status,
+            )
+        return incoming
 
 
-def is_passed_on(name: str) -> bool:
-    """Whether a header of an answer, in lower case, reaches the application; who served it is the gateway's to say."""
-    return name not in KEPT_BACK and not name.startswith(PREFIX)
+@lru_cache(maxsize=256)
+def request_head(method: str, address: Address, path: str, key: str | None) -> bytes:
+    """The part of a request's head that is the same for all requests of a kind."""
+    authorization = address.authorization if key is None else f"Bearer {key}"
+    lines = [
+        f"{method} {address.path}{path}{address.query} HTTP/1.1",
+        f"host: {address.authority}",
+        f"via: {VIA}",
+        "accept-encoding: identity",
+        "content-type: application/json",
+        *([f"authorization: {authorization}"] if authorization else []),
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n"
 
 
-async def _next_piece(arm: Arm, response: aiohttp.ClientResponse) -> bytes:
+def _told(headers: Mapping[str, str]) -> bytes:
+    """The headers of a request that go on."""
+    told = ""
+    for name in PASSED_TO_UPSTREAM:
+        value = headers.get(name)
+        if value is not None and value.isprintable():
+            told += f"{name}: {value}\r\n"
+    return told.encode("utf-8", "surrogateescape")
+
+
+def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
-        return await response.content.readany()
-    except (aiohttp.ClientError, asyncio.IncompleteReadError, OSError) as error:
+        return orjson.dumps(body)
+    except (TypeError, ValueError):
+        return json.dumps(body).encode()
+
+
+def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The headers of an answer that reach the application; who served it is the gateway's to say."""
+    found = []
+    hop = headers.get("connection")
+    named = frozenset(name.strip().lower() for name in hop.split(",")) if hop and hop.lower() not in USUAL else frozenset()
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower not in KEPT_BACK and lower not in named and not lower.startswith(PREFIX):
+            found.append((name, value))
+    return found
+
+
+USUAL = ("keep-alive", "close")
+
+
+async def _next_piece(arm: Arm, incoming: Incoming, within_s: float) -> bytes:
+    try:
+        return await incoming.piece(within_s)
+    except BROKEN as error:
         late = isinstance(error, TimeoutError)
         how = "did not answer in time" if late else "broke off its answer"
         raise UpstreamFailed(f"{arm.model} {how}", status=504 if late else 502) from error
 
 
-async def _whole(arm: Arm, response: aiohttp.ClientResponse) -> bytes:
+async def _whole(arm: Arm, incoming: Incoming, idle_s: float) -> bytes:
     pieces, size = [], 0
-    while piece := await _next_piece(arm, response):
+    while piece := await _next_piece(arm, incoming, idle_s):
         pieces.append(piece)
         size += len(piece)
         if size > MAX_ANSWER_BYTES:
             raise UpstreamFailed(f"{arm.model} sent more than {MAX_ANSWER_BYTES} bytes")
-    return b"".join(pieces)
-
-
-def open_session(timeouts: Timeouts) -> aiohttp.ClientSession:
-    """The one session of a gateway: no cookies, no proxies from the environment, no limit on connections of its own."""
-    return aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=None, sock_connect=timeouts.connect_s, sock_read=timeouts.idle_s),
-        connector=aiohttp.TCPConnector(limit=0),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        trust_env=False,
-    )
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -44,6 +44,13 @@ class Deployments(Rows):
         condition = deployments.c.state.in_([state.value for state in SERVING])
         return self._all(condition if task is None else condition & (deployments.c.task == task))
 
+    def versions(self) -> list[tuple[str, int]]:
+        """Id and version of the deployments that may receive traffic: what a gateway asks for to see that nothing has changed."""
+        serves = deployments.c.state.in_([state.value for state in SERVING])
+        with self.engine.connect() as connection:
+            query = select(deployments.c.id, deployments.c.version).where(serves).order_by(deployments.c.id)
+            return [(row.id, row.version) for row in connection.execute(query)]
+
     def unsettled(self) -> list[DeploymentRecord]:
         """The deployments of all tasks that a controller has to lead on before they route traffic or are done, newest first."""
         return self._all(deployments.c.state.in_([state.value for state in UNSETTLED]))

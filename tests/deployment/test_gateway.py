@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 
 from continuum import capture, context, interaction
 from continuum.config import Settings
+from continuum.deployment.door import Limits
 from continuum.deployment.gateway import Gateway, announcement
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
@@ -539,7 +540,7 @@ async def test_a_request_cannot_say_where_it_is_sent(
 async def test_a_body_that_is_no_chat_completion_is_refused_in_openai_form(
     client: aiohttp.ClientSession, store: Store, settings: Settings, production: Provider, body: bytes, status: int
 ) -> None:
-    async with Gateway(store, settings, default_task="support", max_body_bytes=200_000) as gateway:
+    async with Gateway(store, settings, default_task="support", limits=Limits(body_bytes=200_000)) as gateway:
         headers = {"content-type": "application/json"}
         async with client.post(f"{gateway.base_url}/chat/completions", data=body, headers=headers) as response:
             assert response.status == status
