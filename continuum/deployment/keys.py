@@ -6,18 +6,16 @@ the store down it starts with those. One that has never seen a store knows of no
 
 import hashlib
 import hmac
-import json
 import logging
-import os
-import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
+from continuum.deployment.last_known import read_known, write_known
 from continuum.records import Record
 from continuum.store.gateway_keys import ID_BYTES, PREFIX, GatewayKey, KeysState
 
@@ -239,7 +237,7 @@ class Keys:
 
     def _take_from_disk(self) -> None:
         try:
-            known = read_known(self._file)
+            known = read_known(self._file, KnownKeys)
         except ValueError as error:
             logger.error("the last known keys at %s cannot be used, so nobody is let in: %s", self._file, error)
             self._instead = UNKNOWN
@@ -261,38 +259,3 @@ def _too_many(wait_s: float) -> Refused:
         f"this key has asked as often as it may; ask again in {wait_s:.1f} s",
         {"retry-after": str(max(1, round(wait_s + 0.5)))},
     )
-
-
-def write_known(file: Path, known: KnownKeys) -> None:
-    """Put what is known on disk, for this user's eyes; nobody ever reads a half-written one."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    content = known.model_dump_json()
-    draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as opened:
-            json.dump({"sha256": hashlib.sha256(content.encode()).hexdigest(), "known": content}, opened)
-            opened.flush()
-            os.fsync(opened.fileno())
-        draft.replace(file)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def read_known(file: Path) -> KnownKeys | None:
-    """What is known on disk; None where nothing was ever written.
-
-    Raises:
-        ValueError: the file is damaged, or is something else.
-    """
-    try:
-        written = json.loads(file.read_text(encoding="utf-8"))
-        content, digest = written["known"], written["sha256"]
-        if hashlib.sha256(content.encode()).hexdigest() != digest:
-            raise ValueError("its content does not have the hash that stands beside it")
-        return KnownKeys.model_validate_json(content)
-    except FileNotFoundError:
-        return None
-    except ValidationError as error:
-        raise ValueError(f"it holds no keys ({error.error_count()} faults)") from error
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error)) from error

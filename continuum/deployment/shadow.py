@@ -74,9 +74,9 @@ class Shadows:
     Args:
         store: where the answers go.
         ask: asks the candidate.
-        count: is told what became of each request that was offered and drawn, by task: `ok`, `error`, `left_out` because too many
-            waited, `off` because the store was down, `broken` because the candidate's breaker was open, `lost` because the answer
-            could not be written. Such as `Metrics.shadowed`.
+        count: is told what became of each request that was offered, by task: `ok`, `error`, `left_out` because too many waited or
+            the gateway stopped, `off` because the store was down, `broken` because the candidate's breaker was open; and `lost`
+            beside that of an answer that could not be written before the gateway stopped. Such as `Metrics.shadowed`.
         redactor: name of who takes personal data out of the answers; None leaves them as they are.
         at_once: how many requests are asked at a time.
         max_waiting: how many may wait.
@@ -120,8 +120,12 @@ class Shadows:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        while not self._waiting.empty():
+            self._left_out(self._waiting.get_nowait(), "left_out")
         with suppress(TimeoutError):
             await asyncio.wait_for(self._write(), CLOSE_S)
+        for answered in self._unwritten:
+            self._count(answered.task, "lost")
 
     def offer(self, shadowed: Shadowed) -> bool:
         """Take a request that was drawn, see `is_drawn`; False where it is left out. Never blocks."""

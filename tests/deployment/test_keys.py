@@ -11,7 +11,7 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from continuum.deployment.keys import FILE, Allowed, Bucket, Keys, Refused, read_known
+from continuum.deployment.keys import FILE, Allowed, Bucket, Keys, Refused
 from continuum.store.database import Store, open_store
 from continuum.store.gateway_keys import NewKey
 
@@ -318,7 +318,3 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(
     assert isinstance(keys.check(bearer(new), "support"), Allowed)
     assert "a start without the store will not know them" in caplog.text
     assert new.secret.get_secret_value() not in caplog.text
-
-
-def test_without_a_file_there_is_nothing_known(folder: Path) -> None:
-    assert read_known(folder / FILE) is None

@@ -258,6 +258,28 @@ async def test_what_was_answered_when_the_gateway_stops_is_still_written(
     assert store.shadow_answers.counts("d") == {"ok": 1}
 
 
+async def test_what_is_lost_when_the_gateway_stops_is_counted(
+    store: Store, shadows: Callable[..., Shadows], counted: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(answers: object) -> int:
+        raise OperationalError("INSERT", {}, ConnectionError("down"))
+
+    async def ask(arm: Arm, body: bytes) -> tuple[int, bytes]:
+        if b"question 0" not in body:
+            await asyncio.sleep(60)
+        return 200, b'{"choices": [{"message": {"role": "assistant", "content": "hi"}}]}'
+
+    monkeypatch.setattr(store.shadow_answers, "add", fails)
+    async with shadows(ask, at_once=1, write_s=60) as open_ones:
+        for number in range(4):
+            open_ones.offer(asked_for(number))
+        async with asyncio.timeout(10):
+            while not counted:
+                await asyncio.sleep(0.01)
+
+    assert counted == {"ok": 1, "lost": 1, "left_out": 2}, "and the one under way was never answered"
+
+
 # --- who is drawn ----------------------------------------------------------------------------------------------------
 
 
