@@ -3,7 +3,8 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, BinaryIO
 
 from pydantic import SecretStr
 
@@ -72,7 +73,35 @@ class Calls:
         """
         return await self._ask("POST", url, body, within_s)
 
-    async def _ask(self, method: str, url: str, body: Mapping[str, Any] | None, within_s: float) -> Reply:
+    async def head(self, url: str) -> Reply:
+        """Ask with HEAD.
+
+        Raises:
+            Unreachable: no server answered.
+        """
+        return await self._ask("HEAD", url, None, ASK_S)
+
+    async def delete(self, url: str, body: Mapping[str, Any]) -> Reply:
+        """Ask with DELETE and a JSON body.
+
+        Raises:
+            Unreachable: no server answered.
+        """
+        return await self._ask("DELETE", url, body, ASK_S)
+
+    async def send(self, url: str, path: Path, *, within_s: float) -> Reply:
+        """Post a file's bytes as they are, never all of them in memory.
+
+        Raises:
+            Unreachable: no server answered.
+            OSError: the file cannot be read.
+        """
+        with path.open("rb") as content:
+            return await self._ask("POST", url, None, within_s, content)
+
+    async def _ask(
+        self, method: str, url: str, body: Mapping[str, Any] | None, within_s: float, content: BinaryIO | None = None
+    ) -> Reply:
         import aiohttp
 
         timeout = aiohttp.ClientTimeout(total=within_s, sock_connect=CONNECT_S)
@@ -80,7 +109,7 @@ class Calls:
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout, headers=headers, trust_env=False) as session,
-                session.request(method, url, json=body, allow_redirects=False) as reply,
+                session.request(method, url, json=body, data=content, allow_redirects=False) as reply,
             ):
                 read = bytearray()
                 async for piece in reply.content.iter_any():
