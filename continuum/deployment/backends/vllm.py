@@ -6,6 +6,7 @@ loaded is gone when the server starts again; warming the checkpoint again brings
 """
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from continuum.records import Checkpoint
 logger = logging.getLogger(__name__)
 
 SWITCH = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
+TOO_LARGE = re.compile(r"LoRA rank \d+ is greater than max_lora_rank \d+")
 RANKS = (1, 8, 16, 32, 64, 128, 256, 320, 512)
 """What `--max-lora-rank` may be."""
 
@@ -164,10 +166,10 @@ def cure(reply: Reply, checkpoint: Checkpoint, folder: str) -> str:
             "it has no route to load adapters while it runs; start it with "
             f"`{SWITCH} vllm serve {checkpoint.base_model} --enable-lora`, on a network that only Continuum reaches"
         )
-    if "max_lora_rank" in said:
-        return f"{said}; start it with --max-lora-rank {rank_for(checkpoint)}"
+    if rank := TOO_LARGE.search(said):
+        return f"{rank[0]}; start it with --max-lora-rank {rank_for(checkpoint)}"
     if "--enable-lora" in said:
-        return f"{said} Start it with `{SWITCH} vllm serve {checkpoint.base_model} --enable-lora`"
+        return f"LoRA is not enabled; start it with `{SWITCH} vllm serve {checkpoint.base_model} --enable-lora`"
     return f"HTTP {reply.status}: {said}"
 
 

@@ -79,7 +79,7 @@ def serves_another_by_that_name(server: Vllm) -> None:
     [
         (refuses_updates, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve tiny --enable-lora"),
         (has_no_lora, "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True vllm serve tiny --enable-lora"),
-        (takes_rank_8, "LoRA rank 24 is greater than max_lora_rank 8.; start it with --max-lora-rank 32"),
+        (takes_rank_8, "LoRA rank 24 is greater than max_lora_rank 8; start it with --max-lora-rank 32"),
         (asks_for_a_key, "set CONTINUUM_SERVING_API_KEY to its --api-key"),
         (has_another_base, "serves meta-llama/Llama-3.2-1B, and support-v1 was trained on tiny"),
         (serves_another_by_that_name, "serves '/elsewhere/support-v1' under the name support-v1"),

@@ -1,7 +1,8 @@
-"""A vLLM server as its sources have it: release 0.33.0 (the wheel on PyPI), and for the roads there, main at 00153c8b7.
+"""A vLLM server as its sources have it: release 0.33.0, whose wheel is on PyPI; where main differs, at commit 00153c8b7.
 
 Paths are below `vllm/` of that release. The engine is left out: an adapter's files are read and checked as the engine does,
-and a completion says which adapter it was asked of.
+and a completion says which adapter it was asked of. What each refusal says was compared with a server of release 0.32.0
+that ran on a CPU.
 """
 
 import json
@@ -18,6 +19,12 @@ ErrorBody = dict[str, Any]
 def error(message: str, kind: str, status: int, param: str | None = None) -> Refused:
     """entrypoints/serve/engine/protocol.py `ErrorResponse`, made by entrypoints/serve/exception_handling/error_response.py."""
     return Refused(status, {"error": {"message": message, "type": kind, "param": param, "code": status}})
+
+
+def engine_error(words: str) -> Refused:
+    """API server, engine and worker are processes of their own; v1/engine/core.py and v1/executor/multiproc_executor.py wrap."""
+    wrapped = f"Worker failed with error '{words}', please check the stack trace above for the root cause"
+    return error(f"Call to add_lora method failed: {wrapped}", "InternalServerError", 500)
 
 
 class Vllm(ContractServer):
@@ -117,13 +124,9 @@ class Vllm(ContractServer):
         return await completion(request, body, model or base, f"{model or base} was asked: {body['messages'][-1]['content']}")
 
     def _engine_adds(self, name: str, path: str) -> None:
-        """v1/worker/lora_model_runner_mixin.py, lora/worker_manager.py `_load_adapter`, lora/peft_helper.py `validate_legal`.
-
-        The API server and the engine are two processes: v1/engine/core.py puts the method's name before the words.
-        """
-        failed = "Call to add_lora method failed: "
+        """v1/worker/lora_model_runner_mixin.py, lora/worker_manager.py `_load_adapter`, lora/peft_helper.py `validate_legal`."""
         if not self.enable_lora:
-            raise error(f"{failed}LoRA is not enabled. Use --enable-lora to enable LoRA.", "InternalServerError", 500)
+            raise engine_error("LoRA is not enabled. Use --enable-lora to enable LoRA.")
         try:
             config = json.loads((Path(path) / "adapter_config.json").read_text())
             (Path(path) / "adapter_model.safetensors").read_bytes()
@@ -136,7 +139,7 @@ class Vllm(ContractServer):
             wrong.append(f"LoRA rank {rank} is greater than max_lora_rank {self.max_lora_rank}.")
         wrong += ["Adapter bias is not supported."] if config.get("bias", "none") != "none" else []
         if wrong:
-            raise error(failed + " ".join(wrong), "InternalServerError", 500)
+            raise engine_error(" ".join(wrong))
 
     async def _read(self, request: web.Request, required: tuple[str, ...]) -> dict[str, Any]:
         """entrypoints/serve/utils/api_utils.py `validate_json_request`, then pydantic; both answer 400.
