@@ -16,6 +16,7 @@ from continuum.commands import (
     constitution,
     data,
     datasets,
+    deployments,
     golden,
     guarding,
     judging,
@@ -26,6 +27,7 @@ from continuum.commands import (
     similar,
     stages,
     tasks,
+    watching,
 )
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
@@ -119,6 +121,15 @@ constitution_app.command()(constitution.show)
 constitution_app.command()(constitution.draft)
 app.add_typer(base_app, name="base")
 base_app.command("build")(stages.build_base)
+
+# Deployments, led and in people's hands.
+app.command()(deployments.deployments)
+app.command()(deployments.promote)
+app.command()(deployments.pause)
+app.command()(deployments.resume)
+app.command()(deployments.abort)
+app.command()(deployments.rollback)
+app.command()(watching.watch)
 
 # Servers.
 app.command()(servers.gateway)

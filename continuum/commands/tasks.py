@@ -11,11 +11,15 @@ from rich.table import Table
 from continuum.amending import amended
 from continuum.commands.terminal import Task, complain, console, say
 from continuum.errors import ConfigurationError
+from continuum.excerpts import excerpt
 from continuum.store import default_store
+from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
     from continuum.flywheel import Status
     from continuum.store.database import Store
+
+LONGEST_WORDS = 400
 
 
 def tasks(context: typer.Context) -> None:
@@ -56,6 +60,7 @@ def show_policy(task: Task) -> None:
 def status(task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None) -> None:
     """Say where a task stands and what happens next."""
     from continuum.config import load_settings
+    from continuum.deployment.standing import standings
     from continuum.flywheel import status_of
 
     store = brought_in()
@@ -63,6 +68,10 @@ def status(task: Annotated[str | None, typer.Argument(help="Name of the task; al
     for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
         say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.advice}")
+        for one in standings(store, said.task, now=utc_now()):
+            say(f"  {one.record.model} is {one.record.state} at {one.record.traffic:.0%}: {excerpt(one.next, LONGEST_WORDS)}")
+            if one.record.alarm:
+                say(f"  ALARM {excerpt(one.record.alarm, LONGEST_WORDS)}")
 
 
 def lineage(

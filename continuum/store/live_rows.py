@@ -26,6 +26,7 @@ class ServedRow:
     latency_ms: float | None
     first_chunk_ms: float | None
     tags: dict[str, str]
+    cost_usd: float | None = None
 
 
 COLUMNS = (
@@ -39,6 +40,7 @@ COLUMNS = (
     interactions.c.latency_ms,
     interactions.c.time_to_first_chunk_ms.label("first_chunk_ms"),
     cast(interactions.c.tags, Text).label("tags"),
+    interactions.c.cost_usd,
 )
 
 
