@@ -48,9 +48,9 @@ def passing(name: str, mean: float) -> Crowd:
     return Crowd(name, scores)
 
 
-def graded(name: str, shares: tuple[float, ...]) -> Crowd:
+def graded(name: str, shares: tuple[float, ...], *, grades_lost: int = 1) -> Crowd:
     """Conversations with a grade from 1 to 5, brought to 0 to 1."""
-    return Crowd(name, np.repeat(GRADES, np.round(np.array(shares) * POOL).astype(int)), loss=0.25)
+    return Crowd(name, np.repeat(GRADES, np.round(np.array(shares) * POOL).astype(int)), loss=0.25 * grades_lost)
 
 
 def of_turns(name: str, mean: float) -> Crowd:

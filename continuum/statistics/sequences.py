@@ -99,33 +99,39 @@ def difference_of(steps: Sequence[Step], *, alpha: float, planned: int) -> Diffe
     compared = [step for step in steps if step.candidate.n and step.stable.n]
     if not compared:
         return None
-    counts = [step.candidate.n * step.stable.n / (step.candidate.n + step.stable.n) for step in compared]
-    comparisons = math.fsum(counts)
-    weights = [count / comparisons for count in counts]
-    delta = math.fsum(weight * (step.candidate.mean - step.stable.mean) for weight, step in zip(weights, compared, strict=True))
-    variance = 0.0
-    for arms in ([step.candidate for step in compared], [step.stable for step in compared]):
-        spread = _variance(arms)
-        variance += math.fsum(weight**2 * spread / arm.n for weight, arm in zip(weights, arms, strict=True))
-    se = math.sqrt(variance)
+    comparisons = above = 0.0
+    candidate, stable = _Arm(), _Arm()
+    for step in compared:
+        weight = step.candidate.n * step.stable.n / (step.candidate.n + step.stable.n)
+        comparisons += weight
+        above += weight * (step.candidate.mean - step.stable.mean)
+        candidate.add(step.candidate, weight)
+        stable.add(step.stable, weight)
+    delta = above / comparisons
+    se = math.sqrt(candidate.variance() + stable.variance()) / comparisons
     half = se * _factor(comparisons, alpha, planned)
-    return Difference(
-        candidate=sum(step.candidate.n for step in compared),
-        stable=sum(step.stable.n for step in compared),
-        delta=delta,
-        lower=max(-1.0, delta - half),
-        upper=min(1.0, delta + half),
-        se=se,
-    )
+    return Difference(candidate.n, stable.n, delta, max(-1.0, delta - half), min(1.0, delta + half), se)
 
 
-def _variance(arms: Sequence[Summary]) -> float:
-    """The spread of an arm's scores about the means of its steps, with the unseen scores among them."""
-    n = sum(arm.n for arm in arms)
-    mean = math.fsum(arm.n * arm.mean for arm in arms) / n
-    squares = math.fsum(arm.squares for arm in arms)
-    unseen = UNSEEN * (mean**2 + (1 - mean) ** 2) - (UNSEEN * (1 - 2 * mean)) ** 2 / (n + 2 * UNSEEN)
-    return (squares + unseen) / max(1, n + 2 * UNSEEN - len(arms))
+class _Arm:
+    """One arm over the steps of a ramp, each of them with its weight in the difference."""
+
+    def __init__(self) -> None:
+        self.n = self.steps = 0
+        self.total = self.squares = self.weights = 0.0
+
+    def add(self, step: Summary, weight: float) -> None:
+        self.n += step.n
+        self.steps += 1
+        self.total += step.n * step.mean
+        self.squares += step.squares
+        self.weights += weight * weight / step.n
+
+    def variance(self) -> float:
+        """Of the weighted sum of the steps' means, by the spread of the scores about the means of their steps."""
+        mean = self.total / self.n
+        unseen = UNSEEN * (mean**2 + (1 - mean) ** 2) - (UNSEEN * (1 - 2 * mean)) ** 2 / (self.n + 2 * UNSEEN)
+        return self.weights * (self.squares + unseen) / max(1, self.n + 2 * UNSEEN - self.steps)
 
 
 def _factor(comparisons: float, alpha: float, planned: int) -> float:
