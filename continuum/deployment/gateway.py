@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self
@@ -129,6 +129,8 @@ class Gateway:
 
     async def __aenter__(self) -> Self:
         host, port = self._address
+        if self._default_task is not None:
+            self.metrics.know([self._default_task])
         await self.refresh()
         if self._keys.asked_for and not self._keys.usable and not is_loopback(host):
             raise ConfigurationError(
@@ -195,7 +197,13 @@ class Gateway:
             if time.monotonic() - counted_at > COUNT_S:
                 counted_at = time.monotonic()
                 self._show()
-                await asyncio.to_thread(self.metrics.flush)
+                await asyncio.to_thread(self._write_counts)
+
+    def _write_counts(self) -> None:
+        # A task is registered by its first capture, which changes no deployment.
+        with suppress(Exception):
+            self.metrics.know(self._store.tasks.names())
+        self.metrics.flush()
 
     def _route_of(self, task: str) -> Route:
         return self._following.routes.route(task)
