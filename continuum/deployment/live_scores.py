@@ -190,11 +190,11 @@ async def judged(
     missing = [answer for answer in answers if answer.call.id not in result.judgements]
     asked = missing[:most]
     failed: list[Answer] = []
-    heard = 0
+    heard = succeeded = 0
 
     def keep(answer: Answer, outcome: Judgement | JudgeError) -> None:
-        nonlocal heard
-        heard += 1
+        nonlocal heard, succeeded
+        heard, succeeded = heard + 1, succeeded + isinstance(outcome, Judgement)
         if isinstance(outcome, Judgement):
             result.judgements[answer.call.id] = outcome
         elif not isinstance(outcome, UnderWayElsewhere | BudgetExhausted):
@@ -219,15 +219,14 @@ async def judged(
     result.waiting = sum(answer.call.id not in result.judgements for answer in answers)
     if result.trouble is None and bench.budget.exhausted:
         result.trouble = "the watch's share of the budget is spent"
-    elif result.trouble is None and _fails(result, failed, answers):
+    # Where nothing succeeds the rest is not tried, and has failed as well.
+    elif result.trouble is None and failed and _fails(result, failed if succeeded else asked, answers):
         result.trouble = "the judge fails"
     return result
 
 
 def _fails(result: Judged, failed: Sequence[Answer], answers: Iterable[Answer]) -> bool:
     """Whether the judge is down, and not only at a loss with an answer now and then, which it is asked about at each look."""
-    if not failed:
-        return False
     newest = max((answer.call.at for answer in answers if answer.call.id in result.judgements), default=None)
     many = len(failed) > MOST_FAILED * (len(failed) + len(result.judgements))
     return many or newest is None or all(answer.call.at > newest for answer in failed)
