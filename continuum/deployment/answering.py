@@ -185,7 +185,9 @@ class Answering:
         if arm is not None and arm.base_url is not None and (outcome.status != "cancelled" or first_ms is not None):
             broke = outcome.status == "error"
             latency_ms = first_ms if first_ms is not None else outcome.latency_ms
-            self._breakers.of(call.task, arm.model).saw(not broke, None if broke else latency_ms, outcome.error or "")
+            # What a server says of its error may quote what a user said, and a breaker's evidence is sent to people.
+            words = "its answer ended with an error" if outcome.answer.error else outcome.error or ""
+            self._breakers.of(call.task, arm.model).saw(not broke, None if broke else latency_ms, words)
         metrics.served(call.task, name, status, time.monotonic() - call.clock, None if first_ms is None else first_ms / 1000)
         if outcome.fell_back:
             metrics.fell_back(call.task)

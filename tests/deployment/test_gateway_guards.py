@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
@@ -14,6 +16,8 @@ from continuum.deployment.routing import RouteTable
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
 from tests.deployment.provider import Provider
+
+QUESTION = {"model": "gpt-4", "messages": [{"role": "user", "content": "Where is my order?"}]}
 
 
 @pytest.fixture
@@ -28,10 +32,10 @@ async def client() -> AsyncIterator[aiohttp.ClientSession]:
         yield session
 
 
-async def deployed(store: Store, gateway: Gateway, tuned: Provider, **fields: Any) -> DeploymentRecord:
+async def deployed(store: Store, gateway: Gateway, base_url: str, **fields: Any) -> DeploymentRecord:
     """A deployment that the gateway routes to."""
     values = {"task": "support", "checkpoint_id": "c", "model": "support-v1", "stable_model": "production"}
-    record = DeploymentRecord.model_validate(values | {"backend_url": tuned.base_url} | fields)
+    record = DeploymentRecord.model_validate(values | {"backend_url": base_url} | fields)
     event = DeploymentEvent(deployment_id=record.id, actor="test", action="deploy")
     await asyncio.to_thread(store.deployments.add, record, event)
     async with asyncio.timeout(10):
@@ -42,7 +46,7 @@ async def deployed(store: Store, gateway: Gateway, tuned: Provider, **fields: An
 
 async def ask(client: aiohttp.ClientSession, gateway: Gateway, user: str = "ada", **headers: str) -> tuple[int, str]:
     """A status, and who said what."""
-    body = {"model": "gpt-4", "user": user, "messages": [{"role": "user", "content": "Where is my order?"}]}
+    body = QUESTION | {"user": user}
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     async with client.post(f"{gateway.base_url}/chat/completions", json=body, headers=named) as response:
         answer = await response.json()
@@ -96,7 +100,7 @@ async def test_who_asks_too_often_is_told_when_to_come_again(
 async def test_a_candidate_that_answers_nobody_is_taken_back_and_no_application_notices(
     client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
-    record = await deployed(store, gateway, tuned, traffic=1.0, state=DeploymentState.PROMOTING)
+    record = await deployed(store, gateway, tuned.base_url, traffic=1.0, state=DeploymentState.PROMOTING)
     tuned.status = 500
 
     found = [await ask(client, gateway, user=f"user-{number}") for number in range(30)]
@@ -112,10 +116,32 @@ async def test_a_candidate_that_answers_nobody_is_taken_back_and_no_application_
     assert "Where is my order" not in str(event)
 
 
+async def test_what_a_failing_server_says_does_not_reach_the_evidence(
+    client: aiohttp.ClientSession, gateway: Gateway, store: Store
+) -> None:
+    async def quote(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": f"cannot read {await request.text()}"}})
+
+    app = web.Application()
+    app.add_routes([web.post("/v1/chat/completions", quote)])
+    async with TestServer(app) as quoting:
+        url = str(quoting.make_url("/v1"))
+        record = await deployed(store, gateway, url, traffic=1.0, state=DeploymentState.PROMOTING)
+        for _ in range(12):
+            async with client.post(f"{gateway.base_url}/chat/completions", json=QUESTION) as response:
+                await response.read()
+        async with asyncio.timeout(10):
+            while len(await asyncio.to_thread(store.deployments.events, record.id)) < 2:
+                await asyncio.sleep(0.02)
+
+    evidence = store.deployments.events(record.id)[-1].evidence
+    assert evidence["examples"] == ["its answer ended with an error"] * 5
+
+
 async def test_a_champion_that_answers_nobody_stays_the_champion_and_is_told_of(
     client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
-    record = await deployed(store, gateway, tuned, traffic=1.0, state=DeploymentState.LIVE)
+    record = await deployed(store, gateway, tuned.base_url, traffic=1.0, state=DeploymentState.LIVE)
     tuned.status = 500
 
     found = [await ask(client, gateway) for _ in range(15)]
@@ -134,7 +160,7 @@ async def test_a_champion_that_answers_nobody_stays_the_champion_and_is_told_of(
 async def test_a_shadow_answers_beside_the_one_that_is_given(
     client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
-    record = await deployed(store, gateway, tuned, traffic=0.0, shadow=1.0, strategy="shadow")
+    record = await deployed(store, gateway, tuned.base_url, traffic=0.0, shadow=1.0, strategy="shadow")
 
     found = [await ask(client, gateway, user=f"user-{number}") for number in range(3)]
     async with asyncio.timeout(10):
@@ -155,7 +181,7 @@ async def test_a_shadow_answers_beside_the_one_that_is_given(
 async def test_nobody_waits_for_a_shadow_that_does_not_come(
     client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
-    await deployed(store, gateway, tuned, traffic=0.0, shadow=1.0, strategy="shadow")
+    await deployed(store, gateway, tuned.base_url, traffic=0.0, shadow=1.0, strategy="shadow")
     tuned.pause_s = 600
 
     async with asyncio.timeout(60):
