@@ -80,6 +80,7 @@ class VllmBackend:
         """
         try:
             reply = await self._calls.post(f"{self.url}/unload_lora_adapter", {"lora_name": model})
+            self._require_key(reply)
             missing = reply.status == 404
             if reply.status == 200 or (missing and card_of(model, await self._cards()) is None):
                 return
@@ -116,8 +117,7 @@ class VllmBackend:
 
     async def _cards(self) -> list[dict[str, Any]]:
         reply = await self._calls.get(f"{self.url}/models")
-        if reply.status == 401:
-            raise DeploymentError(f"the vLLM server at {self.url} asks for a key; set CONTINUUM_SERVING_API_KEY to its --api-key")
+        self._require_key(reply)
         listed = reply.object().get("data")
         if reply.status != 200 or not isinstance(listed, list):
             raise DeploymentError(
@@ -125,6 +125,10 @@ class VllmBackend:
                 "give the base URL of a vLLM server, such as http://127.0.0.1:8000/v1"
             )
         return [card for card in listed if isinstance(card, dict) and "id" in card]
+
+    def _require_key(self, reply: Reply) -> None:
+        if reply.status == 401:
+            raise DeploymentError(f"the vLLM server at {self.url} asks for a key; set CONTINUUM_SERVING_API_KEY to its --api-key")
 
     def _require_base(self, checkpoint: Checkpoint, cards: list[dict[str, Any]]) -> None:
         names = [str(name) for card in cards if not card.get("parent") for name in (card["id"], card.get("root")) if name]

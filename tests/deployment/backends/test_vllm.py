@@ -141,6 +141,8 @@ async def test_a_key_opens_the_server_and_shows_nowhere(tmp_path: Path) -> None:
     async with server:
         backend = before(server, "vllm-key")
         assert (await backend.warm(a_checkpoint(tmp_path))).ready
+        with pytest.raises(DeploymentError, match="set CONTINUUM_SERVING_API_KEY"):
+            await before(server).unload("support-v1")
         with pytest.raises(DeploymentError) as refused:
             await before(server, "another-key").models()
     assert "another-key" not in f"{refused.value!r} {backend!r} {vars(backend)!r}"
