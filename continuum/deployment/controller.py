@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from continuum.deployment import transitions
 from continuum.deployment.approval import is_asked
 from continuum.deployment.clearance import carried, newest_verdict
-from continuum.deployment.settling import Hooks, Means, backend_of, hooks_of_settings, policy_of, settle, tell_split
+from continuum.deployment.settling import Hooks, Means, backend_of, hooks_of_settings, policy_of, settle, take_over, tell_split
 from continuum.deployment.transitions import ON_TRIAL, Cause, next_share
 from continuum.errors import ContinuumError, DeploymentError
 from continuum.policy import TaskPolicy
@@ -132,9 +132,10 @@ async def lead(
     for record in await asyncio.to_thread(to_lead, store, task):
         try:
             ticks.append(await tick(store, record, look=looking, backend=backend, hooks=chosen, now=now, actor=actor))
-        except ContinuumError as error:
-            logger.warning("deployment %s of task %s is left as it is: %s", record.id, record.task, error)
-            ticks.append(Tick(record, record, "failed", str(error)))
+        except Exception as error:
+            expected = isinstance(error, ContinuumError)
+            logger.warning("deployment %s of task %s is left as it is", record.id, record.task, exc_info=not expected)
+            ticks.append(Tick(record, record, "failed", str(error) if expected else type(error).__name__))
     return ticks
 
 
@@ -198,8 +199,10 @@ class _Turn:
         hours = record.bake_hours if bakes else record.ramp_interval_hours
         if self._waited < timedelta(hours=hours):
             return await self._clear(cause, f"the next step waits until {hours:g} h have passed; {cause.reason}")
+        # Without a limit the watch says only that the candidate is not surely worse, which lifts no cap.
+        shown = record.rollback_on_quality_drop is not None
         try:
-            allowed = await asyncio.to_thread(carried, means.store, record, share, live_evidence=True)
+            allowed = await asyncio.to_thread(carried, means.store, record, share, live_evidence=shown)
         except DeploymentError as error:
             return await self._alarm(str(error), cause.evidence)
         evidence, values = {**cause.evidence, **allowed.evidence}, dict(allowed.values)
@@ -215,10 +218,9 @@ class _Turn:
 
     async def _step(self, share: float, cause: Cause, bakes: bool, values: Mapping[str, Any]) -> Tick:
         if bakes:
-            changed = await asyncio.to_thread(transitions.take_over, self.means.store, self.record, cause, **values)
-        else:
-            changed = await asyncio.to_thread(transitions.step, self.means.store, self.record, share, cause, **values)
-        return await self._made(changed)
+            live = await take_over(self.record, self.means, cause, **values)
+            return await self._made(None if live.state is not DeploymentState.LIVE else live)
+        return await self._made(await asyncio.to_thread(transitions.step, self.means.store, self.record, share, cause, **values))
 
     async def _take_back(self, cause: Cause) -> Tick:
         return await self._made(await asyncio.to_thread(transitions.take_back, self.means.store, self.record, cause))
@@ -227,7 +229,8 @@ class _Turn:
         """What comes of a change of traffic: all that is owed after it."""
         if changed is None:
             return self._nothing("somebody else changed it meanwhile; it is looked at again")
-        await tell_split(changed, self.means)
+        if changed.state is not DeploymentState.ROLLING_BACK:
+            await tell_split(changed, self.means)
         return await _told(self.means, self.record, await settle(changed, self.means))
 
     async def _hold(self, action: str, cause: Cause) -> Tick:
@@ -260,7 +263,7 @@ class _Turn:
         return Tick(self.record, self.record, "nothing", why, evidence or {})
 
     def _cause(self, reason: str, evidence: Mapping[str, Any]) -> Cause:
-        return Cause(self.means.actor, reason, evidence, self.at)
+        return Cause(self.means.actor, reason, evidence, self.means.now())
 
     @property
     def _waited(self) -> timedelta:

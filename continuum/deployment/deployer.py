@@ -11,7 +11,7 @@ from continuum.deployment.backends import BACKENDS
 from continuum.deployment.clearance import Clearance, clear, refuse_what_was_taken_back
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import PRODUCTION
-from continuum.deployment.settling import Hooks, settle
+from continuum.deployment.settling import Hooks, backend_of, settle
 from continuum.deployment.transitions import UNBEGUN
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
@@ -21,6 +21,7 @@ from continuum.store import default_store
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.deployment.backends.protocol import Backend
     from continuum.store.database import Store
     from continuum.tracking.tracker import Tracker
 
@@ -38,6 +39,7 @@ class ModelDeployer:
         policy: what `deploy` does where it is not told otherwise.
         now: the clock.
         hooks: asks for approvals, in place of what the settings say; its tracker counts where `tracker` is left out.
+        backend: opens the backend of a deployment's row.
 
     Raises:
         ConfigurationError: the backend is unknown.
@@ -53,6 +55,7 @@ class ModelDeployer:
         policy: DeploymentPolicy | None = None,
         now: Callable[[], datetime] = utc_now,
         hooks: Hooks | None = None,
+        backend: "Callable[[DeploymentRecord], Backend]" = backend_of,
     ) -> None:
         if serving_backend not in BACKENDS:
             raise ConfigurationError(f"serving_backend {serving_backend!r} is unknown; use one of {', '.join(BACKENDS)}")
@@ -63,6 +66,7 @@ class ModelDeployer:
         self._tracker = tracker
         self._now = now
         self._hooks = hooks
+        self._backend = backend
 
     @classmethod
     def for_task(cls, policy: TaskPolicy, *, store: "Store | None" = None, tracker: "Tracker | None" = None) -> "ModelDeployer":
@@ -181,11 +185,11 @@ class ModelDeployer:
     async def _require_begun(self, deployment: Deployment, actor: str) -> None:
         """Refuse what was not begun, unless it waits for somebody's approval."""
         record = deployment.record
-        if record.state not in (DeploymentState.WARMING, DeploymentState.ABORTED):
+        if record.state not in (DeploymentState.WARMING, DeploymentState.ROLLING_BACK, DeploymentState.ABORTED):
             return
         store = self._store or default_store()
         last = {event.action: event for event in await asyncio.to_thread(store.deployments.events, record.id)}
-        if record.state is DeploymentState.ABORTED:
+        if "abort" in last:
             raise DeploymentError(last["abort"].reason)
         if "ask" not in last:
             words = (
@@ -196,7 +200,7 @@ class ModelDeployer:
             raise DeploymentError(words)
 
     def _handle(self, record: DeploymentRecord, store: "Store") -> Deployment:
-        return Deployment(record, store=store, tracker=self._tracker, now=self._now, hooks=self._hooks)
+        return Deployment(record, store=store, tracker=self._tracker, now=self._now, hooks=self._hooks, backend=self._backend)
 
 
 def _standing(store: "Store", wanted: DeploymentRecord) -> DeploymentRecord | None:

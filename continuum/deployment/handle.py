@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.deployment import transitions
 from continuum.deployment.clearance import carried
-from continuum.deployment.settling import Hooks, Means, hooks_of_settings, settle, tell_split
+from continuum.deployment.settling import Hooks, Means, backend_of, hooks_of_settings, settle, tell_split
 from continuum.deployment.transitions import ON_TRIAL, UNBEGUN, Cause, next_share
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.serving_records import DeploymentRecord, DeploymentState
@@ -20,6 +20,7 @@ from continuum.store import default_store
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.deployment.backends.protocol import Backend
     from continuum.store.database import Store
     from continuum.tracking.tracker import Tracker
 
@@ -39,12 +40,14 @@ class Deployment:
         tracker: "Tracker | None" = None,
         now: Callable[[], datetime] = utc_now,
         hooks: Hooks | None = None,
+        backend: "Callable[[DeploymentRecord], Backend]" = backend_of,
     ) -> None:
         self.record = record
         self._store = store
         self._tracker = tracker
         self._now = now
         self._hooks = hooks
+        self._backend = backend
 
     @classmethod
     def open(
@@ -99,10 +102,11 @@ class Deployment:
             DeploymentError: it is not on trial, was changed meanwhile, the interval has not passed and no reason is given,
                 there is no further step, or the verdict does not carry the next one.
         """
-        changed = await asyncio.to_thread(self._promote, reason, actor)
-        self.record = changed
-        await tell_split(changed, self.means(actor))
-        self.record = await settle(changed, self.means(actor))
+        means = self.means(actor)
+        self.record = await asyncio.to_thread(self._promote, reason, actor)
+        if self.state not in UNBEGUN:
+            await tell_split(self.record, means)
+        self.record = await settle(self.record, means)
 
     async def pause(self, *, reason: str = "", actor: str = "sdk") -> None:
         """Hold the traffic where it is, until `resume` or `promote`; the watch still takes it back where it does harm.
@@ -151,7 +155,7 @@ class Deployment:
         hooks, tracker = self._hooks or hooks_of_settings(), self._tracker
         if tracker is not None:
             hooks = replace(hooks, tracker=lambda: tracker)
-        return Means(self._store, hooks=hooks, now=self._now, actor=actor)
+        return Means(self._store, self._backend, hooks, self._now, actor)
 
     def go_live(self, *, actor: str) -> None:
         """Make it the champion at once; the caller has asked whether it may.

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from continuum.deployment import transitions
 from continuum.deployment.approval import Approve, approval_hook, is_asked
 from continuum.deployment.clearance import clear_again
-from continuum.deployment.transitions import Cause
+from continuum.deployment.routing import PRODUCTION
+from continuum.deployment.transitions import ON_TRIAL, Cause
 from continuum.errors import ContinuumError, DeploymentError
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentRecord, DeploymentState
@@ -97,11 +98,22 @@ async def settle(record: DeploymentRecord, means: Means, *, cleared: bool = Fals
     if record.state is DeploymentState.WARMING:
         record = await _warm(record, means, cleared)
     if record.state is DeploymentState.PROMOTING and (record.strategy != "blue_green" or record.bake_hours == 0):
-        record = await _change(record, means, transitions.take_over, means.cause("it serves all of the traffic"))
+        record = await take_over(record, means, means.cause("it serves all of the traffic"))
     if record.state is DeploymentState.LIVE:
         record = await _name(record, means)
     if record.state is DeploymentState.ROLLING_BACK:
         record = await _put_back(record, means)
+    return record
+
+
+async def take_over(record: DeploymentRecord, means: Means, cause: Cause, **values: Any) -> DeploymentRecord:
+    """Make it the champion. The one before stays loaded, to take over again at once; the one before that is unloaded."""
+    before = await asyncio.to_thread(means.store.deployments.champion, record.task)
+    record = await _change(record, means, transitions.take_over, cause, **values)
+    if before is not None and record.state is DeploymentState.LIVE and before.stable_model not in (PRODUCTION, record.model):
+        rows = await asyncio.to_thread(means.store.deployments.of, record.task)
+        for oldest in [row for row in rows if row.model == before.stable_model][:1]:
+            await _unload(oldest, means)
     return record
 
 
@@ -143,7 +155,20 @@ async def _warm(record: DeploymentRecord, means: Means, cleared: bool) -> Deploy
         evidence["approval"], values["approved_traffic"] = said.words, share
     begun = await _change(record, means, transitions.begin, share, means.cause(warmed.words, **evidence), **values)
     await tell_split(begun, means)
+    if begun.state in ON_TRIAL:
+        await _unload_superseded(begun, means)
     return begun
+
+
+async def _unload_superseded(begun: DeploymentRecord, means: Means) -> None:
+    """Take the trials that ended when this one began off their servers."""
+    rows = await asyncio.to_thread(means.store.deployments.of, begun.task)
+    for ended in rows:
+        if ended.state is not DeploymentState.SUPERSEDED or ended.updated_at != begun.step_at:
+            continue
+        if not await asyncio.to_thread(transitions.was_champion, means.store, ended):
+            await asyncio.sleep(means.hooks.drain_s)
+            await _unload(ended, means)
 
 
 async def _asked(record: DeploymentRecord, means: Means, share: float) -> DeploymentRecord:
@@ -172,10 +197,11 @@ async def _name(record: DeploymentRecord, means: Means) -> DeploymentRecord:
 
 
 async def _put_back(record: DeploymentRecord, means: Means) -> DeploymentRecord:
+    await tell_split(record, means)
     champion = await asyncio.to_thread(means.store.deployments.champion, record.task)
-    evidence: dict[str, Any] = {}
+    evidence: dict[str, Any] = {"champion": PRODUCTION if champion is None else champion.model}
     if champion is not None:
-        evidence["champion"] = champion.model
+        await tell_split(champion, means)
         await settle(champion, means)
         # A server may have let it go meanwhile; until it is back, production steps in.
         await _loaded_again(champion, means)

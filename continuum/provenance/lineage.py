@@ -217,6 +217,7 @@ def _node_of_deployment(deployment: DeploymentRecord, links: Iterable[Lineage], 
         "task": deployment.task,
         "state": deployment.state.value,
         "traffic": f"{deployment.traffic:.0%}",
+        "shadow": f"{deployment.shadow:.0%}" if deployment.shadow else None,
         "verdict": None if deployment.verdict_id else "none, deployed unguarded",
     }
     return Lineage("deployment", deployment.id, deployment.model, relation, details, tuple(links))

@@ -153,8 +153,9 @@ async def test_what_was_rolled_back_is_not_deployed_again_on_the_same_verdict(
 async def test_blue_green_waits_for_a_server_that_can_take_all_of_the_traffic(
     deployer: ModelDeployer, store: Store, a_checkpoint: MakeCheckpoint
 ) -> None:
+    checkpoint = a_checkpoint()
     with pytest.raises(DeploymentError, match="no server answers"):
-        await deployer.deploy(checkpoint := a_checkpoint(), strategy="blue_green")
+        await deployer.deploy(checkpoint, strategy="blue_green")
     (refused,) = store.deployments.of("support")
     assert refused.state is DeploymentState.ABORTED
     assert (await deployer.deploy(checkpoint)).state is DeploymentState.CANARY, "what never served was not found wanting"

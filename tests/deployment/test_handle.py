@@ -150,7 +150,7 @@ async def test_a_live_model_is_not_aborted_but_rolled_back(
     deployer: ModelDeployer, a_checkpoint: MakeCheckpoint, clock: Clock
 ) -> None:
     live = await make_live(deployer, clock, a_checkpoint())
-    with pytest.raises(DeploymentError, match="is live; abort needs it to be .*canary or paused"):
+    with pytest.raises(DeploymentError, match=r"is live; abort needs it to be .*canary or paused"):
         await live.abort()
 
 

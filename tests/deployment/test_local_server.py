@@ -277,7 +277,7 @@ async def test_a_model_is_loaded_before_it_gets_traffic(
 ) -> None:
     deployment = await ModelDeployer(store=store, backend_url=server.base_url).deploy(a_checkpoint())
     assert engine.adapters == ("support-v1",)
-    assert store.deployments.events(deployment.id)[0].evidence["backend_ready"] is True
+    assert store.deployments.events(deployment.id)[-1].evidence["backend_ready"] is True
 
 
 async def test_a_model_that_the_server_cannot_load_gets_no_traffic(
@@ -286,7 +286,7 @@ async def test_a_model_that_the_server_cannot_load_gets_no_traffic(
     engine.unloadable = {"support-v1"}
     with pytest.raises(DeploymentError, match="does not fit the base model"):
         await ModelDeployer(store=store, backend_url=server.base_url).deploy(a_checkpoint())
-    assert store.deployments.of("support") == []
+    assert [deployment.state for deployment in store.deployments.of("support")] == [DeploymentState.ABORTED]
 
 
 async def test_blue_green_takes_all_of_the_traffic_at_once(
@@ -298,5 +298,5 @@ async def test_blue_green_takes_all_of_the_traffic_at_once(
     deployment = await ModelDeployer(store=store, backend_url=server.base_url).deploy(
         without_tracker, strategy="blue_green", unguarded=True
     )
-    assert (deployment.state, deployment.current_traffic_split) == (DeploymentState.LIVE, 1.0)
-    assert [event.to_traffic for event in store.deployments.events(deployment.id)] == [0.0, 1.0]
+    assert (deployment.state, deployment.current_traffic_split) == (DeploymentState.PROMOTING, 1.0)
+    assert [event.to_traffic for event in store.deployments.events(deployment.id)] == [0.0, 0.0, 1.0]
