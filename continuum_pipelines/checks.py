@@ -1,10 +1,12 @@
 """What the Dagster UI shows as passed or failed."""
 
 import warnings
+from collections.abc import Sequence
 
 import dagster as dg
 
 from continuum.records import Verdict
+from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum_pipelines.partitions import tasks
 
 with warnings.catch_warnings():
@@ -58,6 +60,12 @@ with warnings.catch_warnings():
         partitions_def=tasks,
         description="The candidate is not worse than what serves now. The check stops nothing: the deployment reads the verdict.",
     )
+    deployment_healthy = dg.AssetCheckSpec(
+        "deployment_healthy",
+        asset="deployment",
+        partitions_def=tasks,
+        description="Nothing that serves has an alarm, and the newest deployment was not taken back.",
+    )
 
 
 JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed)
@@ -74,4 +82,21 @@ def regression_result(verdict: Verdict | None, status: str) -> dg.AssetCheckResu
         passed=verdict.approved,
         description="; ".join(verdict.failed_checks) or status,
         metadata={"status": str(verdict.status), "max_traffic": verdict.max_traffic, "verdict": verdict.id},
+    )
+
+
+def deployment_result(records: Sequence[DeploymentRecord]) -> dg.AssetCheckResult:
+    """How a task's deployments do, newest first: an alarm is an error, a rollback a warning, for what was before serves again."""
+    done = (DeploymentState.ROLLED_BACK, DeploymentState.ABORTED, DeploymentState.SUPERSEDED)
+    alarms = [
+        f"{record.model} ({record.state}): {record.alarm}" for record in records if record.alarm and record.state not in done
+    ]
+    back = (DeploymentState.ROLLING_BACK, DeploymentState.ROLLED_BACK)
+    taken_back = [f"{record.model} was taken back" for record in records[:1] if record.state in back]
+    serving = [f"{record.model} {record.state} {record.traffic:.0%}" for record in records if record.state not in done]
+    return dg.AssetCheckResult(
+        check_name=deployment_healthy.name,
+        passed=not alarms and not taken_back,
+        severity=dg.AssetCheckSeverity.ERROR if alarms else dg.AssetCheckSeverity.WARN,
+        description="; ".join([*alarms, *taken_back] or serving or ["production answers everybody"]),
     )

@@ -10,6 +10,7 @@ from continuum_pipelines.assets.learning_curve import learning_curve
 from continuum_pipelines.assets.lora_checkpoint import lora_checkpoint
 from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.batches import batch_collection, poll_batches
+from continuum_pipelines.deployments import deployment_watch, lead_deployments
 from continuum_pipelines.jobs import anchors, annotation, flywheel
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -27,9 +28,9 @@ defs = dg.Definitions(
         deployment,
         learning_curve,
     ],
-    jobs=[flywheel, annotation, anchors, batch_collection],
+    jobs=[flywheel, annotation, anchors, batch_collection, deployment_watch],
     schedules=[nightly_annotation, anchors_when_due],
-    sensors=[new_tasks, bootstrap_new_tasks, enough_new_data, poll_batches],
+    sensors=[new_tasks, bootstrap_new_tasks, enough_new_data, poll_batches, lead_deployments],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.
     executor=dg.in_process_executor,

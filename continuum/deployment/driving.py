@@ -15,6 +15,7 @@ from continuum.deployment.controller import Looking, Tick, lead, to_lead
 from continuum.deployment.notifying import Channel, Told, tell
 from continuum.deployment.settling import policy_of
 from continuum.deployment.transitions import ON_TRIAL
+from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.timespan import utc_now
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 LOOK_ON_TRIAL = timedelta(minutes=10)
 """A trial is looked at so often though nothing came: a verdict, a judge or an approval may be there by now."""
+LOOK_AT_UNSETTLED = timedelta(minutes=1)
+"""What waits for its server, or to be unloaded, is tried again so often."""
 LOOK_AT_CHAMPION = timedelta(minutes=5)
 """A champion that has answered something new is looked at no more often than this."""
 
@@ -122,8 +125,8 @@ async def drive(
 def due(store: "Store", seen: Mapping[str, Seen], now: datetime) -> dict[str, Seen]:
     """The deployments that something can be done about, by their ids, and what is known of each now.
 
-    Something has to be finished; the row changed; the task answered something new; a step is due or a hold too long since the
-    last look; or a trial was not looked at for long.
+    The row changed; the task answered something new; a step is due or a hold too long since the last look; something is still to
+    be finished; or a trial was not looked at for long.
 
     Args:
         store: where the rows are.
@@ -150,9 +153,13 @@ async def _tell(store: "Store", channels: tuple[Channel, ...] | None, now: Calla
 
 def _is_due(record: DeploymentRecord, before: Seen, known: Seen, is_watched: Callable[[], bool]) -> bool:
     waited, fresh = known.at - before.at, known.sequence > before.sequence
+    if before.version != known.version:
+        return True
     if record.state is DeploymentState.LIVE:
-        return before.version != known.version or (fresh and waited >= LOOK_AT_CHAMPION and is_watched())
-    if record.state not in ON_TRIAL or before.version != known.version or fresh or waited >= LOOK_ON_TRIAL:
+        return fresh and waited >= LOOK_AT_CHAMPION and is_watched()
+    if record.state not in ON_TRIAL:
+        return waited >= LOOK_AT_UNSETTLED
+    if fresh or waited >= LOOK_ON_TRIAL:
         return True
     hours = (
         record.bake_hours if record.state is DeploymentState.PROMOTING else record.ramp_interval_hours,
@@ -162,4 +169,7 @@ def _is_due(record: DeploymentRecord, before: Seen, known: Seen, is_watched: Cal
 
 
 def _is_watched(store: "Store", task: str) -> bool:
-    return policy_of(store, task).deployment.watch.after_promotion
+    try:
+        return policy_of(store, task).deployment.watch.after_promotion
+    except ConfigurationError:
+        return True  # Whoever leads it says what cannot be read.

@@ -6,13 +6,20 @@ import dagster as dg
 
 from continuum.flywheel import deploy_if_allowed
 from continuum.serving_records import DeploymentRecord
+from continuum_pipelines.checks import deployment_healthy, deployment_result
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.tables import rows_table
 
 
-@dg.asset(partitions_def=tasks, deps=["guard_verdict"], automation_condition=bootstrap, kinds={"serving"})
+@dg.asset(
+    partitions_def=tasks,
+    deps=["guard_verdict"],
+    automation_condition=bootstrap,
+    check_specs=[deployment_healthy],
+    kinds={"serving"},
+)
 async def deployment(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """The route of the task's traffic: the candidate as a canary, or the previous model kept, and why.
 
@@ -24,7 +31,9 @@ async def deployment(context: dg.AssetExecutionContext, store: StoreResource) ->
     idle = idle_status(context, "guard_verdict")
     if idle or candidate is None or verdict is None:
         route = route_table(opened.deployments.serving(task))
-        return materialized(idle or "waiting for a verdict", {"action": "kept_previous", "route": route}, idle=True)
+        checks = [deployment_result(opened.deployments.of(task))]
+        told = {"action": "kept_previous", "route": route}
+        return materialized(idle or "waiting for a verdict", told, idle=True, checks=checks)
     decision = await deploy_if_allowed(opened.tasks.get(task).policy, candidate, verdict, store=opened)
     return materialized(
         f"{decision.action}: {decision.reason}",
@@ -36,9 +45,12 @@ async def deployment(context: dg.AssetExecutionContext, store: StoreResource) ->
             "verdict": verdict.id,
             "route": route_table(opened.deployments.serving(task)),
         },
+        checks=[deployment_result(opened.deployments.of(task))],
     )
 
 
 def route_table(route: Sequence[DeploymentRecord]) -> dg.TableMetadataValue | None:
     """Who may receive the task's traffic now, and how much of it."""
-    return rows_table([{"model": row.model, "state": str(row.state), "traffic": row.traffic} for row in route])
+    return rows_table(
+        [{"model": row.model, "state": str(row.state), "traffic": row.traffic, "alarm": row.alarm} for row in route]
+    )

@@ -1,0 +1,108 @@
+"""Deployments under Dagster: a glance each half minute, and a run that leads them where there is something to do.
+
+The run does what `continuum watch` does, and both may be at work at once.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+from dagster import DagsterRunStatus as Run
+
+from continuum.config import load_settings
+from continuum.deployment.controller import Tick
+from continuum.deployment.driving import Seen, drive_once, due
+from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
+from continuum.store.database import Store
+from continuum_pipelines.checks import deployment_result
+from continuum_pipelines.resources.store import StoreResource
+
+JOB = "deployment_watch"
+IN_FLIGHT = [status for status in Run if status not in (Run.SUCCESS, Run.FAILURE, Run.CANCELED)]
+GIVEN_UP = timedelta(minutes=30)
+"""A run that takes longer is waited for no more: it may be dead, and another beside it does no harm."""
+
+
+@dg.op
+async def lead_deployments_on(context: dg.OpExecutionContext, store: StoreResource) -> None:
+    """Look at every deployment that is not done, do what the evidence allows, and tell people."""
+    opened = store.build()
+    found = await drive_once(opened, actor="dagster")
+    for tick in found.ticks:
+        context.log.info(line_of(tick))
+    context.log.info(f"notifications: {found.told.new} new, {found.told.delivered} delivered, {found.told.failed} refused")
+    for task in sorted({tick.record.task for tick in found.ticks}):
+        # The check is the asset's; what happens to a deployment between two turns shows there too.
+        context.instance.report_runless_asset_event(evaluation_of(opened, task))
+    failed = [line_of(tick) for tick in found.ticks if tick.did == "failed"]
+    if failed:
+        raise dg.Failure("; ".join(failed))
+
+
+@dg.job(name=JOB, executor_def=dg.in_process_executor, description="Lead every deployment one look further, and tell people.")
+def deployment_watch() -> None:
+    """All deployments in one run."""
+    lead_deployments_on()
+
+
+# By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
+@dg.sensor(job_name=JOB, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def lead_deployments(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
+    """Starts a run where a deployment can be led on or looked at anew, or people have something to be told."""
+    opened, now = store.build(), datetime.now(UTC)
+    seen = cursor_read(context.cursor)
+    found = due(opened, seen, now)
+    channels = channels_of(load_settings())
+    write_down(opened, channels, now)
+    telling = is_something_to_tell(opened, channels, now)
+    if not found and not telling:
+        return dg.SkipReason("nothing to lead, and nothing to tell")
+    if is_under_way(context.instance, now):
+        return dg.SkipReason("a run is under way")
+    reason = ", ".join([*sorted(found), *(["notifications"] if telling else [])])
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=f"{JOB}:{now.isoformat()}", tags={"continuum/because": reason[:200]})],
+        cursor=cursor_of({**{id_: one for id_, one in seen.items() if now - one.at < timedelta(days=30)}, **found}),
+    )
+
+
+def is_under_way(instance: dg.DagsterInstance, now: datetime) -> bool:
+    """Whether a run leads the deployments now."""
+    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=IN_FLIGHT, created_after=now - GIVEN_UP), limit=1)
+    return bool(runs)
+
+
+def evaluation_of(store: Store, task: str) -> dg.AssetCheckEvaluation:
+    """What the check of a task's deployments comes to now, to be told outside a run of the asset."""
+    result = deployment_result(store.deployments.of(task))
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("deployment"),
+        check_name=str(result.check_name),
+        passed=result.passed,
+        severity=result.severity,
+        description=result.description,
+        metadata=dict(result.metadata or {}),
+        partition=task,
+    )
+
+
+def line_of(tick: Tick) -> str:
+    """What was done to a deployment, and why."""
+    record = tick.record
+    return f"{record.task}: {record.model} is {record.state} at {record.traffic:.0%}: {tick.did}, {tick.why}"
+
+
+def cursor_of(seen: Mapping[str, Seen]) -> str:
+    """What was known of the deployments, as the sensor keeps it."""
+    return json.dumps({id_: asdict(one) | {"at": one.at.isoformat()} for id_, one in seen.items()})
+
+
+def cursor_read(cursor: str | None) -> dict[str, Seen]:
+    """The same read back; nothing where it cannot be, so that all is looked at once more."""
+    try:
+        kept: Iterable[tuple[str, dict]] = json.loads(cursor or "{}").items()
+        return {id_: Seen(int(o["version"]), int(o["sequence"]), datetime.fromisoformat(o["at"])) for id_, o in kept}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
