@@ -225,7 +225,9 @@ class Connection(BaseProtocol):
         except HttpProcessingError as error:
             self._refuse(400, f"this is no HTTP request: {error.message.partition(chr(10))[0]:.100}")
             return
-        if messages:
+        if upgraded:
+            self._refuse(400, "the gateway speaks HTTP/1.1 and switches to nothing else")
+        elif messages:
             self._waiting.extend(messages)
             self._payload = messages[-1][1]
             self._has_begun = False
@@ -237,8 +239,6 @@ class Connection(BaseProtocol):
             # The clock runs from the first byte of a head; those that trickle in after it do not wind it up again.
             self._has_begun = True
             self.due_in(self.limits.head_s)
-        if upgraded:
-            self._refuse(400, "the gateway speaks HTTP/1.1 and switches to nothing else")
 
     def eof_received(self) -> None:
         """The client has said all it will."""

@@ -44,6 +44,8 @@ COUNT_S = 1.0
 """How often what was counted is written down for the other workers."""
 DRAIN_S = 10.0
 """How long answers that have begun may take when the gateway stops."""
+LINGER_S = 0.5
+"""How long captures on disk wait for company on their way to the store: each batch has a price of its own."""
 STORE_S = 5.0
 """How long the store may take with what was served; what it has not taken by then waits on disk for the next start."""
 
@@ -104,7 +106,7 @@ class Gateway:
         self.metrics = Metrics(folder / "counts" if worker[1] > 1 else None, worker[0])
         self._trips = Trips(store)
         self._breakers = Breakers(self._following.policy_of, self._tripped)
-        self._spool = Spool(lambda: store, settings=lambda: self._settings)
+        self._spool = Spool(lambda: store, settings=lambda: self._settings, linger_s=LINGER_S)
         self._door = Door(self._handle, limits, refused=lambda status: self.metrics.refused("no_request"))
         complete = [(f"/v1{form.path}", ("POST", partial(self._complete, form))) for form in FORMS]
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[None]]]] = {

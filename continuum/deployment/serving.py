@@ -17,6 +17,7 @@ from aiohttp import web
 from continuum.errors import ConfigurationError, ContinuumError
 
 T = TypeVar("T")
+SWITCH_S = 0.0005
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 logger = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ def run_server(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     import uvloop
 
+    # The spool's thread computes; at each of its system calls the event loop would wait for the usual 5 ms to go on.
+    sys.setswitchinterval(SWITCH_S)
     return uvloop.run(work)
 
 

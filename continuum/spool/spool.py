@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 SEGMENT_BYTES = 16 * 2**20
 """A segment that has grown to this is followed by a new one."""
+LINGER_S = 0.05
 MEMORY_BYTES = 64 * 2**20
 """What may wait in memory."""
 DISK_RETRY_S = 1.0
@@ -56,6 +57,7 @@ class Spool:
         open_store: called in the spool's thread for each batch.
         settings: called when the first capture comes, and again after `close`.
         memory_bytes: what may wait in memory.
+        linger_s: how long a batch waits for company, in seconds: a server's captures come by the hundred.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Spool:
         *,
         settings: Callable[[], Settings] = load_settings,
         memory_bytes: int = MEMORY_BYTES,
+        linger_s: float = LINGER_S,
     ) -> None:
         self.open_store = open_store
+        self.linger_s = linger_s
         self.on_stored: list[Callable[[Sequence[Interaction]], None]] = []
         """Called with each batch of interactions once it is stored, in the spool's thread."""
         # Reentrant: the collector may finish an abandoned stream, and hand it over, in the midst of this code.

@@ -12,8 +12,6 @@ from continuum.spool.segments import Segment, abandoned, read_lines
 if TYPE_CHECKING:
     from continuum.spool.spool import Spool
 
-LINGER_S = 0.05
-"""How long a batch waits for company."""
 ROUND_S = 30.0
 """How often the thread looks for what dead processes left, and reads the tasks' policies."""
 SYNC_S = 1.0
@@ -148,7 +146,9 @@ class Work:
         spool.idle = False
         self.wake.clear()
         if 0 < spool.waiting < BATCH_LINES:
-            time.sleep(LINGER_S)
+            # Whoever waits for the store cuts it short.
+            self.wake.wait(spool.linger_s)
+            self.wake.clear()
 
     def wait_and_sync(self, seconds: float) -> None:
         """Wait before the next try, or until somebody is in a hurry; meanwhile the disk keeps what has come."""

@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from pydantic import SecretStr
 
 from continuum.config import Settings, load_settings
+from continuum.deployment.gateway import Gateway
 from continuum.provenance.artifacts import write_manifest
 from continuum.provenance.proving import prove
 from continuum.records import Checkpoint, Verdict, VerdictStatus
@@ -80,6 +82,18 @@ async def tuned() -> AsyncIterator[Provider]:
     """The server of tuned models, played."""
     async with Provider("tuned says hello") as provider:
         yield provider
+
+
+@pytest.fixture
+async def gateway(store: Store, settings: Settings) -> AsyncIterator[Gateway]:
+    async with Gateway(store, settings, default_task="support") as opened:
+        yield opened
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
 
 
 @pytest.fixture
