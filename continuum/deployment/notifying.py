@@ -16,7 +16,6 @@ A message may come twice where a driver is killed between posting and noting it:
 """
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -194,7 +193,7 @@ def of_event(record: DeploymentRecord, event: DeploymentEvent, channel: str, now
         "actor": excerpt(event.actor, 100),
         "reason": excerpt(event.reason, MOST_WORDS),
     }
-    named = _Named(f"{record.id}:{event.sequence}", record.task, KINDS[event.action], event.at, record.id)
+    named = _Named(f"{record.id}:{event.sequence:06}", record.task, KINDS[event.action], event.at, record.id)
     return _notification(named, channel, words, told, now)
 
 
@@ -208,7 +207,7 @@ def of_block(verdict: Verdict, candidate: str, channel: str, now: datetime) -> "
 
 @dataclass(frozen=True)
 class _Named:
-    """What happened, by a name that is the same whoever tells of it."""
+    """What happened, by a name that is the same whoever tells of it; names of one deployment sort as its events."""
 
     name: str
     task: str
@@ -220,7 +219,7 @@ class _Named:
 def _notification(named: _Named, channel: str, words: str, told: Mapping[str, Any], now: datetime) -> "Notification":
     from continuum.store.notifications import Notification  # SQLAlchemy starts here
 
-    id_ = hashlib.sha256(f"{named.name}:{channel}".encode()).hexdigest()[:32]
+    id_ = f"{named.name}:{channel}"
     line = f"{excerpt(words, MOST_WORDS)} ({named.at:%Y-%m-%d %H:%M:%S} UTC)"
     at = named.at.isoformat()
     return Notification(
