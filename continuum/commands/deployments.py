@@ -6,10 +6,9 @@ import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
-from rich.text import Text
 
-from continuum.commands.terminal import complain, console, run, say
+from continuum.commands.terminal import complain, run, say
+from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.store import default_store
 from continuum.timespan import utc_now
@@ -41,6 +40,8 @@ def deployments(
     if one is not None:
         _story(store, standing(store, one, now=now), as_json)
         return
+    if item is not None and item not in store.tasks.names():
+        raise ConfigurationError(f"{item!r:.120} is neither a task nor the id of a deployment")
     records = [record for task in ([item] if item else store.tasks.names()) for record in store.deployments.of(task)]
     live = [record for record in records if not _is_done(record.state)]
     done = [record for record in records if _is_done(record.state)]
@@ -49,13 +50,7 @@ def deployments(
     if as_json:
         _print_json([_as_json(one) for one in shown])
     elif not shown:
-        known = item is None or item in store.tasks.names()
-        say(
-            f"no deployment{f' of {item}' if item else ''} yet; continuum deploy MODEL makes one"
-            if known
-            else f"no task {item!r:.120}"
-        )
-        raise typer.Exit(0 if known else 1)
+        say(f"no deployment{f' of {item}' if item else ''} yet; continuum deploy MODEL makes one")
     else:
         _list(shown)
         if len(shown) < len(records):
@@ -124,22 +119,16 @@ def _is_done(state: str) -> bool:
 
 
 def _list(shown: "list[Standing]") -> None:
-    table = Table("task", "model", "state", "traffic", "since", "strategy", "next", "id", box=None)
     for one in shown:
         record = one.record
-        state = f"{record.state}{' unguarded' if record.verdict_id is None else ''}"
-        what = f"ALARM {record.alarm}" if record.alarm else one.next
-        row = (
-            record.task,
-            record.model,
-            state,
-            f"{record.traffic:.0%}" + (f" +{record.shadow:.0%} shadow" if record.shadow else ""),
-            f"{record.step_at:%m-%d %H:%M}",
-            f"{record.strategy} on {record.backend}",
-            excerpt(what, LONGEST_REASON),
-        )
-        table.add_row(*[Text(cell) for cell in row], Text(record.id, no_wrap=True))
-    console.print(table)
+        shadow = f" and {record.shadow:.0%} in the shadow" if record.shadow else ""
+        how = f"{record.strategy} on {record.backend}{'' if record.verdict_id else ', unguarded'}"
+        where = f"{record.state} at {record.traffic:.0%}{shadow} since {record.step_at:%Y-%m-%d %H:%M} UTC"
+        say(f"{record.task}: {record.model} is {where} ({how}) {record.id}")
+        if record.alarm:
+            say(f"  ALARM {excerpt(record.alarm, LONGEST_REASON)}")
+        if not _is_done(record.state):
+            say(f"  next: {excerpt(one.next, LONGEST_REASON)}")
 
 
 def _story(store: "Store", one: "Standing", as_json: bool) -> None:
