@@ -23,7 +23,7 @@ ArmName = Literal["candidate", "stable"]
 
 FELL_BACK = "fell_back_from"
 """Tag of a call that another model answered than the one that was asked first; its value is the name of that one."""
-OVERRIDDEN = "arm_by"
+OVERRIDDEN = "arm_named"
 """Tag of a call whose arm was named in a header: it was not drawn, and says nothing about the split or the arms."""
 SETTLING = timedelta(seconds=5)
 """After a change of the split gateways, and clocks, may disagree for so long about which split a call fell under."""

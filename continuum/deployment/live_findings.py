@@ -69,11 +69,11 @@ def findings_of(record: DeploymentRecord, watch: WatchPolicy, traffic: Traffic, 
     ids = {call.id for call in traffic.compared}
     beside = conversations((one for one in traffic.answers if one.call.id in ids), known)
     champion = record.state is DeploymentState.LIVE
+    limit, healthy = record.rollback_on_quality_drop, watch.healthy_conversations
     quality = errors = None
     if not champion:
         steps = as_steps(beside)
         planned = watch.max_conversations
-        limit = record.rollback_on_quality_drop
         pairs = [Step(summary(candidate), summary(stable)) for _, (candidate, stable) in sorted(steps.items())]
         quality = decide(pairs, limit=limit, alpha=watch.alpha, planned=planned)
         answered = failures(traffic.compared)
@@ -84,12 +84,11 @@ def findings_of(record: DeploymentRecord, watch: WatchPolicy, traffic: Traffic, 
     ratio = sample_ratio(counts) if (counts := counted(traffic.trial, traffic.phases)) and traffic.trial else None
     earlier = [one.score for one in conversations((a for a in traffic.answers if a.call.id in traffic.reference), known)]
     alone = [one.score for one in conversations((a for a in traffic.answers if a.call.id in traffic.alone), known)]
-    limit, healthy = record.rollback_on_quality_drop, watch.healthy_conversations
     fall, held_to = fall_of(earlier, alone, limit=limit, healthy=healthy) if traffic.alone else (None, 0)
     fresh = _fresh(record, traffic, known)
     evidence = {
-        "quality": _told(quality, watch.alpha, record.rollback_on_quality_drop) | _arms(beside),
-        "answered": _told(errors, ERRORS_ALPHA * watch.alpha, record.rollback_on_quality_drop or DEFAULT_LIMIT),
+        "quality": None if quality is None else _told(quality, watch.alpha, limit) | _arms(beside),
+        "answered": None if errors is None else _told(errors, ERRORS_ALPHA * watch.alpha, limit or DEFAULT_LIMIT),
         "fall": None if fall is None else asdict(fall) | {"held_to": held_to},
         "split": None if ratio is None else asdict(ratio),
         "fresh": {"conversations": fresh, "needed": FEWEST},
@@ -155,9 +154,7 @@ def _fresh(record: DeploymentRecord, traffic: Traffic, known: Judged) -> int:
     )
 
 
-def _told(decision: Decision | None, alpha: float, limit: float | None) -> dict[str, Any]:
-    if decision is None:
-        return {"words": "it serves everybody, and is compared with nobody"}
+def _told(decision: Decision, alpha: float, limit: float | None) -> dict[str, Any]:
     told = {"action": decision.action, "words": decision.words, "alpha": alpha, "limit": limit}
     return told | ({} if decision.difference is None else {"difference": asdict(decision.difference)})
 

@@ -2,15 +2,14 @@
 
 One such answer takes a candidate back at once. The exception is what the arm beside it does as well: a check that misreads a
 question, or a rule that production never kept, would take back every candidate there will ever be. So where the stable arm's
-drawn answers break the same rule, the candidate is taken back only when it breaks it surely more often, by the exact
-conditional test of two shares (Przyborowski and Wilenski 1940) at 5 percent.
+drawn answers break the same rule, the candidate is taken back only when it breaks it surely more often, by the sequential test
+of `statistics/sample_ratio.py`: how what was found falls to the arms, against how the answers that were looked at do.
 
 What a check said is kept in the store beside what judges say: an answer is checked once, whoever looks, and what is kept is
 erased with its conversation.
 """
 
 import asyncio
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.constitution.constraints import Constraint, those_known
 from continuum.constitution.filtering import last_request
-from continuum.deployment.live_scores import Answer, Bench, Judged
+from continuum.deployment.live_arms import Call
+from continuum.deployment.live_scores import Answer, Bench, Judged, answers_of
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.excerpts import excerpt
 from continuum.judging.asking import judge_each
@@ -69,7 +69,7 @@ class Rule:
     stable: int
     of_stable: int
     p: float
-    """Chance of so many or more of the candidate's, were both arms alike."""
+    """Of both arms doing it alike, see `more_often`."""
     broken: bool
     """Whether it takes the candidate back."""
     interactions: tuple[str, ...]
@@ -118,6 +118,7 @@ async def safety_of(
     checkpoint: Checkpoint | None,
     answers: Sequence[Answer],
     *,
+    also: Sequence[Call] = (),
     now: Callable[[], datetime] = utc_now,
 ) -> Safety:
     """Check the drawn answers by every constraint that needs no judge, of the candidate's training and of the task's policy.
@@ -127,6 +128,7 @@ async def safety_of(
         policy: the task's.
         checkpoint: the candidate's.
         answers: of both arms; the stable arm's are only looked at beside something that the candidate breaks.
+        also: more calls of the stable arm, which are read only then.
         now: the clock.
     """
     texts = (*((checkpoint.config.get("constitutional_constraints") or ()) if checkpoint else ()),)
@@ -142,6 +144,7 @@ async def safety_of(
         rules: tuple[Rule, ...] = ()
         if any(found.values()):
             stables = [answer for answer in answers if answer.call.arm == "stable"]
+            stables += await asyncio.to_thread(answers_of, store, also)
             beside, _ = await _checked(store, constraints, stables, now)
             rules = compared(_as_broken(found, candidates), _as_broken(beside, stables), len(found), len(beside))
     except ConfigurationError as error:
@@ -202,7 +205,9 @@ def compared(candidate: Sequence[Broken], stable: Sequence[Broken], of_candidate
 
 
 def more_often(count: int, of: int, other: int, of_other: int) -> float:
-    """The chance of `count` or more of all that was found in both arms, were both alike: a binomial tail.
+    """How surely one arm does something more often than the other: a p-value that holds at whatever look one stops at.
+
+    Were both alike, what was found would fall to the arms as the answers that were looked at do.
 
     Args:
         count: found in one arm.
@@ -210,11 +215,12 @@ def more_often(count: int, of: int, other: int, of_other: int) -> float:
         other: found in the other.
         of_other: looked at there.
     """
-    total = count + other
+    from continuum.statistics.sample_ratio import Counted, sample_ratio
+
     if not of or not of_other:
         return 1.0
-    share = of / (of + of_other)
-    return min(1.0, math.fsum(math.comb(total, k) * share**k * (1 - share) ** (total - k) for k in range(count, total + 1)))
+    found = sample_ratio([Counted(of / (of + of_other), count, other)])
+    return found.p if count > found.expected else 1.0
 
 
 async def _checked(

@@ -32,7 +32,7 @@ from continuum.timespan import utc_now
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-MOST_A_LOOK = 500
+MOST_A_LOOK = 200
 """Judgements that one look asks for; the next look goes on where it stopped."""
 MOST_FAILED = 0.2
 """Share of the drawn answers that the judge may fail on before it is taken to give no signal."""

@@ -8,8 +8,8 @@
 | champion | | since it is the champion |
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ from continuum.serving_records import DeploymentEvent, DeploymentRecord, Deploym
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
-    from continuum.store.live_rows import LiveRows
+    from continuum.store.live_rows import LiveRows, ServedRow
 
 MOST_ROWS = 100_000
 """Calls of a trial that a look reads, the newest."""
@@ -56,8 +56,10 @@ class Traffic:
     """What is judged of all these, oldest first."""
     reference: frozenset[str] = frozenset()
     """Ids of the calls, among those judged, that say how good the candidate was on its trial."""
-    alone: frozenset[str] = field(default=frozenset())
+    alone: frozenset[str] = frozenset()
     """Ids of the calls, among those judged, that are held to it."""
+    former: tuple[Call, ...] = ()
+    """The stable model's drawn calls on the trial of what is the champion now; they are not judged any more."""
 
     @property
     def compared(self) -> tuple[Call, ...]:
@@ -87,7 +89,7 @@ def traffic_of(store: "Store", record: DeploymentRecord, events: Sequence[Deploy
     answers = answers_of(store, [call for call in drawn if call.answered])
     beside: list[Call] = []
     if record.strategy == "shadow":
-        beside, pairs = _shadows(store, record, phases, units, served_ids={row.id: row for row in served}, watch=watch)
+        beside, pairs = _shadows(store, record, phases, units, {row.id: row for row in served}, watch)
         answers += pairs
     if alone is None:
         return _traffic(phases, trial, beside, [], answers)
@@ -121,14 +123,15 @@ def _of_champion(
     begins = next((event.at for event in events if event.action == "live"), phases[-1].begins)
     since = _alone(rows, record, [*phases[:-1], Phase(begins, 1.0)])
     served = rows.of(record.id, until=begins, most=MOST_ROWS)
-    earlier = [
-        call
-        for call in calls_of(record, served, phases, dialogue_of)
-        if call.arm == "candidate" and call.answered and is_drawn(record.id, call.unit, watch.canary_rate)
-    ][-MOST_REFERENCE:]
+    drawn: dict[str, list[Call]] = {"candidate": [], "stable": []}
+    for call in calls_of(record, served, phases, dialogue_of):
+        if call.answered and is_drawn(record.id, call.unit, _rate(call, watch)):
+            drawn[call.arm].append(call)
+    earlier = drawn["candidate"][-MOST_REFERENCE:]
     fresh = [call for call in since if call.answered and is_drawn(record.id, call.unit, watch.stable_rate)]
     answers = answers_of(store, [*earlier, *fresh])
-    return _traffic(phases, [], [], since, answers, [call.id for call in earlier], [call.id for call in fresh])
+    traffic = _traffic(phases, [], [], since, answers, [call.id for call in earlier], [call.id for call in fresh])
+    return replace(traffic, former=tuple(drawn["stable"][-MOST_REFERENCE:]))
 
 
 def _alone(rows: "LiveRows", record: DeploymentRecord, phases: Sequence[Phase]) -> list[Call]:
@@ -142,16 +145,15 @@ def _shadows(
     store: "Store",
     record: DeploymentRecord,
     phases: Sequence[Phase],
-    units: dict[str, str],
-    *,
-    served_ids: dict,
+    units: Mapping[str, str],
+    served: "Mapping[str, ServedRow]",
     watch: WatchPolicy,
 ) -> tuple[list[Call], list[Answer]]:
     """Both answers to what was asked in the shadow, where the one that was given is there."""
-    shadows = {one.interaction_id: one for one in store.shadow_answers.of(record.id) if one.interaction_id in served_ids}
+    shadows = {one.interaction_id: one for one in store.shadow_answers.of(record.id) if one.interaction_id in served}
     given = [
         replace(call, arm="stable", unit=f"shadow of {call.unit}")
-        for call in calls_of(record, [served_ids[id_] for id_ in shadows], phases, lambda row: units[row.id])
+        for call in calls_of(record, [served[id_] for id_ in shadows], phases, lambda row: units[row.id])
         if call.answered and call.arm == "stable"
     ]
     asked = [

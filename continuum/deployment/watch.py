@@ -80,7 +80,7 @@ async def look(
     traffic = await asyncio.to_thread(traffic_of, store, record, events, watch)
     checkpoint = await asyncio.to_thread(store.checkpoints.get, record.checkpoint_id)
     # What may never be is looked for first: it needs no judge, and waits for none.
-    safety = await safety_of(store, policy, checkpoint, traffic.answers)
+    safety = await safety_of(store, policy, checkpoint, traffic.answers, also=traffic.former)
     if safety.events:
         findings = findings_of(record, watch, traffic, Judged(detail="not asked: a constraint is broken"))
         return Look("rollback", _unsafe(safety), findings.evidence | {"safety": safety.evidence()})

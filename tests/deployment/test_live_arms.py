@@ -65,7 +65,7 @@ def test_a_call_belongs_to_the_arm_that_was_asked_first(store: Store) -> None:
 def test_calls_that_were_cancelled_or_whose_arm_was_named_say_nothing(store: Store) -> None:
     record = a_deployment(store)
 
-    rows = [a_row(0, status="cancelled"), a_row(1, tags={"arm_by": "header"})]
+    rows = [a_row(0, status="cancelled"), a_row(1, tags={"arm_named": "canary"})]
 
     assert calls_of(record, rows, [Phase(NOON, 0.5)], dialogue_of) == []
 

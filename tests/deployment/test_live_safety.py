@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,7 +92,7 @@ async def test_what_the_stable_model_breaks_as_often_takes_nobody_back_and_is_to
 
 async def test_what_it_breaks_surely_more_often_takes_it_back(store: Store, trained: Checkpoint) -> None:
     record = on_trial(store, trained)
-    store.interactions.add([*both(record, [GOOD] * 30, [GOOD] * 30), *claims(record, "candidate", 9), *claims(record, "stable")])
+    store.interactions.add([*both(record, [GOOD] * 30, [GOOD] * 30), *claims(record, "candidate", 20), *claims(record, "stable")])
 
     assert (await look(store, record, a_policy(), now=LATER)).action == "rollback"
 
@@ -112,6 +113,29 @@ async def test_the_champion_is_checked_for_as_long_as_it_serves(store: Store, tr
     store.interactions.add(claims(record, "stable", at=record.step_at + HOUR, model=record.model))
 
     assert (await look(store, record, a_policy(), now=LATER)).action == "rollback"
+
+
+async def test_the_champion_is_no_worse_than_what_it_replaced_and_stays(store: Store, trained: Checkpoint) -> None:
+    record = on_trial(store, trained, shares=(0.5, 1.0), live=True)
+    before = conversations(record, "stable", [GOOD] * 30) + claims(record, "stable", 3)
+    claiming = conversations(record, "stable", [CLAIM], named="now", at=record.step_at + HOUR, model=record.model)
+    store.interactions.add([*before, *claiming])
+
+    found = await look(store, record, a_policy(), now=LATER, judge=CountingJudge(lambda *asked: 5.0))
+
+    assert found.action == "promote"
+    assert found.evidence["safety"]["rules"][0]["stable"] == 3
+
+
+async def test_alike_arms_seldom_seem_to_differ_however_often_one_looks() -> None:
+    rng = np.random.default_rng(8)
+    accused = 0
+    for _ in range(400):
+        arms = rng.random(300) < 0.3
+        counts = np.cumsum(arms)
+        accused += any(more_often(int(counts[n]), 300, n + 1 - int(counts[n]), 700) < 0.05 for n in range(0, 300, 10))
+
+    assert accused <= 20
 
 
 async def test_an_answer_is_checked_once_whoever_looks(store: Store, trained: Checkpoint) -> None:
@@ -195,15 +219,8 @@ async def test_a_rubric_without_safety_asks_nobody_about_it_and_says_so(store: S
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 400), st.integers(0, 40), st.integers(1, 400))
-def test_more_of_them_is_never_less_suspicious(count: int, of: int, other: int, of_other: int) -> None:
+def test_who_does_it_no_more_often_is_no_suspect(count: int, of: int, other: int, of_other: int) -> None:
     p = more_often(count, of, other, of_other)
 
     assert 0 <= p <= 1
-    assert more_often(count, of, other + 1, of_other) >= p - 1e-12
-    assert more_often(count, of + 1, other, of_other) >= p - 1e-12
-
-
-def test_the_tail_is_the_binomials() -> None:
-    # Three of four in one of two arms of equal size: (4 + 1) / 16.
-    assert more_often(3, 100, 1, 100) == pytest.approx(5 / 16)
-    assert more_often(1, 0, 0, 0) == 1.0
+    assert count / of > other / of_other or p == 1

@@ -335,7 +335,7 @@ async def test_failures_of_both_arms_alike_take_nobody_back(store: Store) -> Non
 async def test_calls_that_were_cancelled_or_whose_arm_was_named_are_left_out(store: Store) -> None:
     record = a_deployment(store)
     left_out = conversations(record, "candidate", [POOR] * 30, named="c", status="cancelled")
-    left_out += conversations(record, "candidate", [POOR] * 30, named="o", tags={"arm_by": "header"})
+    left_out += conversations(record, "candidate", [POOR] * 30, named="o", tags={"arm_named": "canary"})
 
     found = await seen(store, record, both(record, [GOOD] * 40, [GOOD] * 40) + left_out)
 
