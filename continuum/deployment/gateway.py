@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
 
@@ -19,7 +19,7 @@ from continuum.config import Settings, load_settings
 from continuum.deployment.answering import Answering
 from continuum.deployment.breaker import Breakers, Trip
 from continuum.deployment.door import DEFAULT_LIMITS, Door, Limits, Request
-from continuum.deployment.following import Following
+from continuum.deployment.following import Following, WhenThere
 from continuum.deployment.forms import CHAT, EMBEDDINGS, FORMS, Form
 from continuum.deployment.keys import Allowed, Keys, Refused
 from continuum.deployment.metrics import CONTENT_TYPE, Metrics
@@ -33,7 +33,6 @@ from continuum.errors import ConfigurationError, ContinuumError
 from continuum.policy import checked_task_name
 from continuum.spool.headers import TASK
 from continuum.spool.spool import Spool
-from continuum.store import default_store
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -103,7 +102,8 @@ class Gateway:
         required = True if keys is None and not is_loopback(host) else keys
         self._following = Following(store, folder, trusts_file=goes_on)
         self._keys = Keys(store, folder, required=required, workers=worker[1])
-        self.metrics = Metrics(folder / "counts" if worker[1] > 1 else None, worker[0])
+        # By the port: a home may have several gateways.
+        self.metrics = Metrics(folder / f"counts-{port}" if worker[1] > 1 else None, worker[0])
         self._trips = Trips(store)
         self._breakers = Breakers(self._following.policy_of, self._tripped)
         self._spool = Spool(lambda: store, settings=lambda: self._settings, linger_s=LINGER_S)
@@ -368,7 +368,7 @@ async def serve_gateway(
     override: bool = False,
 ) -> None:
     """Run a gateway on the default store until SIGTERM or Ctrl-C; what has begun is answered, and what was served is stored."""
-    stop, settings, store = stop_signal(), load_settings(), default_store()
+    stop, settings, store = stop_signal(), load_settings(), cast("Store", WhenThere())
     async with Gateway(store, settings, default_task=default_task, host=host, port=port, keys=keys, override=override) as gateway:
         print(announcement(gateway.base_url, settings.upstream_base_url, default_task, gateway.tasks), flush=True)
         await stop.wait()

@@ -17,12 +17,16 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, cast
 
 from continuum.config import load_settings
+from continuum.deployment.following import WhenThere
 from continuum.deployment.gateway import DRAIN_S, STORE_S, Gateway, announcement
 from continuum.deployment.serving import base_url_of, run_server, stop_signal
 from continuum.errors import ConfigurationError, ContinuumError
-from continuum.store import default_store
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 READY = b"ready"
 FAILED = b"failed "
@@ -59,9 +63,9 @@ async def serve_workers(plan: Plan) -> None:
     """
     stop = stop_signal()
     settings = load_settings()
-    shutil.rmtree(settings.home / "gateway" / "counts", ignore_errors=True)
     with reserved(plan.host, plan.port) as port:
         plan = Plan(**{**asdict(plan), "port": port})
+        shutil.rmtree(settings.home / "gateway" / f"counts-{port}", ignore_errors=True)
         places = [Place(plan, number) for number in range(plan.workers)]
         try:
             begun = await asyncio.gather(*(place.begin() for place in places), return_exceptions=True)
@@ -181,7 +185,7 @@ def work() -> None:
 
 async def _work(plan: Plan, number: int, *, goes_on: bool) -> int:
     stop = stop_signal()
-    store = default_store()
+    store = cast("Store", WhenThere())
     gateway = Gateway(
         store,
         default_task=plan.default_task,
