@@ -1,4 +1,7 @@
-"""Simulated canaries, looked at two hundred times each: the watch's own rule decides at every look of every trial.
+"""Simulated canaries, looked at two hundred times each: the watch's own rule decides on every trial.
+
+Once a trial has been allowed a step, the rule is asked only at looks at which the candidate's mean is below by the limit or more:
+at no other does it roll back, which its tests hold it to.
 
 A trial has 20 judged conversations of the candidate a look, 4000 in all. At a split of 5/95 with one in five of the stable
 model's conversations judged, the stable arm gets 76 a look; it gets 380 with all judged, and 4 when the traffic is halved.
@@ -105,12 +108,19 @@ def acts(looks: Iterable[list[Step]], decider: Decider) -> Acts:
     """The looks, from 1, of the first promotion and of the rollback that ends a trial; None where there is none."""
     promoted = None
     for look, steps in enumerate(looks, start=1):
+        if promoted is not None and not low(steps):
+            continue
         action = decider(steps)
         if action == "rollback":
             return promoted, look
         if action == "promote" and promoted is None:
             promoted = look
     return promoted, None
+
+
+def low(steps: Sequence[Step]) -> bool:
+    """Whether a step of the ramp has the candidate's mean below the stable arm's by the limit or more."""
+    return any(step.candidate.mean - step.stable.mean <= -LIMIT + 1e-9 for step in steps)
 
 
 def _flagged(said: Said) -> list[Acts]:
