@@ -16,11 +16,20 @@ from continuum.deployment.routing import RouteTable
 from continuum.policy import BreakerPolicy
 from continuum.records import Record
 from continuum.serving_records import DeploymentRecord
+from continuum.store import default_store
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
 FILE = "routes.json"
+
+
+class WhenThere:
+    """The default store, opened when something is asked of it: a gateway starts while there is none."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(default_store(), name)
+
 
 logger = logging.getLogger(__name__)
 
