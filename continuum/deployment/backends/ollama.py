@@ -204,7 +204,7 @@ class OllamaBackend:
         """The server's own words on what it refused."""
         said = f"HTTP {reply.status}: {reply.object().get('error') or reply.excerpt}"
         if reply.status == 403 and not reply.text:
-            return f"{said}the server listens on loopback and does not know the host name in {self.url}; ask it at 127.0.0.1"
+            return f"HTTP 403: the server listens on loopback and knows no host of the name in {self.url}; ask it at 127.0.0.1"
         return said
 
 

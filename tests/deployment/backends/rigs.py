@@ -13,6 +13,7 @@ from continuum.deployment.backends.protocol import Backend
 from continuum.records import Checkpoint
 from continuum.store.database import Store
 from tests.builders import safetensors_bytes
+from tests.deployment.backends.ollama_contract import Ollama
 from tests.deployment.backends.tgi_contract import Tgi
 from tests.deployment.backends.vllm_contract import Vllm
 from tests.deployment.test_local_server import ScriptedEngine
@@ -80,7 +81,28 @@ async def tgi_rig(folder: Path, store: Store) -> AsyncIterator[Rig]:
         yield Rig(open_backend("tgi", server.base_url, load_settings()), checkpoints, lists=False, forgets=False)
 
 
-RIGS: dict[str, OpenRig] = {"local": local_rig, "vllm": vllm_rig, "tgi": tgi_rig}
+@asynccontextmanager
+async def ollama_rig(folder: Path, store: Store) -> AsyncIterator[Rig]:
+    """The Ollama contract server, with the base there under its name and adapters that its converter takes."""
+    async with Ollama(tiny="gemma2") as server:
+        checkpoints = tuple(a_checkpoint(folder, version) for version in (1, 2))
+        for checkpoint in checkpoints:
+            (Path(checkpoint.uri) / "adapter_model.safetensors").write_bytes(lora_bytes("q_proj", "down_proj"))
+        yield Rig(open_backend("ollama", server.base_url, load_settings()), checkpoints)
+
+
+def lora_bytes(*modules: str) -> bytes:
+    """A safetensors file with the tensors of a LoRA on these layers."""
+    header: dict[str, object] = {}
+    for place, module in enumerate(modules):
+        part = "self_attn" if module[0] in "qkvo" else "mlp"
+        tensor = {"dtype": "F32", "shape": [1, 2], "data_offsets": [8 * place, 8 * place + 8]}
+        header[f"base_model.model.model.layers.0.{part}.{module}.lora_{'AB'[place % 2]}.weight"] = tensor
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + bytes(8 * len(modules))
+
+
+RIGS: dict[str, OpenRig] = {"local": local_rig, "vllm": vllm_rig, "tgi": tgi_rig, "ollama": ollama_rig}
 
 
 def live_rig(name: str, url: str, adapters: tuple[Path, ...]) -> OpenRig:
