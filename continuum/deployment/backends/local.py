@@ -4,7 +4,6 @@ This is the light front; the server itself is in `local_server.py`.
 """
 
 import logging
-from typing import overload
 
 from continuum.config import Settings
 from continuum.deployment.backends.calls import LOAD_S, Calls, Unreachable
@@ -20,23 +19,27 @@ class LocalBackend:
 
     name = "local"
 
-    def __init__(self, url: str, settings: Settings | None = None) -> None:
-        self._calls = Calls(url, None if settings is None else settings.serving_api_key)
+    def __init__(self, url: str, settings: Settings) -> None:
+        self._calls = Calls(url, settings.serving_api_key)
         self.url = self._calls.url
 
-    @overload
-    async def warm(self, checkpoint: Checkpoint) -> Warmed: ...
-    @overload
-    async def warm(self, checkpoint: str) -> bool: ...
-    async def warm(self, checkpoint: Checkpoint | str) -> Warmed | bool:
+    async def warm(self, checkpoint: Checkpoint) -> Warmed:
         """Have the model loaded before it gets traffic; not ready when no server answers at the address.
 
         Raises:
             DeploymentError: the server answers, and cannot serve the model.
         """
-        model = checkpoint if isinstance(checkpoint, str) else checkpoint.name
-        warmed = await self._load(model)
-        return warmed.ready if isinstance(checkpoint, str) else warmed
+        try:
+            reply = await self._calls.post(f"{self.url}/load_lora_adapter", {"lora_name": checkpoint.name}, within_s=LOAD_S)
+        except Unreachable as error:
+            logger.info("%s", error)
+            return Warmed(False, f"{error}; start `continuum serve` on the same store")
+        if reply.status != 200:
+            raise DeploymentError(
+                f"the server at {self.url} cannot serve {checkpoint.name!r}: HTTP {reply.status}: {reply.excerpt}; "
+                "start `continuum serve` on the same store, or point CONTINUUM_SERVING_URL at it"
+            )
+        return Warmed(True, reply.excerpt)
 
     async def unload(self, model: str) -> None:
         """Have the server forget a model; what it is answering ends first.
@@ -76,19 +79,6 @@ class LocalBackend:
 
     async def traffic(self, model: str, share: float) -> None:
         """Nothing to do: the gateway splits."""
-
-    async def _load(self, model: str) -> Warmed:
-        try:
-            reply = await self._calls.post(f"{self.url}/load_lora_adapter", {"lora_name": model}, within_s=LOAD_S)
-        except Unreachable as error:
-            logger.info("%s", error)
-            return Warmed(False, f"{error}; start `continuum serve` on the same store")
-        if reply.status != 200:
-            raise DeploymentError(
-                f"the server at {self.url} cannot serve {model!r}: HTTP {reply.status}: {reply.excerpt}; "
-                "start `continuum serve` on the same store, or point CONTINUUM_SERVING_URL at it"
-            )
-        return Warmed(True, reply.excerpt)
 
 
 async def serve_local(host: str = "127.0.0.1", port: int = 8790) -> None:

@@ -71,7 +71,9 @@ class Backend(Protocol):
         ...
 
     async def models(self) -> tuple[str, ...]:
-        """The checkpoints that it can answer for now, by name; the base model is not among them.
+        """The checkpoints that it lists as loaded, by name; the base model is not among them.
+
+        TGI lists none. Whether one is loaded is for `warm` to say, which may always be called again.
 
         Raises:
             DeploymentError: the server did not answer, or not in its own form.
