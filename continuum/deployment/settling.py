@@ -16,10 +16,11 @@ from continuum.deployment.approval import Approve, approval_hook, is_asked
 from continuum.deployment.clearance import clear_again
 from continuum.deployment.routing import PRODUCTION
 from continuum.deployment.transitions import ON_TRIAL, Cause
-from continuum.errors import ContinuumError, DeploymentError
+from continuum.errors import ConfigurationError, ContinuumError, DeploymentError, MissingExtra
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.timespan import utc_now
+from continuum.tracking.tracker import CHAMPION
 
 if TYPE_CHECKING:
     from continuum.deployment.backends.protocol import Backend
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 DRAIN_S = 1.0
 """Between the loss of its traffic and the unloading of a model: by then every gateway has read the routes."""
+
+CANNOT = (DeploymentError, ConfigurationError, MissingExtra)
+"""What a backend raises that cannot do what it is asked, or cannot be asked here."""
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +67,7 @@ def hooks_of_settings() -> Hooks:
     """What the environment asks to be led with."""
     from continuum.config import load_settings
 
-    url = getattr(load_settings(), "approval_webhook", None)
+    url = load_settings().approval_webhook
     return Hooks(approve=None if url is None else approval_hook(url.get_secret_value()))
 
 
@@ -121,7 +125,7 @@ async def tell_split(record: DeploymentRecord, means: Means) -> None:
     """Tell a backend that splits traffic itself; the gateway's split does not wait for it."""
     try:
         await means.backend(record).traffic(record.model, record.traffic)
-    except DeploymentError as error:
+    except CANNOT as error:
         logger.warning("%s: %s was not told of %.0f%% of the traffic: %s", record.id, record.backend, record.traffic * 100, error)
 
 
@@ -139,7 +143,7 @@ async def _warm(record: DeploymentRecord, means: Means, cleared: bool) -> Deploy
     try:
         checkpoint = await asyncio.to_thread(clear_again, store, record, checked=cleared)
         warmed = await means.backend(record).warm(checkpoint)
-    except DeploymentError as error:
+    except CANNOT as error:
         return await _change(record, means, transitions.take_back, means.cause(str(error)), action="abort")
     if not warmed.ready and record.strategy == "blue_green":
         logger.info("%s waits for its server: %s", record.id, warmed.words)
@@ -187,13 +191,23 @@ async def _name(record: DeploymentRecord, means: Means) -> DeploymentRecord:
     checkpoint = await asyncio.to_thread(means.store.checkpoints.get, record.checkpoint_id)
     if last == "name" or checkpoint is None or checkpoint.mlflow_version is None:
         return record
-    try:
-        tracker = await asyncio.to_thread(means.hooks.tracker)
-        await asyncio.to_thread(tracker.set_alias, record.task, "champion", checkpoint.mlflow_version)
-    except ContinuumError as error:
-        logger.warning("%s serves; the alias `champion` of %s follows later: %s", record.model, record.task, error)
+    if not await _alias(means, record.task, checkpoint.mlflow_version):
         return record
     return await _change(record, means, transitions.note, "name", means.cause(f"champion is version {checkpoint.mlflow_version}"))
+
+
+async def _alias(means: Means, task: str, version: str | None) -> bool:
+    """Let the alias `champion` name a version, or none; False while the tracker is away, which keeps nobody from serving."""
+    try:
+        tracker = await asyncio.to_thread(means.hooks.tracker)
+        if version is None:
+            await asyncio.to_thread(tracker.drop_alias, task, CHAMPION)
+        else:
+            await asyncio.to_thread(tracker.set_alias, task, CHAMPION, version)
+    except ContinuumError as error:
+        logger.warning("task %s: the alias %s does not follow yet: %s", task, CHAMPION, error)
+        return False
+    return True
 
 
 async def _put_back(record: DeploymentRecord, means: Means) -> DeploymentRecord:
@@ -206,6 +220,8 @@ async def _put_back(record: DeploymentRecord, means: Means) -> DeploymentRecord:
         # A server may have let it go meanwhile; until it is back, production steps in.
         await _loaded_again(champion, means)
     events = await asyncio.to_thread(means.store.deployments.events, record.id)
+    if champion is None and any(event.action == "name" for event in events):
+        evidence["alias_dropped"] = await _alias(means, record.task, None)
     if any(event.action == "begin" for event in events):
         waited = (means.now() - record.step_at).total_seconds()
         await asyncio.sleep(min(max(0.0, means.hooks.drain_s - waited), means.hooks.drain_s))
@@ -219,7 +235,7 @@ async def _loaded_again(champion: DeploymentRecord, means: Means) -> None:
     try:
         if checkpoint is not None:
             await means.backend(champion).warm(checkpoint)
-    except DeploymentError as error:
+    except CANNOT as error:
         logger.warning("%s is the champion again and is not loaded: %s", champion.model, error)
 
 
@@ -230,7 +246,7 @@ async def _unload(record: DeploymentRecord, means: Means) -> str | None:
         return None
     try:
         await means.backend(record).unload(record.model)
-    except DeploymentError as error:
+    except CANNOT as error:
         logger.warning("%s could not be unloaded: %s", record.model, error)
         return f"{record.model} may still be loaded at its server: {error}"
     return None

@@ -81,6 +81,11 @@ class MlflowTracker:
         with self._talking():
             self._client.set_registered_model_alias(task, alias, version)
 
+    def drop_alias(self, task: str, alias: str) -> None:
+        """Take the alias off the task's registered model."""
+        with self._talking():
+            self._client.delete_registered_model_alias(task, alias)
+
     def log_verdict(
         self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
     ) -> None:

@@ -45,6 +45,10 @@ class Tracker(Protocol):
         """Let an alias of the task's registered model name this version."""
         ...
 
+    def drop_alias(self, task: str, alias: str) -> None:
+        """Let an alias of the task's registered model name nothing; one that does already is no error."""
+        ...
+
     def log_verdict(
         self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
     ) -> None:
@@ -94,6 +98,11 @@ class FolderTracker:
     def set_alias(self, task: str, alias: str, version: str) -> None:
         """Write the task's aliases with this one changed."""
         self._write(self.folder / "models" / f"{task}.json", self.aliases(task) | {alias: version})
+
+    def drop_alias(self, task: str, alias: str) -> None:
+        """Write the task's aliases without this one."""
+        left = {name: version for name, version in self.aliases(task).items() if name != alias}
+        self._write(self.folder / "models" / f"{task}.json", left)
 
     def log_verdict(
         self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None

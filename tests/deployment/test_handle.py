@@ -169,6 +169,7 @@ async def test_rollback_of_a_live_model_gives_back_to_the_champion_before_and_th
     await first.rollback()
     assert answering(store) == ["production"]
     assert store.deployments.champion("support") is None
+    assert tracker.aliases("support") == {}, "production has no version"
 
 
 async def test_rollback_under_a_canary_leaves_the_canary_on_the_champion_before(

@@ -66,6 +66,9 @@ def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tm
     assert tracker.run_url(logged.run_id) is None
     kept = tmp_path / "runs" / "runs" / logged.run_id
     assert {path.name: path.read_text() for path in kept.iterdir()} == FILES | REPORTS
+    for _ in range(2):
+        tracker.drop_alias("support", "champion")
+    assert tracker.aliases("support") == {"candidate": "1"}
 
 
 @pytest.mark.slow
@@ -103,6 +106,9 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     }
     assert client.get_model_version_by_alias("support", "candidate").version == 2
     assert client.get_model_version_by_alias("support", "champion").version == 1
+    for _ in range(2):
+        tracker.drop_alias("support", "champion")
+    assert client.get_registered_model("support").aliases == {"candidate": 2}
     assert capfd.readouterr() == ("", "")
 
 
