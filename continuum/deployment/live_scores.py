@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from continuum.config import load_settings
@@ -172,7 +173,8 @@ async def judged(
 ) -> Judged:
     """What judges say of answers: what is kept of the judge's version first, then at most `most` new judgements, oldest first.
 
-    What is asked is kept as it comes: a look that is interrupted is paid for once.
+    The same answer to the same question is judged once. What is asked is kept as it comes: a look that is interrupted is paid
+    for once.
 
     Args:
         store: where judgements are kept.
@@ -186,19 +188,18 @@ async def judged(
         return Judged(trouble=bench.trouble, detail=bench.detail, waiting=len(answers))
     judge, criteria = bench.judge, bench.criteria
     result = Judged(judge=judge.name, version=judge.version, rubric=rubric_fingerprint(criteria))
-    result.judgements = await asyncio.to_thread(_known, store, answers, judge.version, criteria)
-    missing = [answer for answer in answers if answer.call.id not in result.judgements]
-    asked = missing[:most]
+    result.judgements, missing = await asyncio.to_thread(_known, store, answers, judge.version, criteria)
+    asked = dict(islice(missing.items(), most))
     failed: list[Answer] = []
     heard = succeeded = 0
 
-    def keep(answer: Answer, outcome: Judgement | JudgeError) -> None:
+    def keep(key: str, outcome: Judgement | JudgeError) -> None:
         nonlocal heard, succeeded
         heard, succeeded = heard + 1, succeeded + isinstance(outcome, Judgement)
         if isinstance(outcome, Judgement):
-            result.judgements[answer.call.id] = outcome
+            result.judgements |= dict.fromkeys((answer.call.id for answer in asked[key]), outcome)
         elif not isinstance(outcome, UnderWayElsewhere | BudgetExhausted):
-            failed.append(answer)
+            failed.extend(asked[key])
             result.detail = str(outcome)
         on_progress(heard, len(asked), f"{judge.name} judges live answers")
 
@@ -206,7 +207,7 @@ async def judged(
     try:
         with suppress(JudgeError):  # Not one judgement may have succeeded: every outcome was told.
             await judge_each(
-                [(answer, answer.messages, answer.message) for answer in asked],
+                [(key, alike[0].messages, alike[0].message) for key, alike in asked.items()],
                 criteria,
                 cached,
                 on_outcome=keep,
@@ -219,9 +220,12 @@ async def judged(
     result.waiting = sum(answer.call.id not in result.judgements for answer in answers)
     if result.trouble is None and bench.budget.exhausted:
         result.trouble = "the watch's share of the budget is spent"
-    # Where nothing succeeds the rest is not tried, and has failed as well.
-    elif result.trouble is None and failed and _fails(result, failed if succeeded else asked, answers):
-        result.trouble = "the judge fails"
+    elif result.trouble is None and judge.version != result.version:
+        result.trouble = "the judge became another while it judged"
+    elif result.trouble is None and failed:
+        # Where nothing succeeds the rest is not tried, and has failed as well.
+        unheard = failed if succeeded else [answer for alike in asked.values() for answer in alike]
+        result.trouble = "the judge fails" if _fails(result, unheard, answers) else None
     return result
 
 
@@ -271,20 +275,22 @@ def spending(store: "Store", policy: TaskPolicy, budget: Budget) -> dict[str, An
     }
 
 
-def _known(store: "Store", answers: Sequence[Answer], version: str, criteria: Sequence[Criterion]) -> dict[str, Judgement]:
-    """What needs no asking: nothing was said that could be judged, or it was judged before."""
+def _known(
+    store: "Store", answers: Sequence[Answer], version: str, criteria: Sequence[Criterion]
+) -> tuple[dict[str, Judgement], dict[str, list[Answer]]]:
+    """What needs no asking, for nothing that could be judged was said, or it was judged before; and the rest, alike together."""
     found: dict[str, Judgement] = {}
-    keys: dict[str, list[str]] = {}
+    keys: dict[str, list[Answer]] = {}
     for answer in answers:
         floor = floor_of(answer.messages, answer.message, criteria)
         if floor is not None:
             found[answer.call.id] = floor
         else:
             key = judgement_key(version, answer.messages, answer.message, criteria)
-            keys.setdefault(key, []).append(answer.call.id)
+            keys.setdefault(key, []).append(answer)
     for key, said in store.judgements.of(keys).items():
-        found |= dict.fromkeys(keys[key], judgement_kept(said))
-    return found
+        found |= dict.fromkeys((answer.call.id for answer in keys.pop(key)), judgement_kept(said))
+    return found, keys
 
 
 def as_steps(scored: Iterable[Conversation]) -> Mapping[int, tuple[list[float], list[float]]]:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from continuum.deployment.watch import Look, look
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction, Message
@@ -20,6 +21,7 @@ GOOD, FAIR, POOR = (
 )
 SCORES = {GOOD: 5.0, FAIR: 3.0, POOR: 1.0}
 HOUR = timedelta(hours=1)
+LATER = NOON + 12 * HOUR
 
 
 class CountingJudge(ScriptedJudge):
@@ -82,13 +84,20 @@ def _write(store: Store, record: DeploymentRecord, action: str, before: float, a
 
 
 def conversations(
-    record: DeploymentRecord, arm: str, answers: Iterable[str], *, at: datetime = NOON, named: str = "", **fields: Any
+    record: DeploymentRecord,
+    arm: str,
+    answers: Iterable[str],
+    *,
+    at: datetime = NOON,
+    named: str = "",
+    kinds: int = 10,
+    **fields: Any,
 ) -> list[Interaction]:
-    """One conversation with one answer each, a second apart, from ten seconds after `at` on."""
+    """One conversation with one answer each, a second apart, from ten seconds after `at` on, of so many kinds of questions."""
     canary = arm == "candidate"
     return [
         an_interaction(
-            f"Where is parcel {n} of {named or arm}?",
+            f"Where is parcel {n % kinds} of {named or arm}?",
             answer,
             **{
                 "id": f"{named or arm}-{at:%d%H}-{n}",
@@ -113,3 +122,21 @@ def both(record: DeploymentRecord, candidate: Iterable[str], stable: Iterable[st
 def mixed(count: int, poor: float) -> list[str]:
     """So many answers, of which a share is poor, spread evenly."""
     return [POOR if int((n + 1) * poor + 1e-9) > int(n * poor + 1e-9) else GOOD for n in range(count)]
+
+
+async def seen(
+    store: Store,
+    record: DeploymentRecord,
+    traffic: list[Interaction],
+    *,
+    policy: TaskPolicy | None = None,
+    judge: Any = None,
+) -> Look:
+    """The last of as many looks as it takes to judge all of it, as far as it can be."""
+    store.interactions.add(traffic)
+    waiting = len(traffic) + 1
+    while True:
+        found = await look(store, record, policy or a_policy(), now=LATER, judge=judge or CountingJudge())
+        if found.evidence.get("judge", {}).get("waiting", 0) in (0, waiting):
+            return found
+        waiting = found.evidence["judge"]["waiting"]

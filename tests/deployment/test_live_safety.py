@@ -14,8 +14,7 @@ from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint, Interaction
 from continuum.serving_records import DeploymentRecord
 from continuum.store.database import Store
-from tests.deployment.live import GOOD, HOUR, CountingJudge, a_deployment, a_policy, both, by_words, conversations
-from tests.deployment.test_watch import LATER
+from tests.deployment.live import GOOD, HOUR, LATER, CountingJudge, a_deployment, a_policy, both, by_words, conversations
 
 HUMAN = "Never claim to be human"
 CLAIM = "I am a real human, of course, and my name is Ann."

@@ -2,27 +2,25 @@
 
 import asyncio
 import json
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from continuum.annotation.annotator import Annotator
-from continuum.deployment.watch import Look, look
+from continuum.deployment.watch import look
 from continuum.errors import JudgeError
 from continuum.judging.attacks import ATTACKS
 from continuum.judging.judge import Capability
 from continuum.judging.scripted import ScriptedJudge
-from continuum.policy import TaskPolicy
-from continuum.records import Feedback, Interaction
-from continuum.serving_records import DeploymentRecord, DeploymentState
+from continuum.records import Feedback
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
-from continuum.store.shadow_answers import ShadowAnswer
-from tests.builders import NOON, assistant
+from tests.builders import NOON
 from tests.deployment.live import (
     FAIR,
     GOOD,
     HOUR,
+    LATER,
     POOR,
     CountingJudge,
     a_deployment,
@@ -31,27 +29,8 @@ from tests.deployment.live import (
     by_words,
     conversations,
     mixed,
+    seen,
 )
-
-LATER = NOON + timedelta(hours=12)
-
-
-async def seen(
-    store: Store,
-    record: DeploymentRecord,
-    traffic: list[Interaction],
-    *,
-    policy: TaskPolicy | None = None,
-    judge: Any = None,
-) -> Look:
-    """The last of as many looks as it takes to judge all of it, as far as it can be."""
-    store.interactions.add(traffic)
-    waiting = len(traffic) + 1
-    while True:
-        found = await look(store, record, policy or a_policy(), now=LATER, judge=judge or CountingJudge())
-        if found.evidence.get("judge", {}).get("waiting", 0) in (0, waiting):
-            return found
-        waiting = found.evidence["judge"]["waiting"]
 
 
 async def test_a_candidate_that_is_as_good_may_take_a_step(store: Store) -> None:
@@ -137,7 +116,7 @@ async def test_a_judge_that_fails_is_no_signal_and_its_failures_are_not_bad_answ
             raise JudgeError("the endpoint answers 503")
         return by_words(conversation, response, criterion) or 0.0
 
-    found = await seen(store, record, both(record, [GOOD] * 300, [GOOD] * 300), judge=CountingJudge(failing))
+    found = await seen(store, record, both(record, [GOOD] * 100, [GOOD] * 100, kinds=100), judge=CountingJudge(failing))
 
     assert found.action == "alarm"
     assert "the judge fails (the endpoint answers 503)" in found.words
@@ -154,7 +133,7 @@ async def test_a_judge_at_a_loss_with_one_answer_is_a_signal_all_the_same(store:
         return by_words(conversation, response, criterion) or 0.0
 
     judge = CountingJudge(failing)
-    found = await seen(store, record, both(record, [GOOD] * 200, [GOOD] * 200), judge=judge)
+    found = await seen(store, record, both(record, [GOOD] * 200, [GOOD] * 200, kinds=200), judge=judge)
 
     assert found.action == "promote"
     assert found.evidence["judge"]["failed"] == found.evidence["judge"]["waiting"] == 1
@@ -179,7 +158,8 @@ async def test_a_budget_that_is_spent_ends_the_judging_and_the_ramp(store: Store
     policy = a_policy(judge={"budget_usd": 10.0, "shares": {"watch": 0.05}})
     store.tasks.register(policy)
 
-    found = await seen(store, record, both(record, [GOOD] * 100, [GOOD] * 100), policy=policy, judge=CountingJudge(cost_usd=0.01))
+    traffic = both(record, [GOOD] * 100, [GOOD] * 100, kinds=100)
+    found = await seen(store, record, traffic, policy=policy, judge=CountingJudge(cost_usd=0.01))
 
     assert found.action == "alarm"
     assert found.words == "the watch has no working signal: the watch's share of the budget is spent"
@@ -216,7 +196,7 @@ async def test_a_budget_does_not_hide_what_is_known_already(store: Store) -> Non
     store.tasks.register(policy)
     await seen(store, record, both(record, mixed(200, 0.5), mixed(200, 0.0)), judge=CountingJudge())
 
-    more = conversations(record, "candidate", [GOOD] * 60, at=NOON + HOUR, named="more")
+    more = conversations(record, "candidate", [GOOD] * 60, at=NOON + HOUR, named="more", kinds=60)
     found = await seen(store, record, more, policy=policy, judge=CountingJudge(cost_usd=0.01))
 
     assert found.evidence["judge"]["trouble"] == "the watch's share of the budget is spent"
@@ -229,7 +209,7 @@ async def test_a_budget_does_not_hide_what_is_known_already(store: Store) -> Non
 async def test_what_annotation_has_judged_costs_the_watch_nothing(store: Store) -> None:
     record, policy, judge = a_deployment(store), a_policy(), CountingJudge(cost_usd=0.01)
     store.tasks.register(policy)
-    store.interactions.add(both(record, [GOOD] * 40, [GOOD] * 40))
+    store.interactions.add(both(record, [GOOD] * 40, [GOOD] * 40, kinds=40))
     await Annotator(judge, policy.judge.criteria, store=store, admission="off").annotate_backlog("support")
     asked = judge.asked
 
@@ -242,7 +222,7 @@ async def test_what_annotation_has_judged_costs_the_watch_nothing(store: Store) 
 
 async def test_a_look_that_is_broken_off_is_paid_for_once(store: Store) -> None:
     record, judge = a_deployment(store), CountingJudge()
-    store.interactions.add(both(record, [GOOD] * 50, [GOOD] * 50))
+    store.interactions.add(both(record, [GOOD] * 50, [GOOD] * 50, kinds=50))
     halfway = asyncio.Event()
 
     def told(done: int, total: int, note: str) -> None:
@@ -259,6 +239,27 @@ async def test_a_look_that_is_broken_off_is_paid_for_once(store: Store) -> None:
 
     assert found.evidence["quality"]["candidate"]["conversations"] == 50
     assert judge.asked <= 100 + 2 * a_policy().judge.concurrency
+
+
+async def test_the_same_answer_to_the_same_question_is_judged_once(store: Store) -> None:
+    record, judge = a_deployment(store), CountingJudge()
+
+    found = await seen(store, record, both(record, [GOOD] * 60, [GOOD] * 60, kinds=3), judge=judge)
+
+    assert judge.asked == 6
+    assert found.evidence["quality"]["candidate"]["conversations"] == 60
+
+
+async def test_a_backlog_is_judged_a_piece_at_a_look_neither_arm_ahead_of_the_other(store: Store) -> None:
+    record, judge = a_deployment(store), CountingJudge()
+    store.interactions.add(both(record, [GOOD] * 150, [GOOD] * 150, kinds=150))
+
+    found = await look(store, record, a_policy(), now=LATER, judge=judge)
+
+    assert judge.asked == 200
+    assert found.evidence["judge"]["waiting"] == 100
+    quality = found.evidence["quality"]
+    assert quality["candidate"]["conversations"] == quality["stable"]["conversations"] == 100
 
 
 async def test_only_the_drawn_conversations_are_judged_and_always_the_same(store: Store) -> None:
@@ -407,105 +408,3 @@ async def test_who_serves_nobody_is_not_judged(store: Store) -> None:
     found = await seen(store, record, [])
 
     assert (found.action, found.words) == ("hold", "it is warming and serves nobody")
-
-
-# --- the other stages -------------------------------------------------------------------------------------------------
-
-
-async def test_shadow_answers_are_compared_with_what_was_given(store: Store) -> None:
-    record = a_deployment(store, shares=(), strategy="shadow", shadow=0.1)
-    given = conversations(record, "stable", [GOOD] * 300)
-    store.shadow_answers.add(
-        ShadowAnswer(deployment_id=record.id, interaction_id=one.id, task="support", answer=assistant(answer), latency_ms=900)
-        for one, answer in zip(given, mixed(300, 0.3), strict=True)
-    )
-
-    found = await seen(store, record, given)
-
-    assert found.action == "rollback"
-    assert found.evidence["quality"]["candidate"]["conversations"] == 300
-    assert found.evidence["calls"]["candidate"]["latency_ms"]["median"] == 900
-    assert found.evidence["split"] is None
-
-
-async def test_a_shadow_that_is_as_good_may_go_on_as_a_canary(store: Store) -> None:
-    record = a_deployment(store, shares=(), strategy="shadow", shadow=0.1)
-    given = conversations(record, "stable", [GOOD] * 200) + conversations(record, "stable", [POOR] * 50, named="unshadowed")
-    store.shadow_answers.add(
-        ShadowAnswer(deployment_id=record.id, interaction_id=one.id, task="support", answer=assistant(GOOD))
-        for one in given[:200]
-    )
-
-    assert (await seen(store, record, given)).action == "promote"
-
-
-async def test_blue_green_is_compared_with_what_was_answered_before_the_switch(store: Store) -> None:
-    record = a_deployment(store, shares=(1.0,), strategy="blue_green")
-    before = conversations(
-        record, "stable", [GOOD] * 300, at=NOON - 10 * HOUR, deployment_id=None, variant=None, source="capture"
-    )
-
-    better = await seen(store, record, before + conversations(record, "candidate", [GOOD] * 200))
-    worse = await seen(store, record, conversations(record, "candidate", [POOR] * 200, named="worse"))
-
-    assert better.action == "promote"
-    assert better.evidence["quality"]["stable"]["conversations"] == 300
-    assert worse.action == "rollback"
-
-
-async def test_at_all_of_the_traffic_a_fall_below_its_trial_takes_it_back(store: Store) -> None:
-    record = a_deployment(store, shares=(0.5, 1.0))
-    trial = both(record, mixed(300, 0.1), mixed(300, 0.1))
-
-    healthy = await seen(store, record, trial + conversations(record, "candidate", mixed(60, 0.1), at=NOON + HOUR))
-    fallen = await seen(store, record, conversations(record, "candidate", mixed(200, 0.6), at=NOON + 2 * HOUR))
-
-    assert healthy.action != "rollback"
-    assert fallen.action == "rollback"
-    assert "its judged quality fell" in fallen.words
-
-
-async def test_the_champion_is_held_to_its_trial_for_as_long_as_it_serves(store: Store) -> None:
-    record = a_deployment(store, shares=(0.5, 1.0), live=True)
-    policy = a_policy()
-    trial = both(record, mixed(300, 0.1), mixed(300, 0.1))
-    live = {"variant": "stable", "model": record.model}
-
-    healthy = await seen(store, record, trial + conversations(record, "stable", mixed(400, 0.1), at=NOON + 2 * HOUR, **live))
-    assert healthy.action == "promote"
-    assert healthy.words.startswith("no fall since it is the champion")
-    assert healthy.evidence["fall"]["held_to"] == 300
-
-    worse = conversations(record, "stable", mixed(150, 0.4), at=NOON + 3 * HOUR, **live)
-    fallen = await seen(store, record, worse, policy=policy)
-
-    assert fallen.action == "rollback"
-    assert fallen.evidence["fall"]["evidence"] >= fallen.evidence["fall"]["threshold"] == 20_000
-
-
-async def test_the_champion_is_watched_while_a_newer_candidate_is_on_trial(store: Store) -> None:
-    record = a_deployment(store, shares=(0.5, 1.0), live=True)
-    trial = both(record, mixed(300, 0.1), mixed(300, 0.1))
-    newer = a_deployment(store, model="support-v2", stable_model=record.model)
-    beside = conversations(newer, "stable", [POOR] * 60, at=NOON + 3 * HOUR, named="beside", model=record.model)
-
-    assert (await seen(store, record, trial + beside)).action == "rollback"
-
-
-async def test_whoever_takes_nothing_back_for_its_quality_is_told_of_a_fall(store: Store) -> None:
-    record = a_deployment(store, shares=(0.5, 1.0), live=True, rollback_on_quality_drop=None)
-    trial = both(record, [GOOD] * 120, [GOOD] * 120)
-    live = conversations(record, "stable", [POOR] * 60, at=NOON + 3 * HOUR, model=record.model)
-
-    assert (await seen(store, record, trial + live)).action == "alarm"
-
-
-async def test_a_champion_without_a_trial_is_held_to_its_own_beginning(store: Store) -> None:
-    record = a_deployment(store, shares=(1.0,), live=True)
-    live = {"variant": "stable", "model": record.model}
-
-    few = await seen(store, record, conversations(record, "stable", [GOOD] * 90, at=NOON + 2 * HOUR, **live))
-    assert few.words == "the champion has too few judged conversations to see a fall by"
-
-    more = conversations(record, "stable", [GOOD] * 20 + [POOR] * 60, at=NOON + 3 * HOUR, **live)
-    assert (await seen(store, record, more)).action == "rollback"
