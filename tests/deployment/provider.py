@@ -22,7 +22,15 @@ class Provider:
 
     async def __aenter__(self) -> Self:
         app = web.Application(client_max_size=2**30)
-        app.add_routes([web.post("/v1/chat/completions", self._complete), web.get("/v1/models", self._models)])
+        app.add_routes(
+            [
+                web.post("/v1/chat/completions", self._complete),
+                web.post("/v1/completions", self._complete_text),
+                web.post("/v1/responses", self._respond),
+                web.post("/v1/embeddings", self._embed),
+                web.get("/v1/models", self._models),
+            ]
+        )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -37,6 +45,47 @@ class Provider:
 
     async def _models(self, request: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "gpt-4", "object": "model"}]})
+
+    async def _noted(self, request: web.Request) -> dict[str, Any]:
+        body = await request.json()
+        self.requests.append(body)
+        self.headers.append({name.lower(): value for name, value in request.headers.items()})
+        return body
+
+    async def _embed(self, request: web.Request) -> web.StreamResponse:
+        await self._noted(request)
+        return web.json_response({"object": "list", "data": [{"index": 0, "embedding": [0.5, 0.25]}]})
+
+    async def _complete_text(self, request: web.Request) -> web.StreamResponse:
+        body = await self._noted(request)
+        head = {"id": "cmpl-1", "object": "text_completion", "model": body["model"]}
+        usage = {"prompt_tokens": 5, "completion_tokens": 3}
+        if not body.get("stream"):
+            return web.json_response({**head, "choices": [{"index": 0, "text": self.says}], "usage": usage})
+        chunks = [{**head, "choices": [{"index": 0, "text": word + " "}]} for word in self.says.split()]
+        return await self._sent(request, [f"data: {json.dumps(chunk)}\n\n" for chunk in chunks] + ["data: [DONE]\n\n"])
+
+    async def _respond(self, request: web.Request) -> web.StreamResponse:
+        body = await self._noted(request)
+        if self.status != 200:
+            return web.json_response({"error": {"message": "no"}}, status=self.status)
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": self.says}]}
+        whole = {"id": "resp-1", "object": "response", "status": "completed", "model": body["model"], "output": [said]}
+        whole["usage"] = {"input_tokens": 9, "output_tokens": 4}
+        if not body.get("stream"):
+            return web.json_response(whole)
+        events: list[dict[str, Any]] = [{"type": "response.created", "response": {**whole, "output": []}}]
+        events += [{"type": "response.output_text.delta", "delta": word + " "} for word in self.says.split()]
+        events += [{"type": "response.completed", "response": whole}]
+        return await self._sent(request, [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events])
+
+    async def _sent(self, request: web.Request, pieces: list[str]) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for piece in pieces:
+            await response.write(piece.encode())
+            await asyncio.sleep(self.pause_s)
+        return response
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
