@@ -80,10 +80,11 @@ def test_the_checks_of_a_waiting_task_do_not_fail(a_task: Callable[..., str], in
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
     judge, dataset = {"judge_calibrated", "judge_drift", "judge_gamed"}, {"dataset_sealed", "dataset_diverse"}
     training = {"constitution_kept", "forgetting_budget"}
-    assert checks.keys() == judge | dataset | training | {"no_regression"}
+    assert checks.keys() == judge | dataset | training | {"no_regression", "deployment_healthy"}
     assert all(check.passed for check in checks.values())
     assert "no candidate to judge: waiting" in str(checks["no_regression"].description)
     assert checks["judge_calibrated"].description == "no judge has scored anything"
+    assert checks["deployment_healthy"].description == "production answers everybody"
 
 
 def test_a_task_without_a_judge_goes_by_what_people_said(a_task: Callable[..., str], instance: dg.DagsterInstance) -> None:
