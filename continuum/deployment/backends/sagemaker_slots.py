@@ -312,6 +312,7 @@ def aws(doing: str) -> Iterator[None]:
     try:
         from boto3.exceptions import S3UploadFailedError
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+        from botocore.exceptions import ConnectionError as NotConnected
     except ImportError as error:
         raise MissingExtra("SageMaker endpoints need boto3; install it with: pip install boto3") from error
 
@@ -322,7 +323,7 @@ def aws(doing: str) -> Iterator[None]:
         raise DeploymentError(f"AWS refuses to {doing}: {told.get('Code')}: {told.get('Message')}") from error
     except (NoCredentialsError, PartialCredentialsError) as error:
         raise DeploymentError(f"no AWS credentials to {doing}: {error}; set a role, a profile or AWS_ACCESS_KEY_ID") from error
-    except HTTPClientError as error:
+    except (HTTPClientError, NotConnected) as error:
         raise Unreachable(f"AWS did not answer: {error}") from error
     except (BotoCoreError, S3UploadFailedError) as error:
         raise DeploymentError(f"boto3 cannot {doing}: {error}") from error
@@ -344,7 +345,8 @@ def _client(service: str, region: str) -> Any:
     from botocore.config import Config
 
     limits = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
-    return boto3.client(service, region_name=region, config=limits)
+    # boto3's default session may not be used by several threads.
+    return boto3.session.Session().client(service, region_name=region, config=limits)
 
 
 def _s3_place(uri: str) -> dict[str, str]:
