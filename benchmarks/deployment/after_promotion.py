@@ -20,6 +20,8 @@ HEALTHY = WatchPolicy().healthy_conversations
 FALL, SOON, MOST = 0.30, 100, 1.0
 TRIAL, BEFORE = 500, (200, 2000)
 """Conversations of the trial that the reference is from, and healthy ones before the fall."""
+FOLLOWED = 5000
+"""Conversations after the fall in which an alarm is waited for."""
 FALLS, FALLS_QUICK, RUNS, RUNS_QUICK = 1000, 60, 200, 4
 RATES = (0.5, 0.2)
 """Shares of the requests judged, at which the delay in requests is told beside that of judging all."""
@@ -90,12 +92,12 @@ def measure(setting: Setting, detector: Detector = product) -> Result:
 
 
 def delays(crowd: Crowd, before: int, detector: Detector, count: int, seed: int) -> list[int | None]:
-    """Conversations from the fall to the alarm; negative for an alarm before it, None for none within 5000."""
+    """Conversations from the fall to the alarm; negative for an alarm before it, None for none."""
     rng = np.random.default_rng([seed, before, *crowd.name.encode()])
     found = []
     for _ in range(count):
         mean, se = trial_of(crowd, rng)
-        scores = np.concatenate([crowd.worse(rng, (before,), 0.0), crowd.worse(rng, (5000,), FALL)])
+        scores = np.concatenate([crowd.worse(rng, (before,), 0.0), crowd.worse(rng, (FOLLOWED,), FALL)])
         at = detector(scores.tolist(), mean, se)
         found.append(None if at is None else at - before)
     return found
@@ -127,7 +129,7 @@ def _spread(scores: Values) -> float:
 
 def _delayed(what: str, found: dict[str, list[int | None]]) -> list[Entry]:
     ours = _quantile(found["ours"], 0.5)
-    entries = [Entry.of_value(f"{what}: conversations to the rollback, median", ours, "<=", SOON)]
+    entries = [Entry.of_value(f"{what}: conversations to the rollback, median", ours or FOLLOWED, "<=", SOON)]
     entries += [
         _beside(f"{what}: median delay", name, ours, _quantile(one, 0.5)) for name, one in found.items() if name != "ours"
     ]
@@ -149,12 +151,9 @@ def _early(found: Sequence[int | None]) -> float:
 
 
 def _quantile(found: Sequence[int | None], share: float) -> float | None:
-    """Of the delays of those that were not alarmed before the fall; None where the alarm never came."""
-    late = sorted(math.inf if one is None else one for one in found if one is None or one > 0)
-    if not late:
-        return None
-    value = late[min(len(late) - 1, math.floor(share * len(late)))]
-    return None if math.isinf(value) else float(value)
+    """Of the delays of those not alarmed before the fall, None where all were; who was never alarmed has the longest."""
+    late = sorted(FOLLOWED if one is None else one for one in found if one is None or one > 0)
+    return float(late[min(len(late) - 1, math.floor(share * len(late)))]) if late else None
 
 
 def _shown(value: float | None) -> str:
