@@ -341,12 +341,12 @@ def _unless_there(create: Any, **fields: Any) -> None:
 
 
 def _client(service: str, region: str) -> Any:
-    import boto3
+    from boto3.session import Session
     from botocore.config import Config
 
     limits = Config(connect_timeout=5, read_timeout=60, retries={"mode": "standard"})
     # boto3's default session may not be used by several threads.
-    return boto3.session.Session().client(service, region_name=region, config=limits)
+    return Session().client(service, region_name=region, config=limits)
 
 
 def _s3_place(uri: str) -> dict[str, str]:
