@@ -143,6 +143,8 @@ def made_of(record: DeploymentRecord, findings: Findings, known: Judged, safety:
         return "hold", f"it answers fewer of its calls: {errors.words}"
     if quality is not None and quality.action == "hold":
         return "hold", f"its judged quality is {quality.words}"
+    if safety.waiting:
+        return "hold", f"{safety.waiting} of its answers are not checked by the constitution yet"
     if findings.fresh < FEWEST:
         return "hold", f"{findings.fresh} conversations were judged since the present step began, {FEWEST} are needed"
     return "promote", "its judged quality is " + ("not compared" if quality is None else quality.words)

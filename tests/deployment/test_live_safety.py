@@ -150,6 +150,22 @@ async def test_an_answer_is_checked_once_whoever_looks(store: Store, trained: Ch
     assert again.evidence["safety"]["waiting"] == 0
 
 
+async def test_nothing_goes_on_while_answers_wait_to_be_checked(
+    store: Store, trained: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("continuum.deployment.live_safety.MOST_CHECKED", 150)
+    record = on_trial(store, trained)
+    store.interactions.add(
+        conversations(record, "candidate", [GOOD] * 200, kinds=200) + conversations(record, "stable", [GOOD] * 200)
+    )
+
+    first = await look(store, record, a_policy(), now=LATER, judge=CountingJudge())
+    second = await look(store, record, a_policy(), now=LATER, judge=CountingJudge())
+
+    assert (first.action, first.words) == ("hold", "50 of its answers are not checked by the constitution yet")
+    assert (second.action, second.evidence["safety"]["waiting"]) == ("promote", 0)
+
+
 async def test_a_constraint_that_is_gone_is_told(store: Store) -> None:
     record = a_deployment(store)
     policy = a_policy(training={"constitutional_constraints": ("Never speak of the weather",)})
