@@ -13,7 +13,7 @@ from dagster import DagsterRunStatus as Run
 
 from continuum.config import load_settings
 from continuum.deployment.controller import Tick
-from continuum.deployment.driving import Seen, drive_once, due
+from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
 from continuum.store.database import Store
 from continuum_pipelines.checks import deployment_result
@@ -27,18 +27,30 @@ GIVEN_UP = timedelta(minutes=30)
 
 @dg.op
 async def lead_deployments_on(context: dg.OpExecutionContext, store: StoreResource) -> None:
-    """Look at every deployment that is not done, do what the evidence allows, and tell people."""
-    opened = store.build()
-    found = await drive_once(opened, actor="dagster")
+    """Look at every deployment that is not done, do what the evidence allows, and tell people.
+
+    A look judges only so many answers; while it leaves some and gets on with them, another follows.
+    """
+    opened, left = store.build(), None
+    while True:
+        found = await drive_once(opened, actor="dagster")
+        _log(context, opened, found)
+        waiting = sum(tick.evidence.get("judge", {}).get("waiting", 0) for tick in found.ticks)
+        if not waiting or (left is not None and waiting >= left):
+            break
+        left = waiting
+    failed = [line_of(tick) for tick in found.ticks if tick.did == "failed"]
+    if failed:
+        raise dg.Failure("; ".join(failed))
+
+
+def _log(context: dg.OpExecutionContext, store: Store, found: Round) -> None:
     for tick in found.ticks:
         context.log.info(line_of(tick))
     context.log.info(f"notifications: {found.told.new} new, {found.told.delivered} delivered, {found.told.failed} refused")
     for task in sorted({tick.record.task for tick in found.ticks}):
         # The check is the asset's; what happens to a deployment between two turns shows there too.
-        context.instance.report_runless_asset_event(evaluation_of(opened, task))
-    failed = [line_of(tick) for tick in found.ticks if tick.did == "failed"]
-    if failed:
-        raise dg.Failure("; ".join(failed))
+        context.instance.report_runless_asset_event(evaluation_of(store, task))
 
 
 @dg.job(name=JOB, executor_def=dg.in_process_executor, description="Lead every deployment one look further, and tell people.")
