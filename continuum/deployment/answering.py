@@ -7,10 +7,10 @@ from datetime import datetime
 
 from continuum.deployment.answers import read_answer
 from continuum.deployment.breaker import Breakers, answered
-from continuum.deployment.door import Gone, Request
 from continuum.deployment.forms import CHAT, Form
 from continuum.deployment.keys import Allowed
 from continuum.deployment.metrics import Metrics
+from continuum.deployment.request import Gone, Request
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, Choice, Route
 from continuum.deployment.served import ARM, Call, Outcome, read_call
 from continuum.deployment.serving import BadRequest

@@ -18,11 +18,12 @@ import orjson
 from continuum.config import Settings, load_settings
 from continuum.deployment.answering import Answering
 from continuum.deployment.breaker import Breakers, Trip
-from continuum.deployment.door import DEFAULT_LIMITS, Door, Limits, Request
+from continuum.deployment.door import Door
 from continuum.deployment.following import Following, WhenThere
 from continuum.deployment.forms import CHAT, EMBEDDINGS, FORMS, Form
 from continuum.deployment.keys import Allowed, Keys, Refused
 from continuum.deployment.metrics import CONTENT_TYPE, Metrics
+from continuum.deployment.request import DEFAULT_LIMITS, Limits, Request
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, ArmName, Route, RouteTable
 from continuum.deployment.served import FEEDBACK_FIELDS, feedback_of, task_of
 from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, shown_url, stop_signal

@@ -7,15 +7,15 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 from continuum.deployment.answers import Answer
-from continuum.deployment.door import Request
 from continuum.deployment.forms import Form
+from continuum.deployment.request import Request
 from continuum.deployment.routing import PRODUCTION, Arm, ArmName, unit_of
 from continuum.deployment.serving import BadRequest, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
 from continuum.errors import ConfigurationError
 from continuum.ids import new_id
 from continuum.policy import checked_task_name
-from continuum.records import Feedback
+from continuum.records import Feedback, Message
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback
@@ -145,9 +145,10 @@ class Outcome:
     @property
     def headers(self) -> list[tuple[str, str]]:
         """What the application is told about who answered it."""
-        told = []
-        if (encoded := encode(self.call.interaction_id)) is not None:
-            told.append((INTERACTION_ID, encoded))
+        known = self.call.interaction_id
+        # An id of our own is letters, digits and dashes.
+        encoded = known if self.call.sampled is None else encode(known)
+        told = [] if encoded is None else [(INTERACTION_ID, encoded)]
         if self.deployment_id is not None and self.arm is not None:
             told += [(DEPLOYMENT, self.deployment_id), (VARIANT, self.arm.variant)]
         return told
@@ -202,7 +203,7 @@ class Outcome:
             "task": call.task,
             "started_ns": call.started_ns,
             "messages": messages,
-            "response": None if answer.message is None else clean.take(answer.message),
+            "response": None if answer.message is None else _plain(answer.message, clean),
             "status": self.status,
             "error": None if self.error is None else clean_text(self.error, MAX_ERROR),
             "model": model,
@@ -236,6 +237,13 @@ class Outcome:
 
     def _elapsed_ms(self) -> float:
         return (time.monotonic() - self.call.clock) * 1000
+
+
+def _plain(message: Message, clean: Snapshot) -> Any:
+    """A message as plain JSON; one that is words alone needs no copying of its parts."""
+    if isinstance(message.content, str) and message.tool_calls is None and not message.model_extra:
+        return {"role": message.role, "content": clean.text(message.content)}
+    return clean.take(message)
 
 
 def _text(value: Any) -> str | None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from continuum.deployment.door import Door, Limits, Request
+from continuum.deployment.door import Door
+from continuum.deployment.request import Limits, Request
 from continuum.deployment.serving import BadRequest
 
 QUICK = Limits(head_s=0.3, body_s=0.3, idle_s=0.5, fetch_s=0.3, body_bytes=1000, connections=5)

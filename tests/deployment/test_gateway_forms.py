@@ -75,7 +75,8 @@ async def test_a_response_is_split_like_a_chat_and_one_that_only_production_can_
     await routes_are_read(gateway, store)
     tools: Any = [{"type": "web_search"}]
     assert (await openai.responses.create(model="gpt-4", input="Hello?")).output_text == "tuned says hello"
-    for asked in ({"previous_response_id": "resp-0"}, {"conversation": "conv-1"}, {"tools": tools}):
+    only_production: list[dict[str, Any]] = [{"previous_response_id": "resp-0"}, {"conversation": "conv-1"}, {"tools": tools}]
+    for asked in only_production:
         made = await openai.responses.create(model="gpt-4", input="Hello?", **asked)
         assert made.output_text == "production says hello"
     assert await gateway.flush()

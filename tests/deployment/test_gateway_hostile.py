@@ -4,8 +4,8 @@ import aiohttp
 import pytest
 
 from continuum.config import Settings
-from continuum.deployment.door import Limits
 from continuum.deployment.gateway import Gateway
+from continuum.deployment.request import Limits
 from continuum.errors import ConfigurationError
 from continuum.store.database import Store
 from tests.deployment.asking import QUESTION, ask, deploy_row, health, routes_are_read
