@@ -141,7 +141,12 @@ class Gateway:
                 "`continuum keys create NAME`, or let everybody in with --no-keys"
             )
         async with AsyncExitStack() as stack:
-            self._upstreams = Upstreams(self._settings.upstream_base_url, self._settings.upstream_api_key, self._timeouts)
+            self._upstreams = Upstreams(
+                self._settings.upstream_base_url,
+                self._settings.upstream_api_key,
+                self._timeouts,
+                serving_api_key=self._settings.serving_api_key,
+            )
             stack.callback(self._upstreams.close)
             redactor = None if self._settings.redact == "off" else self._settings.redactor
             shadows = await stack.enter_async_context(

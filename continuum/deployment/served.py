@@ -225,7 +225,8 @@ class Outcome:
         if self.call.arm is not None:
             # Whoever names the arm is no part of the split, and must not be compared with those who were drawn.
             tags["arm_named"] = self.call.arm
-        if self.arm is not None and self._failures:
+        if self._failures and (self.arm is not None or len(self._failures) > 1):
+            # Where nobody answered, the first is the one whose turn it was; the last is named as the row's model.
             first, failure = self._failures[0]
             # The stable arm's quality must not be counted from what the candidate could not answer.
             tags |= {"fell_back_from": first.model, "fell_back_because": clean_text(str(failure), MAX_ERROR)}

@@ -18,7 +18,8 @@ from pydantic import SecretStr
 from continuum.deployment.answers import parse_object
 from continuum.deployment.lines import Address, Incoming, Lines, address_of
 from continuum.deployment.routing import PRODUCTION_ARM, Arm
-from continuum.errors import ConfigurationError, ContinuumError
+from continuum.deployment.signed import SCHEME, Unwrapped, ask_signed
+from continuum.errors import ConfigurationError, ContinuumError, DeploymentError, MissingExtra
 from continuum.spool.headers import PREFIX
 
 PASSED_TO_UPSTREAM = ("accept", "traceparent", "tracestate", "x-request-id")
@@ -32,9 +33,10 @@ KEPT_BACK = frozenset(
     }
 )
 """Headers of an answer that belong to one hop, or to the upstream's own dealings, or that the gateway writes itself."""
+SIGNED_PATHS = ("/chat/completions", "/completions")
 VIA = "1.1 continuum"
 MAX_ANSWER_BYTES = 64 * 2**20
-BROKEN = (aiohttp.ClientError, asyncio.IncompleteReadError, HttpProcessingError, OSError, ValueError)
+BROKEN = (aiohttp.ClientError, asyncio.IncompleteReadError, HttpProcessingError, OSError, ValueError, DeploymentError)
 """What a server that does not answer, or not in HTTP, causes."""
 
 
@@ -89,7 +91,7 @@ class Reply:
 
     __slots__ = ("_first", "_idle_s", "_incoming", "arm", "body", "headers", "status")
 
-    def __init__(self, arm: Arm, incoming: Incoming, body: bytes | None, idle_s: float, first: bytes = b"") -> None:
+    def __init__(self, arm: Arm, incoming: Incoming | Unwrapped, body: bytes | None, idle_s: float, first: bytes = b"") -> None:
         self.arm = arm
         self.status = incoming.status
         self.headers = passed_on(incoming.headers)
@@ -118,16 +120,22 @@ class Upstreams:
     """The model servers behind the gateway, while its event loop runs.
 
     Raises:
-        ConfigurationError: the production model's address is none, or its key cannot stand in a header.
+        ConfigurationError: the production model's address is none, or a key cannot stand in a header.
     """
 
-    def __init__(self, production_url: str | None, api_key: SecretStr | None, timeouts: Timeouts = DEFAULT_TIMEOUTS) -> None:
+    def __init__(
+        self,
+        production_url: str | None,
+        api_key: SecretStr | None,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        *,
+        serving_api_key: SecretStr | None = None,
+    ) -> None:
         self.production_url = None if production_url is None else production_url.rstrip("/")
         self._timeouts = timeouts
         self._lines = Lines(timeouts.connect_s)
-        self._key = None if api_key is None else api_key.get_secret_value()
-        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
-            raise ConfigurationError("CONTINUUM_UPSTREAM_API_KEY holds what no header can: it must be printable ASCII")
+        self._key = _in_a_header("CONTINUUM_UPSTREAM_API_KEY", api_key)
+        self._serving_key = _in_a_header("CONTINUUM_SERVING_API_KEY", serving_api_key)
         if self.production_url is not None:
             try:
                 address_of(self.production_url)
@@ -196,8 +204,8 @@ class Upstreams:
         """Close the connections that wait for their next use."""
         self._lines.close()
 
-    async def _asked(self, method: str, arm: Arm, path: str, body: bytes, headers: Mapping[str, str]) -> Incoming:
-        base_url, key = arm.base_url, None
+    async def _asked(self, method: str, arm: Arm, path: str, body: bytes, headers: Mapping[str, str]) -> Incoming | Unwrapped:
+        base_url, key = arm.base_url, self._serving_key
         if base_url is None:
             base_url, key = self.production_url, self._key
             if base_url is None:
@@ -206,6 +214,8 @@ class Upstreams:
                     "for the gateway",
                     status=503,
                 )
+        if base_url.startswith(SCHEME):
+            return await self._asked_signed(arm, base_url, path, body)
         try:
             address = address_of(base_url)
             head = request_head(method, address, path, key) + _told(headers) + b"content-length: %d\r\n\r\n" % len(body)
@@ -221,6 +231,27 @@ class Upstreams:
                 answered=incoming.status,
             )
         return incoming
+
+    async def _asked_signed(self, arm: Arm, base_url: str, path: str, body: bytes) -> Unwrapped:
+        if path not in SIGNED_PATHS:
+            # No failure of the model's: nobody could ask it so.
+            raise UpstreamFailed(f"{arm.model} stands behind SageMaker, which knows no {path}", answered=400)
+        streams = (parse_object(body) or {}).get("stream") is True
+        try:
+            return await ask_signed(self._lines, base_url, body, streams=streams, within_s=self._timeouts.first_byte_s)
+        except TimeoutError as error:
+            raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
+        except (DeploymentError, ConfigurationError, MissingExtra) as error:
+            raise UpstreamFailed(f"{arm.model} cannot be asked: {error}") from error
+        except BROKEN as error:
+            raise UpstreamFailed(f"{arm.model} cannot be reached: {type(error).__name__}") from error
+
+
+def _in_a_header(name: str, key: SecretStr | None) -> str | None:
+    plain = None if key is None else key.get_secret_value()
+    if plain is not None and not (plain.isascii() and plain.isprintable()):
+        raise ConfigurationError(f"{name} holds what no header can: it must be printable ASCII")
+    return plain
 
 
 @lru_cache(maxsize=256)
@@ -270,7 +301,7 @@ def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
 USUAL = ("keep-alive", "close")
 
 
-async def _next_piece(arm: Arm, incoming: Incoming, within_s: float) -> bytes:
+async def _next_piece(arm: Arm, incoming: Incoming | Unwrapped, within_s: float) -> bytes:
     try:
         return await incoming.piece(within_s)
     except BROKEN as error:
@@ -279,7 +310,7 @@ async def _next_piece(arm: Arm, incoming: Incoming, within_s: float) -> bytes:
         raise UpstreamFailed(f"{arm.model} {how}", status=504 if late else 502) from error
 
 
-async def _whole(arm: Arm, incoming: Incoming, idle_s: float) -> bytes:
+async def _whole(arm: Arm, incoming: Incoming | Unwrapped, idle_s: float) -> bytes:
     pieces, size = [], 0
     while piece := await _next_piece(arm, incoming, idle_s):
         pieces.append(piece)
