@@ -21,6 +21,8 @@ from tests.deployment.conftest import (
     MakeCheckpoint,
     a_checkpoint,  # noqa: F401  a fixture
 )
+from tests.deployment.live import GOOD, a_deployment, a_policy, both
+from tests.stub_endpoint import scores, stub_endpoint
 
 
 @pytest.fixture
@@ -39,6 +41,17 @@ def tick(instance: dg.DagsterInstance, cursor: str | None = None) -> dg.SensorRe
 
 def run(instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     return deployment_watch.execute_in_process(resources={"store": StoreResource()}, instance=instance, raise_on_error=False)
+
+
+def evaluations(instance: dg.DagsterInstance) -> list[dg.AssetCheckEvaluation]:
+    """What the check came to, newest first."""
+    key = dg.AssetCheckKey(dg.AssetKey("deployment"), "deployment_healthy")
+    found = []
+    for record in instance.event_log_storage.get_asset_check_execution_history(key, limit=10):
+        assert record.event is not None
+        assert record.event.dagster_event is not None
+        found.append(record.event.dagster_event.asset_check_evaluation_data)
+    return found
 
 
 def told(result: dg.SensorResult | dg.SkipReason) -> str:
@@ -73,13 +86,30 @@ def test_the_run_does_what_continuum_watch_does_and_refreshes_the_check(
     assert found.alarm is not None
     event = store.deployments.events(trial.id)[-1]
     assert (event.actor, event.action) == ("dagster", "alarm")
-    key = dg.AssetCheckKey(dg.AssetKey("deployment"), "deployment_healthy")
-    (record,) = instance.event_log_storage.get_asset_check_execution_history(key, limit=10)
-    assert record.event is not None
-    assert record.event.dagster_event is not None
-    evaluation = record.event.dagster_event.asset_check_evaluation_data
+    (evaluation,) = evaluations(instance)
     assert (evaluation.passed, evaluation.partition) == (False, "support")
     assert "no working signal" in (evaluation.description or "")
+
+    assert run(instance).success
+    assert len(evaluations(instance)) == 2
+
+
+@pytest.mark.slow
+async def test_a_run_looks_again_while_answers_wait_for_their_judge(
+    store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_JUDGE_API_KEY", "sk-judge")
+    record = a_deployment(store, shares=(0.5,), ramp_schedule=(0.5, 1.0))
+    store.interactions.add(both(record, [GOOD] * 130, [GOOD] * 130, kinds=130))
+    async with stub_endpoint(lambda number, body: scores(helpfulness=5)) as stub:
+        criteria = ({"name": "helpfulness", "weight": 1.0, "description": "Settles the question"},)
+        judge = {"model": "gpt-4o-mini", "base_url": stub.base_url, "criteria": criteria, "admission": "off"}
+        store.tasks.register(a_policy(judge=judge))
+
+        ran = await asyncio.to_thread(run, instance)
+
+    assert ran.success
+    assert stub.calls == 260  # More than one look judges.
 
 
 def test_while_a_run_is_under_way_no_other_is_started(store: Store, instance: dg.DagsterInstance, trial: Deployment) -> None:
@@ -114,6 +144,7 @@ def test_one_that_cannot_be_led_fails_the_run_by_name(
     ran = run(instance)
 
     assert not ran.success
+    assert [one.partition for one in evaluations(instance)] == ["support"]
     found = store.deployments.get(trial.id)
     assert found is not None
     assert found.traffic == 0.05
