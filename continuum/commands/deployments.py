@@ -55,6 +55,9 @@ def deployments(
         _list(shown)
         if len(shown) < len(records):
             complain(f"{len(records) - len(shown)} more are done; --all shows them")
+        refused = [message.error for message in store.notifications.waiting(item) if message.error]
+        if refused:
+            complain(f"notifications refused so far: {len(refused)}, the last with {refused[-1]}; whoever leads tries them again")
 
 
 def promote(item: Item, reason: Reason = "") -> None:

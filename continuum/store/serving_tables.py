@@ -47,7 +47,7 @@ notifications = Table(
     Column("deployment_id", Text),
     # `webhook` or `slack`; their addresses hold secrets and stand in the environment.
     Column("channel", Text, nullable=False),
-    # `blocked`, `promotion`, `live`, `rollback`, `hold`, `alarm` or `breaker`.
+    # `blocked`, `promotion`, `live`, `rollback`, `hold`, `alarm`, `clear` or `breaker`.
     Column("kind", Text, nullable=False),
     Column("words", Text, nullable=False),
     Column("payload", JSON, nullable=False),

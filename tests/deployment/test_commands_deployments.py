@@ -4,12 +4,14 @@ import asyncio
 import json
 
 import pytest
+from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from continuum.cli import app
 from continuum.commands.deployments import who
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
+from continuum.deployment.notifying import Channel, tell
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentState
@@ -136,6 +138,15 @@ def test_the_list_leaves_out_most_of_what_is_done_and_says_so(store: Store, tria
     assert "2 more are done; --all shows them" in beside
     assert shown.count("old-") == 10
     assert ran("deployments", "--all")[0].count("old-") == 12
+
+
+def test_messages_that_nobody_takes_are_told_of(store: Store, trial: Deployment) -> None:
+    asyncio.run(tell(store, (Channel("slack", SecretStr("http://127.0.0.1:9/s3cr3t")),)))
+
+    _, beside = ran("deployments")
+
+    assert "notifications refused so far: 1, the last with ClientConnectorError" in beside
+    assert "1 of 1 notifications are not delivered" in ran("deployments", trial.id)[1]
 
 
 def test_an_alarm_stands_out_in_the_list_and_in_the_status(store: Store, trial: Deployment) -> None:
