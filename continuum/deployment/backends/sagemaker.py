@@ -131,8 +131,9 @@ class SageMakerBackend:
                 await asyncio.to_thread(self._endpoint.send, package, place)
         # Given first: nobody else takes the slot while its instances start.
         await asyncio.to_thread(self._endpoint.give, before, slot, checkpoint.name)
+        begun = False
         try:
-            await asyncio.to_thread(self._endpoint.fill, before, slot, model, place)
+            begun = await asyncio.to_thread(self._endpoint.fill, before, slot, model, place)
         except DeploymentError:
             found = await asyncio.to_thread(self._endpoint.look)
             if found is None or found.status not in CHANGES:
@@ -143,9 +144,11 @@ class SageMakerBackend:
         filled = after.running(model)
         if filled is None:
             await self.unload(checkpoint.name)
-            why = after.failure or "AWS went back to what ran before; the endpoint's logs in CloudWatch say why"
+            why = "AWS went back to what ran before; the endpoint's logs in CloudWatch say why"
+            why = after.failure or (why if begun else "somebody else changed the endpoint meanwhile; deploy it again")
             raise DeploymentError(f"{checkpoint.name} did not come up in {slot.variant} of {self._endpoint.name}: {why}")
-        await asyncio.to_thread(self._endpoint.tidy, before, slot)
+        if begun:
+            await asyncio.to_thread(self._endpoint.tidy, before, slot)
         return filled
 
     async def _settled(self, *, create: bool = False) -> Found:

@@ -193,8 +193,11 @@ class Endpoint:
         with aws("put the package into S3"):
             self._s3.upload_file(str(package), **_s3_place(place))
 
-    def fill(self, found: Found, slot: Slot, model: str, place: str) -> None:
+    def fill(self, found: Found, slot: Slot, model: str, place: str) -> bool:
         """Begin to run a model in a slot, without traffic, as the slot's own is run; the other slot goes on.
+
+        Returns:
+            False where the endpoint is no longer as it was found: nothing is changed then.
 
         Raises:
             DeploymentError: AWS refuses.
@@ -223,12 +226,17 @@ class Endpoint:
                 ProductionVariants=variants,
                 **{field: config[field] for field in CONFIG_FIELDS if config.get(field)},
             )
+            now = self._sagemaker.describe_endpoint(EndpointName=self.name)
+            if now["EndpointConfigName"] != found.config:
+                # What was found is old: an update would take back what somebody else has changed since.
+                return False
             self._sagemaker.update_endpoint(
                 EndpointName=self.name,
                 EndpointConfigName=name,
                 RetainAllVariantProperties=True,
                 ExcludeRetainedVariantProperties=[{"VariantPropertyType": "DesiredWeight"}],
             )
+        return True
 
     def give(self, found: Found, slot: Slot, checkpoint: str) -> None:
         """Write down that a slot is a checkpoint's."""

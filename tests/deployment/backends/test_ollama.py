@@ -1,7 +1,5 @@
 """What Ollama is given, and what it refuses."""
 
-import asyncio
-import json
 from pathlib import Path
 
 import pytest
@@ -9,16 +7,11 @@ from openai import AsyncOpenAI
 
 from continuum.config import load_settings
 from continuum.deployment.backends import open_backend
-from continuum.deployment.backends.merging import merged_weights
 from continuum.deployment.backends.ollama import OllamaBackend, mark_of, obstacle, sha256_of
 from continuum.errors import DeploymentError
-from continuum.models.local import LocalModel
 from continuum.records import Checkpoint
-from tests.builders import user
 from tests.deployment.backends.ollama_contract import Ollama
 from tests.deployment.backends.rigs import a_checkpoint, lora_bytes
-from tests.tiny_model import RIGHT
-from tests.tiny_model import question as asked_in
 
 
 def an_adapter(folder: Path, version: int = 1, *modules: str, base_model: str = "google/gemma", **config: object) -> Checkpoint:
@@ -144,6 +137,7 @@ def test_an_adapter_goes_as_it_is_only_where_the_converter_keeps_its_meaning(tmp
     assert "a whole number for lora_alpha, not 0.5" in (of("gemma2", lora_alpha=0.5) or "")
 
 
+@pytest.mark.slow
 async def test_a_base_that_cannot_be_found_ends_in_words_and_leaves_no_files(tmp_path: Path) -> None:
     nowhere = an_adapter(tmp_path, base_model=str(tmp_path / "no-such-base"))
     async with Ollama() as server:
@@ -154,24 +148,16 @@ async def test_a_base_that_cannot_be_found_ends_in_words_and_leaves_no_files(tmp
 
 
 @pytest.mark.slow
-async def test_other_adapters_go_as_merged_weights_that_answer_alike(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    question = [(user(asked_in("Oslo")),)]
-    tuned = LocalModel(tiny_checkpoint.base_model)
-    tuned.load_adapter("tuned", Path(tiny_checkpoint.uri))
-    assert tuned.answer(question, adapter="tuned")[0].message.content == RIGHT
-    assert tuned.answer(question)[0].message.content != RIGHT
-    async with merged_weights(tiny_checkpoint, load_settings()) as folder:
-        assert LocalModel(folder).answer(question)[0].message.content == RIGHT
-        assert "chat_template" in json.loads((folder / "tokenizer_config.json").read_text())
-    assert not folder.exists()
+async def test_other_adapters_go_as_merged_weights_with_their_chat_template(tmp_path: Path) -> None:
+    from tests.deployment.backends.tuned import TEMPLATE, a_tuned_llama
 
+    checkpoint = a_tuned_llama(tmp_path)
     async with Ollama() as server:
-        warmed = await backend_of(server).warm(tiny_checkpoint)
+        warmed = await backend_of(server).warm(checkpoint)
         assert warmed.ready, warmed.words
         assert "made of merged weights: the server has no model that is called" in warmed.words
-        made = server.models[tiny_checkpoint.name.lower()]
-        assert made.family == "llama"
-        assert made.template == tuned.tokenizer.chat_template
+        made = server.models["support-v1"]
+        assert (made.family, made.template) == ("llama", TEMPLATE)
         (created,) = server.bodies("/api/create")
         assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= set(created["files"])
         assert "adapters" not in created
@@ -183,18 +169,3 @@ async def test_an_architecture_that_ollama_does_not_convert_is_named(tmp_path: P
         server.conversion_fails = 'unsupported architecture "Qwen3ForCausalLM"'
         with pytest.raises(DeploymentError, match=r"HTTP 500: unsupported architecture .* vLLM serves it as it is"):
             await backend_of(server).warm(an_adapter(tmp_path))
-
-
-async def test_a_merge_that_nobody_waits_for_any_more_ends(tmp_path: Path) -> None:
-    async def wait() -> None:
-        async with merged_weights(an_adapter(tmp_path), load_settings()):
-            pass
-
-    waiting = asyncio.create_task(wait())
-    root = load_settings().home / "merged"
-    while not (root.exists() and list(root.iterdir())):
-        await asyncio.sleep(0.01)
-    waiting.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await waiting
-    assert list(root.iterdir()) == []

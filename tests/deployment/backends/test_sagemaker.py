@@ -5,13 +5,14 @@ import io
 import json
 import tarfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from continuum.config import load_settings
 from continuum.deployment.backends import open_backend
 from continuum.deployment.backends.sagemaker import SageMakerBackend
-from continuum.deployment.backends.sagemaker_slots import model_name
+from continuum.deployment.backends.sagemaker_slots import Endpoint, free_slot, model_name
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.records import Checkpoint
 from tests.deployment.backends.sagemaker_contract import Account, a_base_model, a_model, a_variant, account
@@ -62,7 +63,7 @@ async def test_warming_again_and_in_several_processes_changes_the_endpoint_once(
     (first,) = models(aws, 1)
     await backend_of(aws).warm(a_model_that_is_there(aws))
     aws.updates.clear()
-    aws.looks = 5
+    aws.looks = 12
     at_once = await asyncio.gather(*(backend_of(aws).warm(first) for _ in range(3)))
     assert {warmed.url for warmed in at_once} == {f"{aws.url}/blue"}
     assert len(aws.updates) == 1
@@ -145,6 +146,19 @@ async def test_whoever_stops_waiting_finds_it_ready_later(aws: Account) -> None:
     assert len(aws.updates) == 2
 
 
+async def test_an_endpoint_that_somebody_else_changed_meanwhile_is_not_changed_back(aws: Account) -> None:
+    first, second = models(aws, 1, 2)
+    await backend_of(aws).warm(first)
+    endpoint = Endpoint("eu-central-1", aws.endpoint)
+    old = endpoint.look()
+    assert old is not None
+    slot = free_slot(old)
+    await backend_of(aws).warm(second)
+    (third,) = models(aws, 3)
+    assert not endpoint.fill(old, slot, model_name(third), endpoint.package_place(slot, model_name(third)))
+    assert set(aws.running().values()) == {model_name(first), model_name(second)}
+
+
 async def test_a_container_that_would_not_load_the_package_is_refused(aws: Account) -> None:
     a_base_model(aws, "hub", Environment={"HF_MODEL_ID": "meta/llama"})
     made = [a_variant(aws, "blue", "hub"), a_variant(aws, "green", "hub")]
@@ -179,10 +193,13 @@ async def test_without_aws_or_credentials_it_says_so(aws: Account, monkeypatch: 
 
 
 @pytest.mark.slow
-async def test_the_package_is_the_merged_model(aws: Account, tiny_checkpoint: Checkpoint) -> None:
-    warmed = await backend_of(aws).warm(tiny_checkpoint)
+async def test_the_package_is_the_merged_model(aws: Account, tmp_path: Path) -> None:
+    from tests.deployment.backends.tuned import a_tuned_llama
+
+    checkpoint = a_tuned_llama(tmp_path)
+    warmed = await backend_of(aws).warm(checkpoint)
     assert warmed.ready, warmed.words
-    key = f"models/continuum/{model_name(tiny_checkpoint)}/model.tar.gz"
+    key = f"models/continuum/{model_name(checkpoint)}/model.tar.gz"
     content = aws.s3.get_object(Bucket=aws.bucket, Key=key)["Body"].read()
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
         names = set(archive.getnames())
