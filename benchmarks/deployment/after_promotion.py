@@ -28,28 +28,28 @@ RATES = (0.5, 0.2)
 WINDOW = 100
 CROWDS = (passing("pass or fail", 0.90), graded("judge's grades", (0.01, 0.02, 0.06, 0.18, 0.73), grades_lost=2))
 
-Detector = Callable[[Sequence[float], float, float], int | None]
+Detector = Callable[[Values, float, float], int | None]
 """From scores, the reference's mean and its standard error to how many were seen at the alarm."""
 
 
-def product(scores: Sequence[float], mean: float, se: float) -> int | None:
+def product(scores: Values, mean: float, se: float) -> int | None:
     """The detector of the watch."""
-    return fallen(scores, reference=reference_below(mean, se, tolerated=LIMIT), healthy=HEALTHY).at
+    return fallen(scores.tolist(), reference=reference_below(mean, se, tolerated=LIMIT), healthy=HEALTHY).at
 
 
-def rolling(scores: Sequence[float], mean: float, se: float) -> int | None:
+def rolling(scores: Values, mean: float, se: float) -> int | None:
     """The mean of the last hundred below the limit: an alert on a dashboard."""
     sums = np.concatenate([[0.0], np.cumsum(scores)])
     return _first((sums[WINDOW:] - sums[:-WINDOW]) / WINDOW < mean - LIMIT, WINDOW)
 
 
-def overall(scores: Sequence[float], mean: float, se: float) -> int | None:
+def overall(scores: Values, mean: float, se: float) -> int | None:
     """The mean of all since the promotion below the limit, from twenty on."""
     means = np.cumsum(scores) / np.arange(1, len(scores) + 1)
     return _first(means[19:] < mean - LIMIT, 20)
 
 
-def repeated_z(scores: Sequence[float], mean: float, se: float) -> int | None:
+def repeated_z(scores: Values, mean: float, se: float) -> int | None:
     """A one-sided test of the last hundred against the trial at every look, as if it were the only one."""
     sums = np.concatenate([[0.0], np.cumsum(scores)])
     last = (sums[WINDOW:] - sums[:-WINDOW]) / WINDOW
@@ -98,7 +98,7 @@ def delays(crowd: Crowd, before: int, detector: Detector, count: int, seed: int)
     for _ in range(count):
         mean, se = trial_of(crowd, rng)
         scores = np.concatenate([crowd.worse(rng, (before,), 0.0), crowd.worse(rng, (FOLLOWED,), FALL)])
-        at = detector(scores.tolist(), mean, se)
+        at = detector(scores, mean, se)
         found.append(None if at is None else at - before)
     return found
 
@@ -110,8 +110,8 @@ def accused(crowd: Crowd, lost: float, detector: Detector, runs: int, seed: int)
     for _ in range(runs):
         # At the very edge of what is tolerated the reference is the true mean: half of the estimated ones would be beyond it.
         mean, se = (crowd.mean, _spread(crowd.scores)) if lost else trial_of(crowd, rng)
-        scores = crowd.worse(rng, (HEALTHY,), lost).tolist()
-        while scores and (at := detector(scores, mean, se)) is not None:
+        scores = crowd.worse(rng, (HEALTHY,), lost)
+        while len(scores) and (at := detector(scores, mean, se)) is not None:
             alarms += 1
             scores = scores[at:]
     return alarms / runs
