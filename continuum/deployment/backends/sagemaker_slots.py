@@ -204,6 +204,8 @@ class Endpoint:
             Unreachable: AWS does not answer.
         """
         with aws("run the model"):
+            if not self._is_still(found):
+                return False
             old = self._sagemaker.describe_model(ModelName=slot.model)
             kept = ("Image", "ImageConfig", "Environment", "Mode", "ContainerHostname")
             container = {name: old["PrimaryContainer"][name] for name in kept if old["PrimaryContainer"].get(name)}
@@ -226,9 +228,8 @@ class Endpoint:
                 ProductionVariants=variants,
                 **{field: config[field] for field in CONFIG_FIELDS if config.get(field)},
             )
-            now = self._sagemaker.describe_endpoint(EndpointName=self.name)
-            if now["EndpointConfigName"] != found.config:
-                # What was found is old: an update would take back what somebody else has changed since.
+            # Looked at again: an update of what is old would take back what somebody else has changed since.
+            if not self._is_still(found):
                 return False
             self._sagemaker.update_endpoint(
                 EndpointName=self.name,
@@ -280,6 +281,9 @@ class Endpoint:
                     self._s3.delete_object(**_s3_place(place))
         except (DeploymentError, Unreachable) as error:
             logger.warning("%s", error)
+
+    def _is_still(self, found: Found) -> bool:
+        return self._sagemaker.describe_endpoint(EndpointName=self.name)["EndpointConfigName"] == found.config
 
     def _container(self, slot: Slot) -> dict[str, Any]:
         with aws("describe the model"):
