@@ -89,6 +89,7 @@ class Connection(BaseProtocol):
             self._payload = messages[-1][1]
             self._has_begun = False
             if len(self._waiting) > MAX_PIPELINED:
+                self._door.refused(429)
                 self.abort()
             elif (wake := self._wake) is not None and not wake.done():
                 wake.set_result(None)
@@ -218,7 +219,7 @@ class Door:
     Args:
         handle: answers a request.
         limits: what a client may take.
-        refused: told the status with which something that is no request was answered.
+        refused: told of what is no request: the status that it was answered with, or would have been, had it not been cut off.
     """
 
     def __init__(
@@ -250,6 +251,7 @@ class Door:
     def admit(self, connection: Connection) -> bool:
         """Let a connection in, where there is room."""
         if len(self.connections) >= self.limits.connections:
+            self.refused(503)
             return False
         self.connections.add(connection)
         return True

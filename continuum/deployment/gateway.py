@@ -177,6 +177,7 @@ class Gateway:
         self._stopping = True
         await self._open.aclose()
         await asyncio.to_thread(self._spool.close, STORE_S)
+        self.metrics.tell_refused(0.0)
         await asyncio.to_thread(self.metrics.flush)
 
     async def flush(self) -> bool:
@@ -205,6 +206,7 @@ class Gateway:
             if time.monotonic() - counted_at > COUNT_S:
                 counted_at = time.monotonic()
                 self._show()
+                self.metrics.tell_refused()
                 await asyncio.to_thread(self._write_counts)
 
     def _write_counts(self) -> None:
@@ -225,6 +227,7 @@ class Gateway:
         path = request.path
         route = self._routes.get(path) or self._routes.get(path.partition("?")[0])
         if route is None or route[0] != ("GET" if request.method == "HEAD" else request.method):
+            self.metrics.refused("no_path")
             found = "has no such path" if route is None else f"takes {route[0]} there"
             request.refuse(404 if route is None else 405, f"the gateway {found}: {request.method} {path.partition('?')[0]:.100}")
             return
@@ -252,7 +255,6 @@ class Gateway:
         found = self._keys.check(request.headers.get("authorization"), task)
         if isinstance(found, Refused):
             self.metrics.refused(found.reason)
-            logger.info("refused: %s", found.reason)
             request.refuse(found.status, found.words, found.headers.items())
             return None
         return found

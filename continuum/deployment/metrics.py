@@ -25,6 +25,8 @@ MAX_TASKS = 200
 OTHER = "other"
 OWN_STATUS = frozenset({200, 400, 401, 403, 404, 408, 413, 415, 422, 429, 499, 500, 502, 503, 504, 508})
 """Statuses that are counted one by one; others by their hundred, such as `4xx`."""
+TELL_S = 10.0
+"""How often the log says what was refused, where anything was."""
 PRESENT_S = 10.0
 """A worker that has written nothing for so long is gone, and has no requests under way."""
 FORMAT = [1, *BOUNDS_S]
@@ -124,6 +126,7 @@ class Metrics:
         self._in_flight = 0
         if self._file is not None and (written := _read(self._file)) is not None:
             self._numbers.add(written, gauges=False)
+        self._told_at, self._told = now(), self._refused()
 
     # --- in the path of requests -------------------------------------------------------------------------------------------
 
@@ -195,6 +198,21 @@ class Metrics:
         """Drop all values of a gauge of this worker: before those that still hold are shown again."""
         for at in [at for at in list(self._numbers.gauges) if at[0] == gauge]:
             del self._numbers.gauges[at]
+
+    def tell_refused(self, every_s: float = TELL_S) -> None:
+        """Say in the log what was refused since it was last said: one line, whoever is refused must not fill the log."""
+        now = self._now()
+        if now - self._told_at < every_s:
+            return
+        counts = self._refused()
+        new = {reason: count - self._told.get(reason, 0) for reason, count in counts.items()}
+        if said := ", ".join(f"{count:g} x {reason}" for reason, count in sorted(new.items()) if count > 0):
+            logger.warning("refused in the last %.0f s: %s", now - self._told_at, said)
+        self._told_at, self._told = now, counts
+
+    def _refused(self) -> dict[str, float]:
+        counters = list(self._numbers.counters.items())
+        return {at[1]: count for at, count in counters if at[0] == "continuum_gateway_refused"}
 
     def flush(self) -> None:
         """Write down what was counted, for the other workers and the one after this; blocks on the disk, so not in the loop."""

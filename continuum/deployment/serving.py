@@ -89,7 +89,8 @@ def parse_body(content_type: str, raw: bytes, what: str, known: Collection[str] 
 def _parse_slowly(raw: bytes, what: str) -> Any:
     """What the fast parser refuses may still be JSON: half a surrogate pair is."""
     try:
-        return json.loads(raw, parse_constant=_refuse_constant)
+        # Decoded here: of bytes the parser guesses the encoding, and whoever is asked next may guess another.
+        return json.loads(raw.decode(), parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:
         raise BadRequest(f"the {what} is not JSON: {error}") from error
 

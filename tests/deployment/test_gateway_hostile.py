@@ -2,6 +2,7 @@ import json
 
 import aiohttp
 import pytest
+from yarl import URL
 
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
@@ -44,13 +45,15 @@ async def test_a_request_cannot_say_where_it_is_sent(
         (b"", 400),
         (b"[]", 400),
         (b"\xff\xfe", 400),
+        (json.dumps(QUESTION).encode("utf-16"), 400),
+        (json.dumps(QUESTION).encode("utf-32-le"), 400),
         (b"[" * 100_000, 400),
         (b'{"messages": []}', 400),
         (b'{"messages": "hello"}', 400),
         (b'{"model": "gpt-4"}', 400),
         (b'{"messages": ["' + b"x" * 300_000 + b'"]}', 413),
     ],
-    ids=["torn", "empty", "a list", "not UTF-8", "a deep nest", "no messages", "words", "nothing", "huge"],
+    ids=["torn", "empty", "a list", "not UTF-8", "UTF-16", "UTF-32", "a deep nest", "no messages", "words", "nothing", "huge"],
 )
 async def test_a_body_that_is_no_chat_completion_is_refused_in_openai_form(
     client: aiohttp.ClientSession, store: Store, settings: Settings, production: Provider, body: bytes, status: int
@@ -112,3 +115,14 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so(store: Store, setti
     with pytest.raises(ConfigurationError, match="cannot listen"):
         async with Gateway(store, settings, port=port):
             pass
+
+
+@pytest.mark.parametrize("path", ["/v1/../../etc/passwd", "/.env", "/v1/chat/completions"])
+async def test_who_asks_for_what_is_not_there_is_counted_as_refused(
+    client: aiohttp.ClientSession, gateway: Gateway, path: str
+) -> None:
+    root = gateway.base_url.removesuffix("/v1")
+    async with client.get(URL(root + path, encoded=True)) as response:
+        assert response.status in (404, 405)
+    async with client.get(f"{root}/metrics") as response:
+        assert 'continuum_gateway_refused_total{reason="no_path"} 1.0' in await response.text()

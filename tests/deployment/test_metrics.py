@@ -12,7 +12,7 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from continuum.deployment.metrics import BOUNDS_S, MAX_TASKS, PRESENT_S, Metrics
+from continuum.deployment.metrics import BOUNDS_S, MAX_TASKS, PRESENT_S, TELL_S, Metrics
 
 GATEWAY = "continuum_gateway_"
 
@@ -209,3 +209,33 @@ def test_buckets_hold_what_is_not_slower_than_their_bound_however_the_requests_w
     seen = shown(served[0])
     for bound in BOUNDS_S if seconds else ():
         assert seen["request_seconds_bucket", "stable", str(bound), "other"] == sum(one <= bound for one in seconds)
+
+
+def test_the_log_says_now_and_then_what_was_refused_and_not_more_often(caplog: pytest.LogCaptureFixture) -> None:
+    now = [100.0]
+    metrics = Metrics(now=lambda: now[0])
+    for _ in range(1000):
+        metrics.refused("no_key")
+        metrics.tell_refused()
+    assert caplog.messages == []
+    metrics.refused("no_request")
+    now[0] += TELL_S
+    metrics.tell_refused()
+    assert caplog.messages == ["refused in the last 10 s: 1000 x no_key, 1 x no_request"]
+    now[0] += TELL_S
+    metrics.tell_refused()
+    assert len(caplog.messages) == 1
+
+
+def test_a_worker_that_goes_on_from_its_file_does_not_say_again_what_was_refused_before(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = Metrics(tmp_path)
+    before.refused("no_key")
+    before.flush()
+    after = Metrics(tmp_path)
+    after.tell_refused(0.0)
+    assert caplog.messages == []
+    after.refused("no_key")
+    after.tell_refused(0.0)
+    assert caplog.messages == ["refused in the last 0 s: 1 x no_key"]
