@@ -22,6 +22,7 @@ from continuum.annotation.rounds import annotate
 from continuum.config import load_settings
 from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
+from continuum.deployment.driving import Round, drive
 from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData, StoreError
 from continuum.gathering import gather
 from continuum.guard.guard import RegressionGuard
@@ -29,7 +30,7 @@ from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint, Record, Verdict
-from continuum.serving_records import DeploymentRecord
+from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.signals.decorator import capture
 from continuum.store import default_store
 from continuum.strict import Policy
@@ -253,6 +254,7 @@ class Decision(Record):
     """What became of a candidate after its verdict."""
 
     action: Literal["canary", "live", "kept_previous"]
+    """`canary` for every deployment that is not its task's champion yet."""
     reason: str
     deployment: DeploymentRecord | None = None
 
@@ -274,23 +276,39 @@ async def deploy_if_allowed(policy: TaskPolicy, model: Checkpoint, verdict: Verd
     except DeploymentError as error:
         return Decision(action="kept_previous", reason=str(error))
     record = deployment.record
-    action = "live" if record.traffic >= 1 else "canary"
-    return Decision(action=action, reason=f"{verdict.status}: serves {record.traffic:.0%} of the traffic", deployment=record)
+    action = "live" if record.state is DeploymentState.LIVE else "canary"
+    serves = f"serves {record.traffic:.0%} of the traffic" if record.traffic or not record.shadow else "answers in the shadow"
+    return Decision(action=action, reason=f"{verdict.status}: {record.state}, {serves}", deployment=record)
 
 
 async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30, on_progress: Progress = silent) -> None:
-    """Turn the wheel whenever `auto_train_when` new interactions have come, until cancelled."""
+    """Turn the wheel whenever `auto_train_when` new interactions have come, and lead the task's deployments, until cancelled."""
     opened = store or default_store()
+    # Beside the turns, of which one may take hours: a candidate before real traffic is looked at meanwhile.
+    leading = asyncio.create_task(drive(opened, task, every=timedelta(seconds=every_s), on_round=_tell_round))
     tried_at = -1
-    while True:
-        opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
-        newest = opened.interactions.last_sequence(task)
-        # A turn that is waiting for data leaves the mark where it was; it is tried again only when more has come.
-        if due(opened, task) and newest > tried_at:
-            tried_at = newest
-            report = await turn(task, store=opened, on_progress=on_progress)
-            logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
-        await asyncio.sleep(every_s)
+    try:
+        while True:
+            opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
+            newest = opened.interactions.last_sequence(task)
+            # A turn that is waiting for data leaves the mark where it was; it is tried again only when more has come.
+            if due(opened, task) and newest > tried_at:
+                tried_at = newest
+                report = await turn(task, store=opened, on_progress=on_progress)
+                logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
+            await asyncio.sleep(every_s)
+    finally:
+        leading.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await leading
+
+
+def _tell_round(found: Round) -> None:
+    if found.trouble is not None:
+        logger.warning("deployments are not led: %s", found.trouble)
+    for tick in found.ticks:
+        if tick.did != "nothing":
+            logger.info("%s: %s (%s)", tick.record.model, tick.did, tick.why)
 
 
 def due(store: "Store", task: str) -> bool:

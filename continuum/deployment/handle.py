@@ -157,15 +157,6 @@ class Deployment:
             hooks = replace(hooks, tracker=lambda: tracker)
         return Means(self._store, self._backend, hooks, self._now, actor)
 
-    def go_live(self, *, actor: str) -> None:
-        """Make it the champion at once; the caller has asked whether it may.
-
-        Raises:
-            DeploymentError: it was changed meanwhile.
-        """
-        cause = Cause(actor, f"strategy {self.record.strategy}", {}, self._now())
-        self.record = self._made(transitions.take_over(self._store, self.record, cause))
-
     # --- what happens in the thread ------------------------------------------------------------------------------------
 
     def _promote(self, reason: str, actor: str) -> DeploymentRecord:

@@ -2,10 +2,13 @@ from pathlib import Path
 
 import pytest
 
+from continuum.deployment import transitions
 from continuum.deployment.following import Following
 from continuum.deployment.last_known import read_known, write_known
+from continuum.deployment.transitions import Cause
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
+from continuum.timespan import utc_now
 from tests.deployment.asking import deploy_row
 
 
@@ -43,7 +46,7 @@ def test_the_routes_are_read_again_only_when_a_deployment_has_changed(store: Sto
     assert following.read() is True
     assert following.routes.route("support").traffic == 0.25
     assert following.read() is False
-    deployment.go_live(actor="test")
+    transitions.take_over(store, deployment.record, Cause("test", "", {}, utc_now()))
     assert following.read() is True
 
 

@@ -11,11 +11,14 @@ import pytest
 from openai import AsyncOpenAI
 
 from continuum import capture, context, interaction
+from continuum.deployment import transitions
 from continuum.deployment.gateway import Gateway, announcement
+from continuum.deployment.transitions import Cause
 from continuum.records import Interaction
 from continuum.spool.spool import flush
 from continuum.spool.users import hashed_user, user_key
 from continuum.store.database import Store
+from continuum.timespan import utc_now
 from tests.deployment.asking import QUESTION, ask, deploy_row, routes_are_read, the_interaction
 from tests.deployment.provider import Provider
 
@@ -66,7 +69,7 @@ async def test_the_traffic_of_an_unchanged_app_shifts_from_nothing_to_a_quarter_
     quarter = await moved()
     assert 5 <= len(quarter) <= 28
     assert await moved() == quarter, "whoever has a model keeps it"
-    deployment.go_live(actor="test")
+    transitions.take_over(store, deployment.record, Cause("test", "", {}, utc_now()))
     await routes_are_read(gateway, store)
     assert await moved() == set(users)
     await deployment.rollback()

@@ -7,6 +7,7 @@ from sqlalchemy import create_engine, text
 
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
+from continuum.serving_records import DeploymentState
 from continuum.store.database import Store, open_store
 from tests.deployment.asking import QUESTION, ask, deploy_row, routes_are_read, store_is_missed, the_interaction
 from tests.deployment.provider import Provider
@@ -126,8 +127,7 @@ async def test_an_app_that_goes_away_in_the_middle_leaves_what_it_was_told(
 async def test_rolling_back_under_traffic_fails_no_request(
     client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
-    deployment = deploy_row(store, tuned.base_url, 1.0)
-    deployment.go_live(actor="test")
+    deployment = deploy_row(store, tuned.base_url, 1.0, state=DeploymentState.LIVE)
     await routes_are_read(gateway, store)
     answers: list[str] = []
     stop = asyncio.Event()
