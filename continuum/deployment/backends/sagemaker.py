@@ -136,10 +136,10 @@ class SageMakerBackend:
             begun = await asyncio.to_thread(self._endpoint.fill, before, slot, model, place)
         except DeploymentError:
             found = await asyncio.to_thread(self._endpoint.look)
-            if found is None or found.status not in CHANGES:
+            if found is None or (found.status not in CHANGES and found.config == before.config):
                 await self.unload(checkpoint.name)
                 raise
-            # Somebody else is changing the endpoint, perhaps to run the same checkpoint.
+            # Somebody else changes the endpoint or has changed it, perhaps to run the same checkpoint.
         after = await self._settled()
         filled = after.running(model)
         if filled is None:
