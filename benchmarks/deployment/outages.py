@@ -21,18 +21,21 @@ from benchmarks.deployment.postgres import Postgres, postgres
 from benchmarks.deployment.proxying import written
 from benchmarks.deployment.servers import Server
 from benchmarks.deployment.trials import TASK, surroundings
+from continuum.deployment.handle import Deployment
+from continuum.deployment.settling import Hooks
 from continuum.deployment.upstream import Timeouts
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store, open_store
 
 PER_SECOND = 40.0
 STORE_DOWN_S, STORE_DOWN_QUICK_S = 60.0, 6.0
-PHASE_S, PHASE_QUICK_S = 10.0, 1.5
+PHASE_S, PHASE_QUICK_S = 10.0, 1.0
 WAITS = Timeouts(connect_s=1.0, first_byte_s=2.0, idle_s=2.0, total_s=3.0)
 WAITS_QUICK = Timeouts(connect_s=0.5, first_byte_s=1.0, idle_s=1.0, total_s=1.5)
 SLACK_S = 0.5
 """A busy machine's part in how long an answer takes."""
 SHARE = 0.5
+READ_S = 0.7
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
@@ -112,10 +115,9 @@ class Rows:
 
     def fresh(self, url: str | None = None) -> None:
         """A candidate of its own for the next outage; the one before goes."""
-        from continuum.deployment.handle import Deployment
-
         if self._ids and (last := self._store.deployments.get(self._ids[-1])) is not None and last.traffic:
-            asyncio.run(Deployment(last, store=self._store).abort(reason="the next outage", actor="benchmark"))
+            deployment = Deployment(last, store=self._store, hooks=Hooks(drain_s=0.0))
+            asyncio.run(deployment.abort(reason="the next outage", actor="benchmark"))
         self._number += 1
         self._ids.append(self._add(f"{TASK}-v{self._number}", url or self._candidate, DeploymentState.CANARY, SHARE))
 
@@ -210,7 +212,7 @@ class Outages:
     def _ready(self, url: str | None = None) -> None:
         self._rows.fresh(url)
         # Several polls of the routes.
-        time.sleep(1.0)
+        time.sleep(READ_S)
 
 
 def entries_of(phases: list[Phase], timeouts: Timeouts, lost: int, setting: Setting) -> list[Entry]:

@@ -55,7 +55,8 @@ class Held:
     def rate(self) -> float:
         """Requests a second, as they were sent."""
         sent = [one.sent for one in self.answers]
-        return (len(sent) - 1) / (max(sent) - min(sent)) if len(sent) > 1 else 0.0
+        taken = max(sent, default=0.0) - min(sent, default=0.0)
+        return (len(sent) - 1) / taken if taken else 0.0
 
 
 def measure(setting: Setting) -> Result:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.deployment.asking import Answered
-from continuum.deployment.routing import PRODUCTION, Route, RouteTable
+from continuum.deployment.routing import Route, RouteTable
 from continuum.provenance.artifacts import write_manifest
 from continuum.records import Checkpoint
 from continuum.serving_records import DeploymentRecord, DeploymentState
@@ -125,7 +125,7 @@ def agreement(splits: Sequence[Split], answers: Sequence[Answered]) -> Agreement
         # A request that is under way while the split changes may be answered by either.
         last = max((n for n, split in enumerate(changes) if split.since <= one.came), default=-1)
         now = max((n for n, split in enumerate(changes) if split.since <= one.sent), default=-1)
-        by = next((n for n in range(last, -2, -1) if _expected(changes, n, one.unit) == one.model), None)
+        by = next((n for n in range(last, -2, -1) if _expected(changes, n, one.unit) == (one.deployment, one.model)), None)
         if by is None:
             unexplained.append(one)
         elif by < now:
@@ -133,8 +133,10 @@ def agreement(splits: Sequence[Split], answers: Sequence[Answered]) -> Agreement
     return Agreement(tuple(late.get(n, 0.0) for n in range(len(changes))), tuple(unexplained))
 
 
-def _expected(changes: Sequence[Split], number: int, unit: str) -> str:
-    return PRODUCTION if number < 0 else changes[number].route.choose(unit).arms[0].model
+def _expected(changes: Sequence[Split], number: int, unit: str) -> tuple[str | None, str]:
+    """The deployment that a split names to the one who asks, and the model that answers first."""
+    choice = (Route() if number < 0 else changes[number].route).choose(unit)
+    return choice.deployment_id, choice.arms[0].model
 
 
 def _moves(before: Route, after: Route) -> bool:
