@@ -170,6 +170,8 @@ class Gateway:
             self.base_url = base_url_of(host, bound)
             for work in (self._follow(), self._trips.run()):
                 stack.callback(asyncio.create_task(work).cancel)
+            # What a gateway before this one left on disk is stored at once, not when the first request comes.
+            self._spool.start()
             self._open = stack.pop_all()
         return self
 

@@ -1,4 +1,7 @@
 import asyncio
+import json
+import subprocess
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -9,6 +12,7 @@ from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
 from continuum.serving_records import DeploymentState
 from continuum.store.database import Store, open_store
+from tests.builders import an_interaction
 from tests.deployment.asking import QUESTION, ask, deploy_row, routes_are_read, store_is_missed, the_interaction
 from tests.deployment.provider import Provider
 
@@ -191,3 +195,23 @@ async def test_routes_and_captures_on_postgres_until_the_database_goes_away(
         assert (await response.json())["choices"][0]["message"]["content"] == "tuned says hello"
     store.close()
     admin.dispose()
+
+
+async def test_what_a_dead_gateway_left_on_disk_is_stored_by_the_next_one_before_any_request(
+    store: Store, settings: Settings
+) -> None:
+    left = an_interaction()
+    draft = {**left.model_dump(mode="json"), "started_ns": int(left.started_at.timestamp() * 1e9)}
+    program = (
+        "import json, os, sys\n"
+        "from continuum.errors import StoreError\n"
+        "from continuum.spool.spool import Spool\n"
+        "def down(): raise StoreError('it is away')\n"
+        "assert Spool(down).take(json.loads(sys.argv[1]), redact='off')\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    subprocess.run([sys.executable, "-c", program, json.dumps(draft)], check=False, timeout=60)
+    assert store.interactions.get(left.id) is None
+    async with Gateway(store, settings, default_task="support"), asyncio.timeout(20):
+        while store.interactions.get(left.id) is None:
+            await asyncio.sleep(0.02)
