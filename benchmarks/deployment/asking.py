@@ -14,6 +14,7 @@ from benchmarks.deployment.servers import Server
 from continuum.spool.headers import DEPLOYMENT, INTERACTION_ID, VARIANT
 
 USERS = 2000
+OWN_EVERY = 4
 QUESTION = "My card was charged twice for one order and nobody answers the phone."
 
 
@@ -56,7 +57,7 @@ class Answered:
 class Asking:
     """Asks at a steady rate, whether answers come or not, until it is told to stop.
 
-    Every other request opens a connection of its own, so that all workers that share the port get some.
+    Every fourth request opens a connection of its own, so that all workers that share the port get some.
     """
 
     server: Server
@@ -82,7 +83,7 @@ class Asking:
             under_way: set[asyncio.Task[None]] = set()
             begun, number = time.monotonic(), 0
             while not stop.is_set():
-                session = closing if number % 2 else keeping
+                session = keeping if number % OWN_EVERY else closing
                 user, streamed = f"u{rng.randrange(USERS)}", rng.random() < self.streams
                 task = asyncio.create_task(self._one(session, user, streamed))
                 under_way.add(task)

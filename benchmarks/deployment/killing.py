@@ -18,6 +18,7 @@ from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
+import uvloop
 from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
@@ -139,7 +140,7 @@ def measure(setting: Setting) -> Result:
         with gateway(setting.folder, production.base_url, workers=WORKERS, environment=environment) as server:
             asking = Asking(server, PER_SECOND, setting.seed)
             ramping = Ramping(setting, store, database, server, tuned, interval, environment)
-            ramps = asyncio.run(_under_load(asking, ramping, count))
+            ramps = uvloop.run(_under_load(asking, ramping, count))
         witness.end()
         ramps.answers, ramps.most_champions, ramps.looks = asking.answers, witness.most_champions, witness.looks
         lost = missing(store, asking.answers)

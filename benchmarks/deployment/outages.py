@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import uvloop
 from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
@@ -94,7 +95,7 @@ def measure(setting: Setting) -> Result:
                 ) as other:
                     return outages.asked("a gateway that starts without the store", 0, server=other, seconds=2.0)
 
-            phases += outages.of_the_store(database, late)
+            phases += outages.of_the_store(database, late) + outages.of_both()
             # What it holds itself; the gateway that has ended meanwhile left its own on disk.
             written(server)
         lost = missing(store, [one for phase in phases for one in phase.answers])
@@ -168,21 +169,23 @@ class Outages:
             stop.set()
             await load
 
-        asyncio.run(for_long())
+        uvloop.run(for_long())
         return Phase(name, waits, whole, asking.answers)
 
     def of_models(self) -> list[Phase]:
-        """The candidate away, silent, slow, stalling; and the champion silent with it."""
+        """The candidate away, silent, slow, stalling."""
         slow_s = 3 * self._timeouts.first_byte_s
         found = [self._with("all is well", None, 0)]
         found.append(self._with("candidate down", None, 1, url=NOWHERE))
         found.append(self._with("candidate accepts and never answers", "silent", 1))
         found.append(self._with("candidate slower than its timeout", "slow", 1, pause_s=slow_s))
         found.append(self._with("candidate's streams stall", "stalls", 1, whole=False))
-        told(self._champion, "silent")
-        found.append(self._with("candidate and champion never answer", "silent", 2))
-        told(self._champion, "well")
         return found
+
+    def of_both(self) -> list[Phase]:
+        """The last one: the champion's breaker opens in it, and then production answers for a while."""
+        told(self._champion, "silent")
+        return [self._with("candidate and champion never answer", "silent", 2)]
 
     def of_the_store(self, database: Postgres, late: Callable[[], Phase]) -> list[Phase]:
         """The store away for long, a gateway that starts meanwhile, and then the candidate away as well."""

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
+import uvloop
 from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
@@ -77,7 +78,7 @@ def measure(setting: Setting) -> Result:
         with gateway(setting.folder, production.base_url, workers=WORKERS) as server:
             asking = Asking(server, PER_SECOND, setting.seed)
             changes = Changes(store, setting, tuned)
-            done = asyncio.run(loaded(asking, changes, seconds, setting.say))
+            done = uvloop.run(loaded(asking, changes, seconds, setting.say))
         # By now all that was served is stored, or waits for the next start.
         lost = missing(store, asking.answers)
         held = Held(asking.answers, agreement(witness.splits, asking.answers), len(lost), store.interactions.count(TASK), done)
