@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import unquote
 
 import orjson
 
@@ -26,7 +27,7 @@ from continuum.deployment.metrics import CONTENT_TYPE, Metrics
 from continuum.deployment.request import DEFAULT_LIMITS, Limits, Request
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, ArmName, Route, RouteTable
 from continuum.deployment.served import FEEDBACK_FIELDS, feedback_of, task_of
-from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, shown_url, stop_signal
+from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, shown_url, stop_signal, warn_open
 from continuum.deployment.shadow import Shadows
 from continuum.deployment.tripping import Trips
 from continuum.deployment.upstream import DEFAULT_TIMEOUTS, VIA, Ask, Timeouts, UpstreamFailed, Upstreams
@@ -38,6 +39,7 @@ from continuum.spool.spool import Spool
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
+MODELS = "/v1/models"
 POLL_S = 0.2
 """How often the routes are read again: a change of a deployment is felt within this."""
 COUNT_S = 1.0
@@ -101,6 +103,7 @@ class Gateway:
         self._override = override and is_loopback(host)
         folder = self._settings.home / "gateway"
         required = True if keys is None and not is_loopback(host) else keys
+        self._warns = worker[0] == 0 and not is_loopback(host)  # the first worker does for all
         self._following = Following(store, folder, trusts_file=goes_on)
         self._keys = Keys(store, folder, required=required, workers=worker[1])
         # By the port: a home may have several gateways.
@@ -114,7 +117,7 @@ class Gateway:
             **dict(complete),
             f"/v1{EMBEDDINGS}": ("POST", self._embed),
             "/v1/feedback": ("POST", self._feedback),
-            "/v1/models": ("GET", self._models),
+            MODELS: ("GET", self._models),
             "/healthz": ("GET", self._health),
             "/readyz": ("GET", self._ready),
             "/metrics": ("GET", self._counts),
@@ -140,6 +143,8 @@ class Gateway:
                 f"other machines may reach {host}, and there is no key to ask them for; make one with "
                 "`continuum keys create NAME`, or let everybody in with --no-keys"
             )
+        if self._warns and not self._keys.asked_for:
+            warn_open(host)
         async with AsyncExitStack() as stack:
             self._upstreams = Upstreams(
                 self._settings.upstream_base_url,
@@ -227,11 +232,12 @@ class Gateway:
 
     async def _handle(self, request: Request) -> None:
         path = request.path
-        route = self._routes.get(path) or self._routes.get(path.partition("?")[0])
+        bare = path.partition("?")[0]
+        route = self._routes.get(path) or self._routes.get(MODELS if bare.startswith(f"{MODELS}/") else bare)
         if route is None or route[0] != ("GET" if request.method == "HEAD" else request.method):
             self.metrics.refused("no_path")
             found = "has no such path" if route is None else f"takes {route[0]} there"
-            request.refuse(404 if route is None else 405, f"the gateway {found}: {request.method} {path.partition('?')[0]:.100}")
+            request.refuse(404 if route is None else 405, f"the gateway {found}: {request.method} {bare:.100}")
             return
         self.metrics.began()
         try:
@@ -253,12 +259,14 @@ class Gateway:
             request.refuse(status, words)
 
     def _admitted(self, request: Request, task: str | None) -> Allowed | None:
-        """What a request may do; None where it is refused, and was told."""
+        """What a request may do; None where it is refused, and was told. A task's name is only then found to be one or none."""
         found = self._keys.check(request.headers.get("authorization"), task)
         if isinstance(found, Refused):
             self.metrics.refused(found.reason)
             request.refuse(found.status, found.words, found.headers.items())
             return None
+        if task is not None:
+            checked_task_name(task)
         return found
 
     async def _complete(self, form: Form, request: Request) -> None:
@@ -302,21 +310,14 @@ class Gateway:
         self._tell(request, {"id": feedback.id, "interaction_id": feedback.interaction_id}, status=202)
 
     async def _models(self, request: Request) -> None:
-        task = task_of(request, self._default_task)
-        if self._admitted(request, task) is None:
+        if self._admitted(request, task_of(request, self._default_task)) is None:
             return
-        # A key for some tasks is not told of the others.
-        tasks = self.routes.routes if task is None and not self._keys.asked_for else [task or ""]
-        tuned = {arm.model: one for one in tasks for arm in self.routes.route(one).tuned}
+        # Production's alone: a model of ours answers whom the split draws, and cannot be asked for by its name.
+        name = unquote(request.path.partition("?")[0].removeprefix(MODELS).removeprefix("/"))
         try:
-            listed = await self._upstreams.models()
+            self._tell(request, await (self._upstreams.model(name) if name else self._upstreams.models()))
         except UpstreamFailed as failure:
-            if not tuned:
-                raise BadRequest(str(failure), status=failure.status) from failure
-            listed = {"object": "list"}
-        found = listed.get("data")
-        ours = [{"id": model, "object": "model", "created": 0, "owned_by": f"continuum:{one}"} for model, one in tuned.items()]
-        self._tell(request, {**listed, "data": [*(found if isinstance(found, list) else ()), *ours]})
+            raise BadRequest(str(failure), status=failure.status) from failure
 
     # --- how it does -------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,6 @@ from continuum.deployment.serving import BadRequest, parse_body
 from continuum.deployment.upstream import Ask, UpstreamFailed
 from continuum.errors import ConfigurationError
 from continuum.ids import new_id
-from continuum.policy import checked_task_name
 from continuum.records import Feedback, Message
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
@@ -56,13 +55,8 @@ class Call:
 
 
 def task_of(request: Request, default_task: str | None) -> str | None:
-    """The task that a request names, or the one of those that name none.
-
-    Raises:
-        ConfigurationError: the task's name cannot be one.
-    """
-    named = request.headers.get(TASK)
-    return default_task if not named else checked_task_name(decode(named) or "")
+    """The task that a request names, which may be no name at all, or the one of those that name none."""
+    return decode(request.headers.get(TASK)) or default_task
 
 
 def arm_of(request: Request) -> ArmName | None:

@@ -141,7 +141,7 @@ async def listen(app: web.Application, host: str, port: int, *, drain_s: float) 
         ConfigurationError: the address cannot be listened on.
     """
     if not is_loopback(host):
-        logger.warning("listening on %s, which other machines may reach, and requests are not asked for a key", host)
+        warn_open(host)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=drain_s)
     await runner.setup()
     site = web.TCPSite(runner, host, port)
@@ -151,6 +151,15 @@ async def listen(app: web.Application, host: str, port: int, *, drain_s: float) 
         await runner.cleanup()
         raise ConfigurationError(f"cannot listen on {host}:{port}: {error.strerror}; choose another port") from error
     return runner, base_url_of(host, runner.addresses[0][1])
+
+
+def warn_open(host: str) -> None:
+    """Say in the log, which is stderr unless told otherwise, that a server beyond loopback lets everybody in."""
+    logger.warning(
+        "WARNING: listening on %s, which other machines may reach, and nobody is asked for a key: whoever reaches it may ask "
+        "the models behind it, at your expense",
+        host,
+    )
 
 
 def is_loopback(host: str) -> bool:

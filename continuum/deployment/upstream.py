@@ -200,6 +200,18 @@ class Upstreams:
             raise UpstreamFailed(f"production lists no models: HTTP {incoming.status}")
         return listed
 
+    async def model(self, name: str) -> dict[str, Any]:
+        """What production lists of one model; looked up in its list, so that nothing of a name goes into an address.
+
+        Raises:
+            UpstreamFailed: it lists no such model, or nothing.
+        """
+        listed = (await self.models()).get("data")
+        for one in listed if isinstance(listed, list) else ():
+            if isinstance(one, dict) and one.get("id") == name:
+                return one
+        raise UpstreamFailed(f"production lists no model {name!r:.200}; GET /v1/models says which there are", status=404)
+
     def close(self) -> None:
         """Close the connections that wait for their next use."""
         self._lines.close()

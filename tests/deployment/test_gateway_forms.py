@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, NotFoundError
 
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
@@ -109,12 +109,20 @@ async def test_embeddings_are_productions_and_are_not_captured(
     assert production.headers[0]["authorization"] == "Bearer sk-upstream"
 
 
-async def test_the_models_are_productions_and_those_that_serve_the_task(
-    openai: AsyncOpenAI, gateway: Gateway, store: Store, tuned: Provider
+async def test_the_models_are_those_that_a_request_may_name_and_each_is_told_of(
+    openai: AsyncOpenAI, client: aiohttp.ClientSession, gateway: Gateway, store: Store, tuned: Provider
 ) -> None:
     deploy_row(store, tuned.base_url, 0.1)
     await routes_are_read(gateway, store)
-    assert [model.id async for model in openai.models.list()] == ["gpt-4", "support-v1"]
+    assert [model.id async for model in openai.models.list()] == ["gpt-4"]
+    assert (await openai.models.retrieve("gpt-4")).id == "gpt-4"
+    for name in ("support-v1", "meta-llama/Llama-3-8B", "gpt-4/../../files"):
+        with pytest.raises(NotFoundError, match="production lists no model"):
+            await openai.models.retrieve(name)
+    async with client.get(f"{gateway.base_url}/models/gpt%2D4?verbose=1") as response:
+        assert (await response.json())["id"] == "gpt-4"
+    async with client.delete(f"{gateway.base_url}/models/gpt-4") as response:
+        assert response.status == 405
 
 
 async def test_the_gateway_says_that_it_is_ready_and_what_it_has_not_got(client: aiohttp.ClientSession, gateway: Gateway) -> None:
@@ -172,6 +180,24 @@ async def test_beyond_loopback_the_gateway_does_not_start_without_a_key(store: S
     store.gateway_keys.create("app")
     async with Gateway(store, settings, host=everywhere):
         pass
+
+
+async def test_beyond_loopback_without_keys_the_gateway_warns_once_for_all_its_workers(
+    store: Store, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    everywhere = "0.0.0.0"  # noqa: S104
+    async with Gateway(store, settings, host=everywhere, keys=False):
+        pass
+    (said,) = [record.getMessage() for record in caplog.records if record.name.startswith("continuum.deployment")]
+    assert said.startswith("WARNING: listening on 0.0.0.0")
+    assert "nobody is asked for a key" in said
+    caplog.clear()
+    store.gateway_keys.create("app")
+    async with Gateway(store, settings, host=everywhere, keys=False, worker=(1, 2)), Gateway(store, settings, host=everywhere):
+        pass
+    async with Gateway(store, settings, keys=False):
+        pass
+    assert "WARNING" not in caplog.text
 
 
 async def test_the_body_goes_on_as_it_came_where_the_model_need_not_change(

@@ -82,6 +82,20 @@ async def test_a_key_that_is_made_and_revoked_while_the_gateway_serves_opens_and
     assert len(production.requests) >= asked
 
 
+async def test_who_has_no_key_is_told_that_whatever_else_is_wrong(
+    client: aiohttp.ClientSession, store: Store, settings: Settings
+) -> None:
+    anyones = store.gateway_keys.create("ops").secret.get_secret_value()
+    supports = store.gateway_keys.create("web-app", tasks=["support"]).secret.get_secret_value()
+    async with Gateway(store, settings, default_task="support") as gateway:
+        for path in ("chat/completions", "responses", "embeddings", "models"):
+            for authorization, status in (("", 401), (f"Bearer {anyones}", 400), (f"Bearer {supports}", 403)):
+                headers = {"x-continuum-task": "no task", "authorization": authorization}
+                method = "GET" if path == "models" else "POST"
+                async with client.request(method, f"{gateway.base_url}/{path}", json=QUESTION, headers=headers) as response:
+                    assert response.status == status, path
+
+
 async def test_who_asks_too_often_is_told_when_to_come_again(
     client: aiohttp.ClientSession, store: Store, settings: Settings, production: Provider
 ) -> None:
