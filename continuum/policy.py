@@ -25,8 +25,13 @@ class CapturePolicy(Policy):
     """Interactions older than this are deleted, with what was said of them; None keeps them."""
 
 
-def without_secret(base_url: str | None) -> str | None:
+def without_secret(base_url: str | None, name: str = "base_url", key: str = "CONTINUUM_JUDGE_API_KEY") -> str | None:
     """An endpoint's address, which everybody who reads the store may see.
+
+    Args:
+        base_url: the address.
+        name: what the field is called.
+        key: the variable that its key comes from.
 
     Raises:
         ConfigurationError: it is no URL, or holds a user name or a password.
@@ -34,13 +39,13 @@ def without_secret(base_url: str | None) -> str | None:
     try:
         address = urlsplit(base_url or "")
     except ValueError as error:
-        raise ConfigurationError(f"base_url is not a URL: {error}") from error
+        raise ConfigurationError(f"{name} is not a URL: {error}") from error
     if base_url and (address.scheme not in ("http", "https") or not address.hostname):
-        raise ConfigurationError("base_url is no endpoint's address; write http:// or https://, the host and the path up to /v1")
+        raise ConfigurationError(f"{name} is no endpoint's address; write http:// or https://, the host and the path up to /v1")
     if "@" in address.netloc or address.query or address.fragment:
         raise ConfigurationError(
-            "base_url holds a user name, a password or a query, and a policy is stored for all to read; "
-            "keys come from the environment: CONTINUUM_JUDGE_API_KEY"
+            f"{name} holds a user name, a password or a query, and a policy is stored for all to read; "
+            f"keys come from the environment: {key}"
         )
     return base_url
 
@@ -250,6 +255,10 @@ class GuardPolicy(Policy):
         return value
 
 
+MAX_HOURS = 87_600.0
+"""Ten years: what is longer is a slip of the pen, and no date any more."""
+
+
 class WatchPolicy(Policy):
     """How a deployment's live traffic is judged, and how sure the watch is to be before it acts."""
 
@@ -293,13 +302,13 @@ class DeploymentPolicy(Policy):
     strategy: Literal["canary", "blue_green", "shadow"] = "canary"
     initial_traffic: float = Field(default=0.05, gt=0, le=1)
     ramp_schedule: tuple[float, ...] = (0.05, 0.25, 0.50, 1.00)
-    ramp_interval_hours: float = Field(default=2.0, gt=0)
+    ramp_interval_hours: float = Field(default=2.0, gt=0, le=MAX_HOURS)
     rollback_on_quality_drop: float | None = Field(default=0.05, gt=0, lt=1)
     shadow_traffic: float = Field(default=0.10, gt=0, le=1)
     """Under strategy `shadow`: the share that the candidate answers unseen before it begins as a canary."""
-    bake_hours: float = Field(default=1.0, ge=0)
+    bake_hours: float = Field(default=1.0, ge=0, le=MAX_HOURS)
     """Under `blue_green`: how long it serves everybody, the model before it standing ready, before it is the champion."""
-    hold_limit_hours: float = Field(default=24.0, gt=0)
+    hold_limit_hours: float = Field(default=24.0, gt=0, le=MAX_HOURS)
     """A step that has waited so long for evidence raises an alarm; it never goes on by itself."""
     approval: Literal["none", "promotion", "each_step"] = "none"
     """Before which steps somebody is asked: by the approval hook, or by hand with `continuum promote`."""
@@ -311,7 +320,7 @@ class DeploymentPolicy(Policy):
     def _is_an_address(cls, value: str | None) -> str | None:
         if value is not None and re.fullmatch(r"sagemaker://[a-z0-9-]{1,40}/[A-Za-z0-9-]{1,63}", value):
             return value
-        return without_secret(value)
+        return without_secret(value, "deployment.backend_url", "CONTINUUM_SERVING_API_KEY")
 
     @field_validator("ramp_schedule", mode="before")
     @classmethod
@@ -324,6 +333,21 @@ class DeploymentPolicy(Policy):
         if not value or list(value) != sorted(set(value)) or not value[0] > 0 or value[-1] > 1:
             raise ConfigurationError(f"ramp_schedule {value} must rise from above 0 to at most 1, like (0.05, 0.25, 0.5, 1.0)")
         return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.initial_traffic > self.ramp_schedule[-1]:
+            raise ConfigurationError(
+                f"initial_traffic is {self.initial_traffic:g} and ramp_schedule ends at {self.ramp_schedule[-1]:g}; "
+                "the first share may be at most the last"
+            )
+        is_endpoint = (self.backend_url or "").startswith("sagemaker://")
+        if self.backend_url is not None and is_endpoint != (self.backend == "sagemaker"):
+            raise ConfigurationError(
+                f"backend is {self.backend!r} and backend_url {self.backend_url!r}; SageMaker has an address like "
+                "sagemaker://REGION/ENDPOINT, all others one like http://host:8000/v1"
+            )
+        return self
 
 
 class TaskPolicy(Policy):

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -215,3 +216,21 @@ def test_an_amendment_mends_a_stored_policy_that_cannot_be_read() -> None:
     stored = {"task": "support", "auto_train_when": 0, "guard": None, "left_by_another_version": 1, "description": "Kept"}
 
     assert amended("support", stored, {"auto_train_when": 5}) == TaskPolicy(task="support", auto_train_when=5, description="Kept")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"ramp_interval_hours": 1e300}, "87600"),
+        ({"bake_hours": 1e18}, "87600"),
+        ({"hold_limit_hours": 1e300}, "87600"),
+        ({"initial_traffic": 0.9, "ramp_schedule": (0.05, 0.5)}, "at most the last"),
+        ({"backend": "vllm", "backend_url": "sagemaker://eu-central-1/shop"}, "sagemaker://REGION/ENDPOINT"),
+        ({"backend": "sagemaker", "backend_url": "http://127.0.0.1:8000/v1"}, "sagemaker://REGION/ENDPOINT"),
+        ({"backend_url": "http://me:secret@host/v1"}, "CONTINUUM_SERVING_API_KEY"),
+    ],
+)
+def test_a_deployments_policy_that_cannot_be_meant_is_refused_where_it_is_set(fields: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        DeploymentPolicy(**fields)
+    assert "secret@" not in str(refused.value)

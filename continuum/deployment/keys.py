@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from continuum.deployment.last_known import read_known, write_known
+from continuum.errors import StoreError
 from continuum.records import Record
 from continuum.store.gateway_keys import ID_BYTES, PREFIX, GatewayKey, KeysState
 
@@ -203,12 +204,19 @@ class Keys:
             return
         try:
             state = self._store.gateway_keys.state()
+            if state.issued < (least := self._issued_before()):
+                # Keys are revoked and never deleted: this is another store, and who had no key there must not get in.
+                raise StoreError(
+                    f"the store knows {state.issued} keys and {least} were made; it is another one, or an old copy: bring "
+                    f"the right one back, or remove {self._file} and start the gateway again"
+                )
             known = None
             if state != self._state:
                 known = KnownKeys(issued=state.issued, revoked=state.revoked, in_use=tuple(self._store.gateway_keys.in_use()))
         except Exception as error:  # noqa: BLE001  whatever ails the store, the last known keys go on opening
             if self.store_error is None:
-                logger.warning("the keys cannot be read, the last known ones stay: %s", type(error).__name__)
+                told = str(error) if isinstance(error, StoreError) else type(error).__name__
+                logger.warning("the keys cannot be read, the last known ones stay: %s", told)
                 if self._state is None:
                     self._take_from_disk()
             self.store_error = type(error).__name__
@@ -218,6 +226,16 @@ class Keys:
             self._take(known)
             self._state = state
             self._keep(known)
+
+    def _issued_before(self) -> int:
+        """How many keys were ever made, as far as this gateway, or one before it in this home, has known."""
+        if self._state is not None:
+            return self._state.issued
+        try:
+            known = read_known(self._file, KnownKeys)
+        except ValueError:
+            return 0
+        return 0 if known is None else known.issued
 
     def _take(self, known: KnownKeys) -> None:
         self._entries = {key.id: self._entry(key) for key in known.in_use}

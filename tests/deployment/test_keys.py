@@ -225,6 +225,27 @@ def test_a_gateway_that_starts_without_the_store_knows_the_last_keys(store: Stor
     assert started.store_error is not None
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_another_store_that_knows_of_no_key_lets_nobody_in(
+    store: Store, keys: Keys, folder: Path, tmp_path: Path, restarted: bool
+) -> None:
+    key = store.gateway_keys.create("shop")
+    keys.refresh()
+    empty = open_store(f"sqlite:///{tmp_path / 'other.db'}")
+    after = Keys(empty, folder) if restarted else keys
+    after._store = empty  # as where its file was replaced
+
+    after.refresh()
+
+    assert after.store_error == "StoreError"
+    assert reason(after.check(None, "support")) == "no_key"
+    assert isinstance(after.check(bearer(key), "support"), Allowed)
+    after._store = store
+    after.refresh()
+    assert after.store_error is None
+    empty.close()
+
+
 def test_what_lies_on_disk_is_for_this_user_alone_and_holds_no_key(store: Store, keys: Keys, folder: Path) -> None:
     secret = store.gateway_keys.create("web-app").secret.get_secret_value()
     keys.refresh()
