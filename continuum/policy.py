@@ -264,8 +264,9 @@ class WatchPolicy(Policy):
 
     canary_rate: float = Field(default=1.0, gt=0, le=1)
     """Share of the candidate's conversations that are judged, drawn by a salted hash."""
-    stable_rate: float = Field(default=0.2, gt=0, le=1)
-    """Share of the stable model's conversations that are judged, drawn by a salted hash."""
+    stable_rate: float = Field(default=0.5, gt=0, le=1)
+    """Share of the stable model's conversations that are judged, drawn by a salted hash: a champion's fall is found the later the
+    fewer are."""
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Chance of a false rollback over a whole trial, however often one looks; and of a promotion at the limit."""
     max_conversations: int = Field(default=4000, ge=100)

@@ -136,7 +136,9 @@ def _delayed(what: str, found: dict[str, list[int | None]]) -> list[Entry]:
     for rate in RATES:
         requests = None if ours is None else rounded(ours / rate)
         entries.append(
-            Entry(f"{what}: requests to the rollback, median, {rate:.0%} judged", requests, None, None, "stated", None)
+            Entry.of_value(f"{what}: requests to the rollback, median, {rate:.0%} judged as by default", requests, "<=", 100)
+            if rate == WatchPolicy().stable_rate
+            else Entry(f"{what}: requests to the rollback, median, {rate:.0%} judged", requests, None, None, "stated", None)
         )
     return entries
 
