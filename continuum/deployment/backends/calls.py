@@ -120,4 +120,15 @@ class Calls:
         except TimeoutError as error:
             raise Unreachable(f"the server at {self.url} did not answer within {within_s:.0f} s") from error
         except aiohttp.ClientError as error:
-            raise Unreachable(f"no server answers at {self.url}: {error}") from error
+            raise Unreachable(_what_ails(error, self.url)) from error
+
+
+def _what_ails(error: Exception, url: str) -> str:
+    """What went wrong, for people; the library's own words name sockets and its settings."""
+    import aiohttp
+
+    if isinstance(error, (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch)):
+        return f"the server at {url} is not to be trusted, or speaks no TLS; look at its certificate and the https"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return f"no server answers at {url}"
+    return f"the server at {url} broke off, or does not speak HTTP"

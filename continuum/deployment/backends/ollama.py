@@ -75,7 +75,7 @@ class OllamaBackend:
             return await self._load(checkpoint.name, words)
         except Unreachable as error:
             logger.info("%s", error)
-            return Warmed(False, str(error))
+            return Warmed(False, f"{error}; start `ollama serve` there")
 
     async def unload(self, model: str) -> None:
         """Take a model off the server's disk; what it is answering ends first.

@@ -48,7 +48,7 @@ class TgiBackend:
         try:
             health = await self.health()
             if not health.up:
-                return Warmed(False, health.words)
+                return Warmed(False, f"{health.words}; where none runs, {self._start(checkpoint)}")
             await self._require_base(checkpoint)
             base, again = await self._tokens(None), await self._tokens(f"nobody-{new_id()}")
             tuned = await self._tokens(checkpoint.name)

@@ -62,7 +62,7 @@ class VllmBackend:
                 served = card_of(checkpoint.name, await self._cards())
         except Unreachable as error:
             logger.info("%s", error)
-            return Warmed(False, str(error))
+            return Warmed(False, f"{error}; start `{SWITCH} vllm serve {checkpoint.base_model} --enable-lora` there")
         if served is None or served.get("root") != folder:
             found = "nothing" if served is None else repr(served.get("root"))
             raise DeploymentError(

@@ -67,14 +67,16 @@ async def test_where_nobody_answers_a_checkpoint_is_not_ready_and_that_is_no_err
     warmed, health = await backend.warm(a_checkpoint(tmp_path)), await backend.health()
     assert (warmed.ready, health.up) == (False, False)
     assert nobody in warmed.words
+    assert "start" in warmed.words
     assert nobody in health.words
 
 
 @pytest.mark.parametrize("name", ["local", "vllm"])
 async def test_where_nobody_answers_nothing_is_unloaded_or_listed(name: str, nobody: str) -> None:
     backend = open_backend(name, nobody, load_settings())
-    with pytest.raises(DeploymentError, match="no server answers"):
+    with pytest.raises(DeploymentError) as refused:
         await backend.unload("support-v1")
+    assert str(refused.value) == f"support-v1 is not unloaded: no server answers at {nobody}", "no words of a library"
     with pytest.raises(DeploymentError, match="no server answers"):
         await backend.models()
 
