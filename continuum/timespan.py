@@ -26,6 +26,16 @@ def parse_span(text: str | timedelta) -> timedelta:
         raise ConfigurationError(f"{text!r:.40} is too long a span of time; leave it out to go back to the beginning") from error
 
 
+def rounded(span: timedelta) -> str:
+    """A span as people say it, to its two largest units: "2 min 6 s", "1 h 5 min", "3 d"; "0 s" where there is none."""
+    left, words = max(0, round(span.total_seconds())), []
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1)):
+        count, left = divmod(left, size)
+        words.append(f"{count} {unit}" if count else "")
+    first = next((n for n, said in enumerate(words) if said), len(words) - 1)
+    return " ".join(said for said in words[first : first + 2] if said) or "0 s"
+
+
 def utc_now() -> datetime:
     """The present moment, aware, in UTC: the default of every `now` parameter."""
     return datetime.now(UTC)

@@ -6,11 +6,14 @@ from typing import Annotated
 
 import typer
 
+from continuum.commands.deployments import LONGEST_REASON, Reason, who
 from continuum.commands.terminal import Task, bar, complain, run, say
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
+from continuum.excerpts import excerpt
 from continuum.records import Checkpoint
 from continuum.store import default_store
+from continuum.timespan import utc_now
 
 SHOWN_VIOLATIONS = 5
 
@@ -75,15 +78,24 @@ def deploy(
     unguarded: Annotated[
         bool, typer.Option("--unguarded", help="Deploy without a verdict; the deployment says so for all to see.")
     ] = False,
+    again: Annotated[
+        bool,
+        typer.Option("--again", help="Once more what a person or the gateway took back; needs --reason."),
+    ] = False,
+    reason: Reason = "",
 ) -> None:
     """Deploy a checkpoint as its task's policy says; refused without a verdict that allows it."""
     from continuum.deployment.deployer import ModelDeployer
 
+    began = utc_now()
     store = default_store()
     checkpoint = checkpoint_of(model)
     deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
-    deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, actor="cli"))
+    deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, again=again, reason=reason, actor=who()))
     say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
+    found = [event.evidence for event in store.deployments.events(deployment.id) if event.at >= began]
+    if server := next((evidence["backend"] for evidence in found if evidence.get("backend_ready") is False), None):
+        complain(f"warning: {excerpt(server, LONGEST_REASON)}; until it answers for {checkpoint.name}, production does")
 
 
 def turn(

@@ -13,7 +13,6 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.deployments import who
 from continuum.commands.tasks import brought_in
 from continuum.commands.terminal import bar, complain, console, run, say
 from continuum.config import load_settings, origin_of
@@ -33,6 +32,8 @@ LOOK_EVERY_S = 1.0
 LAST_EVENTS = 5
 SPLIT_WIDTH = 30
 LONGEST_WORDS = 400
+ACTOR = "watch"
+"""Who signs what is done without anybody asking for it."""
 
 
 def watch(
@@ -57,7 +58,7 @@ def watch(
     from continuum.deployment.driving import drive
 
     rounds = 1 if once else None
-    leading = partial(drive, store, task, every=pause, rounds=rounds, actor=who())
+    leading = partial(drive, store, task, every=pause, rounds=rounds, actor=ACTOR)
     if live and console.is_terminal:
         run(_lead_in_view(store, task, leading))
     else:
@@ -106,9 +107,11 @@ class _Lines:
                 said = f"{found.at:%H:%M:%S} {record.task}: {record.model} is {record.state} at {record.traffic:.0%}: "
                 say(said + f"{tick.did}, {excerpt(tick.why, LONGEST_WORDS)}")
             self._said[record.id] = news
-            self.failed |= tick.did == "failed"
+            # What ended with an alarm is still on its server.
+            self.failed |= tick.did == "failed" or (tick.did == "done" and record.alarm is not None)
         if self._chatty and not found.ticks and found.trouble is None:
             say("no deployment is to be led")
+        self.failed |= found.told.failed > 0
         if found.told.failed:
             complain(f"{found.at:%H:%M:%S} {found.told.failed} notifications were refused; they are tried again")
 

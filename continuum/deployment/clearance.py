@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from continuum.config import load_settings
+from continuum.deployment.tripping import ACTOR as GATEWAY
 from continuum.errors import ConfigurationError, DeploymentError, StoreError
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.serving_records import DeploymentRecord, DeploymentState
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 T = TypeVar("T")
+BY_HAND = "by_hand"
+"""In the evidence of an end: somebody wanted it, whatever the watch made of the model."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def clear(store: "Store", checkpoint_id: str, name: str, *, strategy: str, ungua
     known = read_or_refuse(lambda: store.checkpoints.get(checkpoint_id), f"checkpoint {checkpoint_id} ({name})")
     if known is None:
         raise ConfigurationError(
-            f"checkpoint {checkpoint_id} ({name}) is not in the store; deploy one that Trainer.train returned"
+            f"checkpoint {checkpoint_id} ({name}) is not in the store; deploy one that `continuum train` made"
         )
     try:
         files = verify_artifact(Path(known.uri), known.manifest)
@@ -151,7 +154,10 @@ def require_proven(model: Checkpoint, verdict: Verdict, proof: "Verified | None"
     Raises:
         DeploymentError: there is none, or it is of another verdict.
     """
-    again = f"run `continuum guard --candidate {model.name}` again, or deploy with unguarded=True, which the deployment tells"
+    again = (
+        f"run `continuum guard --candidate {model.name}` again, or deploy it with --unguarded (in Python unguarded=True), which "
+        "the deployment tells"
+    )
     if proof is None:
         raise DeploymentError(f"{model.name} may not serve: its verdict {verdict.id} has no proof beside the checkpoint; {again}")
     if proof.proof.verdict_id != verdict.id:
@@ -169,8 +175,8 @@ def permit(model: Checkpoint, verdict: Verdict | None, strategy: str) -> Verdict
     """
     if verdict is None:
         raise DeploymentError(
-            f"{model.name} has no verdict; run RegressionGuard.evaluate or `continuum guard --candidate {model.name}` first, "
-            "or deploy with unguarded=True, which is written into the deployment"
+            f"{model.name} has no verdict; run `continuum guard --candidate {model.name}` (in Python RegressionGuard.evaluate) "
+            "first, or deploy it with --unguarded (unguarded=True), which is written into the deployment"
         )
     if verdict.status is VerdictStatus.BLOCKED or not verdict.approved:
         reasons = ", ".join(verdict.failed_checks) or f"its verdict is {verdict.status} and does not approve it"
@@ -178,27 +184,50 @@ def permit(model: Checkpoint, verdict: Verdict | None, strategy: str) -> Verdict
     if verdict.max_traffic < 1 and strategy == "blue_green":
         raise DeploymentError(
             f"{model.name} may serve at most {verdict.max_traffic:.0%} of the traffic on an {verdict.status} verdict, "
-            "and blue_green takes all of it; use strategy='canary'"
+            "and blue_green takes all of it; deploy it as a canary: "
+            f"`continuum tasks set {model.task} deployment.strategy=canary`, in Python strategy='canary'"
         )
     return verdict
 
 
-def refuse_what_was_taken_back(store: "Store", record: DeploymentRecord) -> None:
-    """Keep a stage that runs again from redeploying what a person, or the watch, has taken back.
+def refuse_what_was_taken_back(store: "Store", record: DeploymentRecord, *, again: bool = False) -> dict[str, Any]:
+    """Keep a stage that runs again from redeploying what a person, a breaker or the watch has taken back.
+
+    Args:
+        store: where deployments are.
+        record: what is to be deployed.
+        again: somebody wants it once more, where a person or a breaker ended the last one.
+
+    Returns:
+        Evidence on what it comes after, empty where nothing was taken back.
 
     Raises:
-        DeploymentError: the checkpoint's last deployment served, was rolled back or aborted, and the verdict is still the same.
+        DeploymentError: it was taken back on the same verdict, and `again` is not given or not enough.
     """
     over = (DeploymentState.ROLLING_BACK, DeploymentState.ROLLED_BACK, DeploymentState.ABORTED)
-    last = next((other for other in store.deployments.of(record.task) if other.checkpoint_id == record.checkpoint_id), None)
-    if last is None or last.state not in over or record.verdict_id is None or last.verdict_id != record.verdict_id:
-        return
-    # One that never began says nothing against the model: its server was not there, or refused it.
-    if any(event.action == "begin" or event.to_traffic > 0 for event in store.deployments.events(last.id)):
-        raise DeploymentError(
-            f"{record.model} was deployed on this verdict before and is {last.state} (deployment {last.id}); "
-            f"evaluate it again with `continuum guard --candidate {record.model}`, or train a better one"
-        )
+    if record.verdict_id is None:
+        return {}
+    for last in store.deployments.of(record.task):
+        if last.checkpoint_id != record.checkpoint_id or last.verdict_id != record.verdict_id:
+            continue
+        if last.state not in over:
+            return {}
+        events = store.deployments.events(last.id)
+        # One that never began says nothing against the model: its server was not there, or refused it.
+        if not any(event.action == "begin" or event.to_traffic > 0 for event in events):
+            continue
+        end = next(event for event in reversed(events) if event.action in ("rollback", "abort"))
+        found = f"{record.model} was deployed on this verdict before and is {last.state} (deployment {last.id}, by {end.actor})"
+        evaluate = f"evaluate it again with `continuum guard --candidate {record.model}`, or train a better one"
+        if end.actor != GATEWAY and BY_HAND not in end.evidence:
+            raise DeploymentError(f"{found}: live traffic or the guard spoke against it, so it needs a new verdict; {evaluate}")
+        if not again:
+            raise DeploymentError(
+                f"{found}; deploy it once more with `continuum deploy {record.model} --again --reason TEXT` (in Python "
+                f"again=True, reason=...), or {evaluate}"
+            )
+        return {"again": {"deployment_id": last.id, "ended_by": end.actor, "because": end.reason}}
+    return {}
 
 
 def clear_again(store: "Store", record: DeploymentRecord, *, checked: bool) -> Checkpoint:

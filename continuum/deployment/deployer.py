@@ -83,6 +83,8 @@ class ModelDeployer:
         rollback_on_quality_drop: float | None = None,
         *,
         unguarded: bool = False,
+        again: bool = False,
+        reason: str = "",
         actor: str = "sdk",
     ) -> Deployment:
         """Have a checkpoint loaded, and give it its first share of the traffic.
@@ -101,12 +103,15 @@ class ModelDeployer:
             ramp_interval_hours: least time between two steps.
             rollback_on_quality_drop: loss of judged quality, on a 0-1 scale, at which the candidate is to be taken back.
             unguarded: deploy without a verdict that allows it, and without its proof; the deployment says so for all to see.
+            again: deploy once more, on the same verdict, what a person or the gateway's breaker took back; never what the watch
+                found worse, which needs a new verdict.
+            reason: why, for the record; `again` needs one.
             actor: who, for the record.
 
         Raises:
-            ConfigurationError: the plan cannot be read, or the checkpoint is not in the store.
+            ConfigurationError: the plan cannot be read, the checkpoint is not in the store, or `again` comes without a reason.
             DeploymentError: there is no verdict that allows it, the artifact is not what was trained, something that the verdict
-                rests on is not what its proof says, or it cannot be served.
+                rests on is not what its proof says, it was taken back on this verdict, or it cannot be served.
         """
         plan = self._plan(
             strategy=strategy,
@@ -115,14 +120,16 @@ class ModelDeployer:
             ramp_interval_hours=ramp_interval_hours,
             rollback_on_quality_drop=rollback_on_quality_drop,
         )
+        if again and not reason.strip():
+            raise ConfigurationError("to deploy again what was taken back needs a reason: --again --reason TEXT (reason=...)")
         settings = load_settings()
         store = self._store or default_store()
         clearance = await asyncio.to_thread(clear, store, model.id, model.name, strategy=plan.strategy, unguarded=unguarded)
         record = self._record(store, clearance, plan, self.backend_url or settings.serving_url)
         standing = await asyncio.to_thread(_standing, store, record)
         if standing is None:
-            await asyncio.to_thread(refuse_what_was_taken_back, store, record)
-            await asyncio.to_thread(self._add, store, record, clearance.evidence, actor)
+            after = await asyncio.to_thread(refuse_what_was_taken_back, store, record, again=again)
+            await asyncio.to_thread(self._add, store, record, clearance.evidence | after, reason, actor)
         deployment = self._handle(standing or record, store)
         if deployment.state in UNBEGUN:
             deployment.record = await settle(deployment.record, deployment.means(actor), cleared=True)
@@ -161,7 +168,7 @@ class ModelDeployer:
             updated_at=at,
         )
 
-    def _add(self, store: "Store", record: DeploymentRecord, evidence: dict[str, Any], actor: str) -> None:
+    def _add(self, store: "Store", record: DeploymentRecord, evidence: dict[str, Any], reason: str, actor: str) -> None:
         # The gateway names the arm on whatever it serves, also where the application's own capture came first.
         served = store.interactions.counts_by(record.task, "variant")
         through_gateway = sum(count for variant, count in served.items() if variant is not None)
@@ -172,12 +179,13 @@ class ModelDeployer:
                 record.task,
                 load_settings().gateway_url,
             )
+        rests_on = "unguarded: no verdict was asked for" if record.verdict_id is None else f"verdict: {evidence['status']}"
         event = DeploymentEvent(
             deployment_id=record.id,
             at=record.created_at,
             actor=actor,
             action="deploy",
-            reason="unguarded: no verdict was asked for" if record.verdict_id is None else f"verdict: {evidence['status']}",
+            reason="; ".join(words for words in (rests_on, "again" if "again" in evidence else "", reason) if words),
             evidence=evidence | {"gateway_requests_so_far": through_gateway},
         )
         store.deployments.add(record, event)

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from continuum.deployment import transitions
-from continuum.deployment.clearance import carried
+from continuum.deployment.clearance import BY_HAND, carried
 from continuum.deployment.settling import Hooks, Means, backend_of, hooks_of_settings, settle, tell_split
 from continuum.deployment.transitions import ON_TRIAL, UNBEGUN, Cause, next_share
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.store import default_store
-from continuum.timespan import utc_now
+from continuum.timespan import rounded, utc_now
 
 if TYPE_CHECKING:
     from continuum.deployment.backends.protocol import Backend
@@ -164,20 +164,20 @@ class Deployment:
         if seen.state in UNBEGUN:
             return self._approve_beginning(seen, reason, actor)
         if seen.state not in ON_TRIAL:
-            raise DeploymentError(f"{self.record.model} is {seen.state}; only a canary can be promoted")
+            raise DeploymentError(f"{seen.model} is {seen.state}; only a canary can be promoted{_take_it_back(seen)}")
         bakes = seen.traffic >= 1
         share = 1.0 if bakes else next_share(seen)
         if share is None:
             raise DeploymentError(
-                f"{seen.model} is at {seen.traffic:.0%}, the last step of its ramp {list(seen.ramp_schedule)}; "
-                "deploy it with a ramp_schedule that goes on"
+                f"{seen.model} is at {seen.traffic:.0%}, the last step of its ramp; give the task one that goes on, such as "
+                f"`continuum tasks set {seen.task} 'deployment.ramp_schedule=[{seen.traffic:g}, 1.0]'`, and deploy it again"
             )
         waited = max(timedelta(0), self._now() - seen.step_at)
         hours = seen.bake_hours if bakes else seen.ramp_interval_hours
         if waited < timedelta(hours=hours) and not reason:
             raise DeploymentError(
-                f"{seen.model} took its last step {waited} ago and steps are at least {hours:g} h apart; "
-                "wait, or step now with promote(reason=...), which is recorded"
+                f"{seen.model} took its last step {rounded(waited)} ago and steps are at least {hours:g} h apart; wait, or step "
+                "now by telling why, which is recorded: `continuum promote ... --reason TEXT`, in Python promote(reason=...)"
             )
         allowed = carried(self._store, seen, share, live_evidence=False)
         evidence: dict[str, Any] = {"hours_since_last_step": round(waited / timedelta(hours=1), 3), **allowed.evidence}
@@ -227,8 +227,11 @@ class Deployment:
             if seen.state in done:
                 return seen
             if seen.state not in allowed:
-                raise DeploymentError(f"{seen.model} is {seen.state}; {action} needs it to be {' or '.join(allowed)}")
-            changed = self._change(action, seen, Cause(actor, reason, {}, self._now()))
+                needed = f"{action} needs it to be {' or '.join(allowed)}"
+                raise DeploymentError(f"{seen.model} is {seen.state}; {needed}{_take_it_back(seen)}")
+            # What somebody ended may be deployed again on the same verdict; what the watch found worse may not.
+            evidence = {BY_HAND: True} if action in ("abort", "rollback") else {}
+            changed = self._change(action, seen, Cause(actor, reason, evidence, self._now()))
             if changed is not None:
                 return changed
         raise DeploymentError(f"{self.record.model} was changed by others {ATTEMPTS} times in a row; {action} it again")
@@ -246,3 +249,10 @@ class Deployment:
         if record is None:
             raise DeploymentError(f"deployment {self.id} is no longer in the store")
         return record
+
+
+def _take_it_back(seen: DeploymentRecord) -> str:
+    """What to do instead with a champion, which is no trial any more."""
+    if seen.state is not DeploymentState.LIVE:
+        return ""
+    return f"; it is the champion, which `continuum rollback {seen.model}` takes back"

@@ -28,7 +28,7 @@ from continuum.config import Settings, load_settings, origin_of
 from continuum.excerpts import excerpt
 from continuum.records import Verdict
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
-from continuum.timespan import utc_now
+from continuum.timespan import rounded, utc_now
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -181,7 +181,10 @@ def of_event(record: DeploymentRecord, event: DeploymentEvent, channel: str, now
     if event.from_traffic != event.to_traffic:
         share = f"{event.from_traffic:.0%} to {event.to_traffic:.0%} of the traffic"
     words = f"{record.task}: {record.model} {SAID[event.action]} ({share}), by {event.actor}"
-    words += f": {event.reason}" if event.reason else ""
+    # What a server said of a model may hold anything, and people are told on channels that others read too.
+    refused = event.evidence.get("backend_refused")
+    reason = f"its server does not take it; `continuum deployments {record.id}` tells why" if refused else event.reason
+    words += f": {reason}" if reason else ""
     told = {
         "action": event.action,
         "deployment_id": record.id,
@@ -191,7 +194,7 @@ def of_event(record: DeploymentRecord, event: DeploymentEvent, channel: str, now
         "from_traffic": event.from_traffic,
         "to_traffic": event.to_traffic,
         "actor": excerpt(event.actor, 100),
-        "reason": excerpt(event.reason, MOST_WORDS),
+        "reason": excerpt(reason, MOST_WORDS),
     }
     named = _Named(f"{record.id}:{event.sequence:06}", record.task, KINDS[event.action], event.at, record.id)
     return _notification(named, channel, words, told, now)
@@ -282,6 +285,6 @@ def _asked_to_wait(reply: "ClientResponse") -> timedelta:
 def _put_off(store: "Store", channel: Channel, told: "Notification", error: str, asked: timedelta, now: datetime) -> None:
     wait = wait_after(told.attempts)
     next_at = None if wait is None else now + max(wait, asked)
-    what = "it is given up" if next_at is None else f"again in {max(wait or asked, asked)}"
+    what = "it is given up" if next_at is None else f"again in {rounded(max(wait or asked, asked))}"
     logger.warning("%s at %s was not told of %s: %s; %s", channel.name, origin_of(channel.address), told.id, error, what)
     store.notifications.change(told, next_at=next_at, error=error)

@@ -98,7 +98,9 @@ async def settle(record: DeploymentRecord, means: Means, *, cleared: bool = Fals
         The row as it is then. It is the newest row where somebody else changed it meanwhile.
     """
     if record.state is DeploymentState.PENDING:
-        record = await _change(record, means, transitions.note, "warm", means.cause(), state=DeploymentState.WARMING)
+        record = await _change(
+            record, means, transitions.note, "warm", means.cause("its server is to load it"), state=DeploymentState.WARMING
+        )
     if record.state is DeploymentState.WARMING:
         record = await _warm(record, means, cleared)
     if record.state is DeploymentState.PROMOTING and (record.strategy != "blue_green" or record.bake_hours == 0):
@@ -142,9 +144,14 @@ async def _warm(record: DeploymentRecord, means: Means, cleared: bool) -> Deploy
     store = means.store
     try:
         checkpoint = await asyncio.to_thread(clear_again, store, record, checked=cleared)
-        warmed = await means.backend(record).warm(checkpoint)
     except CANNOT as error:
         return await _change(record, means, transitions.take_back, means.cause(str(error)), action="abort")
+    try:
+        warmed = await means.backend(record).warm(checkpoint)
+    except CANNOT as error:
+        # The words may quote the server, which is not for everybody who is told of it.
+        refused = means.cause(str(error), backend_refused=True)
+        return await _change(record, means, transitions.take_back, refused, action="abort")
     if not warmed.ready and record.strategy == "blue_green":
         logger.info("%s waits for its server: %s", record.id, warmed.words)
         return record
@@ -155,13 +162,23 @@ async def _warm(record: DeploymentRecord, means: Means, cleared: bool) -> Deploy
     if is_asked((await asyncio.to_thread(policy_of, store, record.task)).deployment.approval, record, share):
         said = None if means.hooks.approve is None else await means.hooks.approve(record, share, evidence)
         if said is None or not said.approved:
-            return await _asked(record, means, share)
+            return await _asked(record, means, share, evidence)
         evidence["approval"], values["approved_traffic"] = said.words, share
-    begun = await _change(record, means, transitions.begin, share, means.cause(warmed.words, **evidence), **values)
+    words = await asyncio.to_thread(_why_it_begins, store, record, warmed.ready)
+    begun = await _change(record, means, transitions.begin, share, means.cause(words, **evidence), **values)
     await tell_split(begun, means)
     if begun.state in ON_TRIAL:
         await _unload_superseded(begun, means)
     return begun
+
+
+def _why_it_begins(store: "Store", record: DeploymentRecord, ready: bool) -> str:
+    """Why a trial begins, for people: who approved it and why, and whether its server answers; never a server's own words."""
+    given = [event for event in store.deployments.events(record.id) if event.action == "approve"]
+    words = [f"approved by {event.actor}{f': {event.reason}' if event.reason else ''}" for event in given[-1:]]
+    if not ready:
+        words.append(f"no server is ready at {record.backend_url} yet; production steps in for it until one is")
+    return "; ".join(words) or "its server has it"
 
 
 async def _unload_superseded(begun: DeploymentRecord, means: Means) -> None:
@@ -175,13 +192,13 @@ async def _unload_superseded(begun: DeploymentRecord, means: Means) -> None:
             await _unload(ended, means)
 
 
-async def _asked(record: DeploymentRecord, means: Means, share: float) -> DeploymentRecord:
+async def _asked(record: DeploymentRecord, means: Means, share: float, evidence: dict[str, Any]) -> DeploymentRecord:
     """Write down once that it waits for somebody's approval to begin."""
     events = await asyncio.to_thread(means.store.deployments.events, record.id)
     if any(event.action == "ask" for event in events):
         return record
     words = f"an approval is needed for {share:.0%} of the traffic: the approval hook or `continuum promote` gives it"
-    return await _change(record, means, transitions.note, "ask", means.cause(words))
+    return await _change(record, means, transitions.note, "ask", means.cause(words, **evidence))
 
 
 async def _name(record: DeploymentRecord, means: Means) -> DeploymentRecord:
@@ -227,7 +244,9 @@ async def _put_back(record: DeploymentRecord, means: Means) -> DeploymentRecord:
         await asyncio.sleep(min(max(0.0, means.hooks.drain_s - waited), means.hooks.drain_s))
     alarm = await _unload(record, means)
     evidence["unloaded"] = alarm or True
-    return await _change(record, means, transitions.finish, means.cause(**evidence), alarm=alarm)
+    why = next((event.reason for event in reversed(events) if event.action in ("rollback", "abort")), "")
+    words = "; ".join(said for said in (why, alarm or f"{evidence['champion']} answers in its place") if said)
+    return await _change(record, means, transitions.finish, means.cause(words, **evidence), alarm=alarm)
 
 
 async def _loaded_again(champion: DeploymentRecord, means: Means) -> None:

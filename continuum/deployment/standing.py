@@ -146,8 +146,10 @@ def chosen(store: "Store", item: str, action: str) -> DeploymentRecord:
     trials = [one for one in fitting if one.state is not DeploymentState.LIVE] or fitting
     if not trials:
         newest = known[0]
+        champion = next((one for one in known if one.state is DeploymentState.LIVE), None)
+        instead = "" if champion is None else f"; `continuum rollback {champion.model}` takes the champion back"
         raise ConfigurationError(
-            f"{item!r:.120} has nothing to {action}: its newest deployment, of {newest.model}, is {newest.state}"
+            f"{item!r:.120} has nothing to {action}: its newest deployment, of {newest.model}, is {newest.state}{instead}"
         )
     if len(trials) > 1:
         told = ", ".join(f"{one.id} ({one.model}, {one.state})" for one in trials)

@@ -11,7 +11,7 @@ from continuum.cli import app
 from continuum.commands.deployments import who
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
-from continuum.deployment.notifying import Channel, tell
+from continuum.deployment.notifying import Channel, of_event, tell
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentState
@@ -19,6 +19,8 @@ from continuum.store.database import Store
 from tests.builders import NOON
 from tests.deployment.conftest import MakeCheckpoint
 from tests.deployment.live import a_deployment
+
+NOWHERE = "http://127.0.0.1:9/v1"
 
 
 def ran(*words: str) -> tuple[str, str]:
@@ -97,7 +99,7 @@ def test_hands_promote_pause_resume_and_abort_by_the_name_of_the_task(store: Sto
 
 
 def test_a_step_before_its_time_needs_a_reason(store: Store, trial: Deployment) -> None:
-    with pytest.raises(DeploymentError, match="at least 2 h apart"):
+    with pytest.raises(DeploymentError, match=r"took its last step \d+ s ago .* `continuum promote ... --reason TEXT`"):
         ran("promote", "support")
     assert row(store, trial) == ("canary", 0.05)
 
@@ -115,6 +117,40 @@ def test_a_rollback_of_a_champion_says_who_answers_now(store: Store) -> None:
     assert "warning: support-v1 may still be loaded at its server" in beside
 
 
+def test_deploy_says_that_no_server_answers_what_to_start_and_who_did_it(store: Store, a_checkpoint: MakeCheckpoint) -> None:
+    store.tasks.register(TaskPolicy(task="support", deployment=DeploymentPolicy(backend_url=NOWHERE)))
+    a_checkpoint()
+
+    said, beside = ran("deploy", "support-v1")
+
+    assert "support-v1 is canary, 5% of the traffic" in said
+    assert f"warning: no server answers at {NOWHERE}; start `continuum serve`" in beside
+    (deployed,) = store.deployments.of("support")
+    assert {event.actor for event in store.deployments.events(deployed.id)} == {who()}
+    assert "no server answers" not in ran("deploy", "support-v1")[1], "nobody was asked again"
+
+
+def test_what_was_taken_back_by_hand_is_deployed_again_with_a_reason(store: Store, a_checkpoint: MakeCheckpoint) -> None:
+    store.tasks.register(TaskPolicy(task="support", deployment=DeploymentPolicy(backend_url=NOWHERE)))
+    a_checkpoint()
+    ran("deploy", "support-v1")
+    ran("rollback", "support", "--reason", "the server was down")
+
+    said, _ = ran("deploy", "support-v1", "--again", "--reason", "it is up again")
+
+    assert "support-v1 is canary, 5% of the traffic" in said
+    assert store.deployments.events(store.deployments.of("support")[0].id)[0].reason.endswith("again; it is up again")
+
+
+@pytest.mark.parametrize("action", ["abort", "promote"])
+def test_what_is_for_trials_names_rollback_for_a_champion(store: Store, action: str) -> None:
+    champion = a_deployment(store, shares=(1.0,), live=True, backend_url=NOWHERE)
+
+    for item in ("support", champion.id):
+        with pytest.raises((ConfigurationError, DeploymentError), match=r"is live; .*`continuum rollback support-v1`"):
+            ran(action, item)
+
+
 def test_a_person_approves_a_trial_that_waits_to_begin(store: Store, a_checkpoint: MakeCheckpoint) -> None:
     policy = DeploymentPolicy(approval="each_step")
     store.tasks.register(TaskPolicy(task="support", deployment=policy))
@@ -122,9 +158,12 @@ def test_a_person_approves_a_trial_that_waits_to_begin(store: Store, a_checkpoin
     waiting = asyncio.run(deployer.deploy(a_checkpoint()))
     assert "next: an approval is needed to begin" in ran("deployments")[0]
 
-    ran("promote", "support")
+    ran("promote", "support", "--reason", "legal agreed")
 
     assert row(store, waiting) == ("canary", 0.05)
+    begun = store.deployments.events(waiting.id)[-1]
+    told = of_event(waiting.record, begun, "slack", NOON)
+    assert f"approved by {who()}: legal agreed; no server is ready at" in told.words
 
 
 def test_the_list_leaves_out_most_of_what_is_done_and_says_so(store: Store, trial: Deployment) -> None:

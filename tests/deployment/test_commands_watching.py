@@ -19,9 +19,11 @@ from typer.testing import CliRunner
 
 from continuum.cli import app
 from continuum.commands.watching import panel
+from continuum.deployment import transitions
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
 from continuum.deployment.standing import standing
+from continuum.deployment.transitions import Cause
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentEvent
@@ -65,6 +67,34 @@ def test_once_looks_once_and_without_a_judge_says_that_nothing_goes_on(store: St
     found = store.deployments.get(trial.id)
     assert found is not None
     assert (found.traffic, found.alarm is not None) == (0.05, True)
+
+
+def test_what_it_does_by_itself_is_signed_watch(store: Store, trial: Deployment) -> None:
+    ran("--once")
+
+    assert store.deployments.events(trial.id)[-1].actor == "watch"
+
+
+def test_once_ends_with_1_where_people_could_not_be_told(
+    store: Store, trial: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CONTINUUM_NOTIFY_WEBHOOK", "http://127.0.0.1:9/hook")
+
+    code, _, beside = ran("--once")
+
+    assert code == 1
+    assert "notifications were refused" in beside
+
+
+def test_once_ends_with_1_where_a_model_could_not_be_unloaded_and_says_why_it_was_taken_back(
+    store: Store, trial: Deployment
+) -> None:
+    transitions.take_back(store, trial.record, Cause("gateway", "the breaker opened", at=utc_now()))
+
+    code, said, _ = ran("--once")
+
+    assert code == 1
+    assert "is rolled_back at 0%: done, the breaker opened; support-v1 may still be loaded at its server" in said
 
 
 def test_without_a_deployment_it_says_so(store: Store) -> None:

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 
 from continuum.config import load_settings
+from continuum.deployment import transitions
 from continuum.deployment.deployer import ModelDeployer
+from continuum.deployment.transitions import Cause
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import DeploymentPolicy, TaskPolicy
 from continuum.serving_records import DeploymentState
@@ -34,6 +36,8 @@ async def test_a_canary_starts_small_and_says_on_what_evidence(
     assert event.evidence["files_verified"] == 1
     assert event.evidence["unguarded"] is False
     assert begun.evidence["backend_ready"] is False
+    assert f"no server answers at {NOWHERE}; start `continuum serve`" in begun.evidence["backend"]
+    assert begun.reason == f"no server is ready at {NOWHERE} yet; production steps in for it until one is"
 
 
 async def test_a_task_whose_traffic_never_came_through_the_gateway_is_told_so(
@@ -44,7 +48,9 @@ async def test_a_task_whose_traffic_never_came_through_the_gateway_is_told_so(
 
 
 @pytest.mark.parametrize(
-    ("status", "expected"), [(None, "has no verdict"), ("blocked", r"may not serve: blocked \(safety\)")], ids=["none", "blocked"]
+    ("status", "expected"),
+    [(None, "has no verdict; run `continuum guard"), ("blocked", r"may not serve: blocked \(safety\)")],
+    ids=["none", "blocked"],
 )
 async def test_without_a_verdict_that_allows_it_nothing_is_deployed(
     deployer: ModelDeployer, store: Store, a_checkpoint: MakeCheckpoint, status: str | None, expected: str
@@ -146,6 +152,44 @@ async def test_what_was_rolled_back_is_not_deployed_again_on_the_same_verdict(
     await (await deployer.deploy(checkpoint)).rollback(reason="complaints")
     with pytest.raises(DeploymentError, match="deployed on this verdict before and is rolled_back"):
         await deployer.deploy(checkpoint)
+    add_verdict(store, a_verdict(checkpoint))
+    assert (await deployer.deploy(checkpoint)).state is DeploymentState.CANARY
+
+
+async def test_what_a_person_or_a_breaker_took_back_is_deployed_again_where_somebody_says_why(
+    deployer: ModelDeployer, store: Store, a_checkpoint: MakeCheckpoint
+) -> None:
+    checkpoint = a_checkpoint()
+    first = await deployer.deploy(checkpoint)
+    await first.rollback(reason="the server was down")
+    with pytest.raises(DeploymentError, match="continuum deploy support-v1 --again --reason TEXT"):
+        await deployer.deploy(checkpoint)
+    with pytest.raises(ConfigurationError, match="needs a reason"):
+        await deployer.deploy(checkpoint, again=True)
+
+    second = await deployer.deploy(checkpoint, again=True, reason="it is up", actor="ada")
+
+    event = store.deployments.events(second.id)[0]
+    assert (event.actor, event.reason) == ("ada", "verdict: approved; again; it is up")
+    assert event.evidence["again"] == {"deployment_id": first.id, "ended_by": "sdk", "because": "the server was down"}
+    taken = transitions.take_back(store, second.record, Cause("gateway", "the breaker opened: 10 of 10 failed", {"failed": 10}))
+    assert taken is not None
+    third = await deployer.deploy(checkpoint, again=True, reason="the network is back")
+    assert third.state is DeploymentState.CANARY
+    assert third.id != second.id
+
+
+async def test_what_the_watch_found_worse_needs_a_new_verdict_whoever_asks(
+    deployer: ModelDeployer, store: Store, a_checkpoint: MakeCheckpoint
+) -> None:
+    checkpoint = a_checkpoint()
+    first = await deployer.deploy(checkpoint)
+    transitions.take_back(store, first.record, Cause("watch", "worse by more than the limit", {"delta": -0.2}))
+    await (await deployer.deploy(checkpoint, unguarded=True)).abort(reason="only a try")
+
+    with pytest.raises(DeploymentError, match="it needs a new verdict; evaluate it again with `continuum guard"):
+        await deployer.deploy(checkpoint, again=True, reason="I like it")
+
     add_verdict(store, a_verdict(checkpoint))
     assert (await deployer.deploy(checkpoint)).state is DeploymentState.CANARY
 

@@ -110,6 +110,16 @@ async def test_what_people_want_to_know_is_told_once_on_each_channel(store: Stor
     assert slack.bodies[-1]["text"].startswith("support: support-v1 is taken back (0% of the traffic), by controller: because")
 
 
+async def test_what_a_server_said_of_a_model_stays_in_the_store(store: Store, clock: Clock) -> None:
+    record = happens(store, a_trial(store), "abort", "HTTP 500: Traceback of 10.0.0.7", evidence={"backend_refused": True})
+    async with a_hook() as hook:
+        await tell(store, (hook.channel(),), now=clock)
+
+    (body,) = hook.bodies
+    assert body["reason"] == f"its server does not take it; `continuum deployments {record.id}` tells why"
+    assert "Traceback" not in str(body)
+
+
 async def test_two_drivers_tell_it_once(store: Store, clock: Clock) -> None:
     record = a_trial(store)
     for n in range(5):
