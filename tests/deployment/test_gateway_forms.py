@@ -1,6 +1,8 @@
 """All routes of the gateway, asked by OpenAI's own client where it has them."""
 
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -9,7 +11,9 @@ from openai import AsyncOpenAI, NotFoundError
 
 from continuum.config import Settings
 from continuum.deployment.gateway import Gateway
+from continuum.deployment.served import ARM
 from continuum.records import Interaction
+from continuum.spool import headers
 from continuum.store.database import Store
 from tests.deployment.asking import QUESTION, ask, deploy_row, routes_are_read, the_interaction
 from tests.deployment.provider import Provider
@@ -139,6 +143,19 @@ async def test_the_gateway_says_that_it_is_ready_and_what_it_has_not_got(client:
     ]:
         async with client.request(method, root + path) as response:
             assert response.status == status, path
+
+
+async def test_the_page_on_the_gateway_names_paths_that_are_served_and_headers_that_there_are(
+    client: aiohttp.ClientSession, gateway: Gateway
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text()
+    named = set(re.findall(r"`(GET|POST) (/[\w/]+)`", page))
+    assert len(named) >= 10
+    for method, path in named:
+        async with client.request(method, gateway.base_url.removesuffix("/v1") + path.replace("ID", "gpt-4")) as response:
+            assert response.status == (200 if method == "GET" else 415), path
+    known = {value for value in vars(headers).values() if isinstance(value, str) and value.startswith(headers.PREFIX)} | {ARM}
+    assert set(re.findall(r"x-continuum-[a-z-]+", page)) == known - {headers.PREFIX}
 
 
 @pytest.mark.parametrize("arm", ["canary", "stable", "production"])
