@@ -3,8 +3,8 @@
 The rule, with `delta` the candidate's mean score less the stable arm's and a confidence sequence around it:
 
 - roll back when the candidate is surely worse (`upper < 0`) and no better than the limit allows (`delta <= -limit`);
-- promote when it is surely within the limit (`lower > -limit`);
-- hold otherwise: while it is surely worse but within the limit, and while too little is known.
+- promote when it is surely within the limit (`lower > -limit`) and not surely worse;
+- hold otherwise: while it is surely worse, by however little, and while too little is known.
 
 As the bounds hold at all looks together, a candidate that is no worse is rolled back with probability at most `alpha` over
 its whole trial, and one that is worse by `limit` or more is promoted with probability at most `alpha`, however often one
