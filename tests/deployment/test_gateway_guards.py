@@ -119,7 +119,7 @@ async def test_a_candidate_that_answers_nobody_is_taken_back_and_no_application_
 
     found = [await ask(client, gateway, user=f"user-{number}") for number in range(30)]
     async with asyncio.timeout(10):
-        while (await asyncio.to_thread(store.deployments.get, record.id)).state is not DeploymentState.ROLLING_BACK:
+        while (seen := await asyncio.to_thread(store.deployments.get, record.id)) and seen.state is DeploymentState.PROMOTING:
             await asyncio.sleep(0.02)
 
     assert found == [(200, "production says hello")] * 30
