@@ -14,7 +14,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from benchmarks.claims import Entry, Result, Setting, table
+from benchmarks.claims import Entry, Result, Setting, rounded, table
 from continuum.deployment.routing import PRODUCTION, Arm, Route
 from continuum.statistics.sample_ratio import Counted, sample_ratio
 
@@ -70,7 +70,8 @@ def measure(setting: Setting, assigned: Assigned = product) -> Result:
         rows.add_row(what, *(f"{figures[what]:.4g}" for figures in found.values()))
         entries.append(Entry.of_value(what, found["ours"][what], sign, goal))
         entries += [
-            Entry(f"{what}: {name}", found["ours"][what], found[name][what], None, "beside ours", None) for name in RIVALS
+            Entry(f"{what}: {name}", rounded(found["ours"][what]), rounded(found[name][what]), None, "beside ours", None)
+            for name in RIVALS
         ]
     setting.say("splitting: processes")
     entries.append(Entry.of_value(f"different cohorts among {PROCESSES} processes", different_cohorts(PROCESSES) - 1, "==", 0))
