@@ -10,6 +10,7 @@ from continuum.deployment.approval import Approval
 from continuum.deployment.controller import Tick, lead, tick
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
+from continuum.deployment.notifying import of_event
 from continuum.deployment.routing import RouteTable
 from continuum.deployment.settling import Hooks
 from continuum.errors import DeploymentError
@@ -459,7 +460,10 @@ async def test_a_server_that_refuses_the_model_ends_the_deployment(stage: Stage,
     stage.shelf.refusal = "start vLLM with --enable-lora"
     with pytest.raises(DeploymentError, match="--enable-lora"):
         await stage.deploy(checkpoint)
-    assert [row.state for row in stage.store.deployments.of("support")] == [DeploymentState.ABORTED]
+    (refused,) = stage.store.deployments.of("support")
+    assert refused.state is DeploymentState.ABORTED
+    ended = next(event for event in stage.store.deployments.events(refused.id) if event.action == "abort")
+    assert "--enable-lora" not in of_event(refused, ended, "slack", refused.created_at).words, "it stays in the store"
     stage.shelf.refusal = None
     assert (await stage.deploy(checkpoint)).state is DeploymentState.CANARY
 
