@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from continuum import feedback
-from continuum.deployment.served import FEEDBACK_FIELDS
+from continuum.deployment.gateway.served import FEEDBACK_FIELDS
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Feedback
 from continuum.spool import spool as spooling

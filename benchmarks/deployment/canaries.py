@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.claims import Entry, Result, Setting, median, rounded, shown, table
 from benchmarks.deployment.crowds import CROWDS, JUDGED, NEVER, PASSING, Crowd, Looks, Split, looked, of_files, passing, trials
 from benchmarks.deployment.rivals import RIVALS, Said
-from continuum.deployment.deciding import decide
+from continuum.deployment.watch.deciding import decide
 from continuum.policy import DeploymentPolicy, WatchPolicy
 from continuum.statistics.sequences import Step, Summary
 

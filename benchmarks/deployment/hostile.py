@@ -21,7 +21,7 @@ from benchmarks.deployment.models import provider, seen
 from benchmarks.deployment.patient import patient_gateway
 from benchmarks.deployment.servers import MASTER_KEY, Server
 from benchmarks.deployment.trials import TASK, surroundings
-from continuum.deployment.door import Limits
+from continuum.deployment.gateway.door import Limits
 from continuum.store.database import open_store
 
 SILENT_S = 90.0

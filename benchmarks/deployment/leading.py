@@ -13,7 +13,7 @@ from benchmarks.deployment.servers import end
 from continuum.serving_records import DeploymentRecord
 
 if TYPE_CHECKING:
-    from continuum.deployment.watch import Look
+    from continuum.deployment.watch.watch import Look
     from continuum.policy import TaskPolicy
     from continuum.store.database import Store
 
@@ -58,7 +58,7 @@ class Controller:
 def lead_on() -> None:
     """The program of the controller's process: what `continuum watch` does, with a watch of its own, until it is killed."""
     from continuum.deployment.driving import drive
-    from continuum.deployment.following import WhenThere
+    from continuum.deployment.gateway.following import WhenThere
 
     store = cast("Store", WhenThere())
     asyncio.run(drive(store, every=EVERY, on_round=lambda found: None, look=yes_until_half, channels=()))
@@ -66,7 +66,7 @@ def lead_on() -> None:
 
 async def yes_until_half(store: "Store", record: DeploymentRecord, policy: "TaskPolicy", *, now: datetime) -> "Look":
     """Every step may be taken, but for every fifth version: that one is taken back at half of the traffic."""
-    from continuum.deployment.watch import Look
+    from continuum.deployment.watch.watch import Look
 
     version = int(record.model.rpartition("-v")[2])
     bad = version % BAD == 0 and record.traffic >= SCHEDULE[2]

@@ -22,9 +22,9 @@ from benchmarks.deployment.postgres import Postgres, postgres
 from benchmarks.deployment.proxying import written
 from benchmarks.deployment.servers import Server
 from benchmarks.deployment.trials import TASK, surroundings
+from continuum.deployment.gateway.upstream import Timeouts
 from continuum.deployment.handle import Deployment
 from continuum.deployment.settling import Hooks
-from continuum.deployment.upstream import Timeouts
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store, open_store
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from benchmarks.deployment.servers import Server, free_port, running
-from continuum.deployment.door import Limits
-from continuum.deployment.upstream import Timeouts
+from continuum.deployment.gateway.door import Limits
+from continuum.deployment.gateway.upstream import Timeouts
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -48,8 +48,8 @@ def main() -> None:
 
 
 async def _serve(port: int, timeouts: Timeouts, limits: Limits) -> None:
-    from continuum.deployment.following import WhenThere
-    from continuum.deployment.gateway import Gateway
+    from continuum.deployment.gateway.following import WhenThere
+    from continuum.deployment.gateway.gateway import Gateway
     from continuum.deployment.serving import stop_signal
 
     stop, store = stop_signal(), cast("Store", WhenThere())

@@ -27,11 +27,11 @@ def gateway(
     from continuum.deployment.serving import run_server
 
     if workers == 1:
-        from continuum.deployment.gateway import serve_gateway
+        from continuum.deployment.gateway.gateway import serve_gateway
 
         run_server(serve_gateway(host, port, default_task=task, keys=keys, override=override))
     else:
-        from continuum.deployment.workers import Plan, serve_workers
+        from continuum.deployment.gateway.workers import Plan, serve_workers
 
         run_server(serve_workers(Plan(host, port, workers, task, keys, override)))
 
@@ -53,6 +53,3 @@ def demo(
     from continuum.demo.story import tell
 
     run(tell(console, seed=seed))
-
-
-# --- small things the commands share ---------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def watch(
 
 
 def _looking(on_progress: Progress) -> "Looking":
-    from continuum.deployment.watch import look
+    from continuum.deployment.watch.watch import look
 
     return partial(look, on_progress=on_progress)
 

@@ -27,7 +27,7 @@ from continuum.demo.recipe import PRODUCTION_MODEL, TASK, Recipe, plain, policy_
 from continuum.demo.telling import Teller
 from continuum.demo.world import World
 from continuum.deployment.backends.local_server import LocalServer
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.deployment.handle import Deployment
 from continuum.errors import DeploymentError, NotEnoughData
 from continuum.flywheel import Stopwatch, TurnReport

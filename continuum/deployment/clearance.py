@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from continuum.config import load_settings
-from continuum.deployment.tripping import ACTOR as GATEWAY
+from continuum.deployment.gateway.tripping import ACTOR as GATEWAY
 from continuum.errors import ConfigurationError, DeploymentError, StoreError
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.serving_records import DeploymentRecord, DeploymentState

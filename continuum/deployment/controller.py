@@ -175,7 +175,7 @@ def to_lead(store: "Store", task: str | None = None) -> list[DeploymentRecord]:
 
 
 def _the_watch() -> Looking:
-    from continuum.deployment.watch import look
+    from continuum.deployment.watch.watch import look
 
     return look
 

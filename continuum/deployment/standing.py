@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.deployment.approval import is_asked
 from continuum.deployment.controller import to_lead
-from continuum.deployment.live_arms import Call, calls_of, phases_of
 from continuum.deployment.settling import policy_of
 from continuum.deployment.transitions import ON_TRIAL, next_share
+from continuum.deployment.watch.live_arms import Call, calls_of, phases_of
 from continuum.errors import ConfigurationError
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 

@@ -25,8 +25,8 @@ from benchmarks.deployment.models import Provider, ReadyEngine
 from benchmarks.deployment.outages import Phase
 from benchmarks.deployment.servers import MASTER_KEY, Server
 from benchmarks.deployment.trials import Split, agreement
+from continuum.deployment.gateway.upstream import Timeouts
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, Route, position
-from continuum.deployment.upstream import Timeouts
 from continuum.serving_records import DeploymentEvent, DeploymentState
 from continuum.store.database import Store
 from tests.builders import interactions

@@ -5,7 +5,7 @@ from typing import Any
 
 import aiohttp
 
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.deployment.handle import Deployment
 from continuum.deployment.routing import RouteTable
 from continuum.records import Interaction

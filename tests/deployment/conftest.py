@@ -10,7 +10,7 @@ import pytest
 from pydantic import SecretStr
 
 from continuum.config import Settings, load_settings
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.provenance.artifacts import write_manifest
 from continuum.provenance.proving import prove
 from continuum.records import Checkpoint, Verdict, VerdictStatus

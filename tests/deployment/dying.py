@@ -10,7 +10,7 @@ from sqlalchemy import event
 
 from continuum.deployment.controller import lead, to_lead
 from continuum.deployment.settling import Hooks
-from continuum.deployment.watch import Look
+from continuum.deployment.watch.watch import Look
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.store.database import open_store

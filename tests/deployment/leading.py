@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from continuum.deployment.backends.protocol import Health, Warmed
-from continuum.deployment.watch import Look
+from continuum.deployment.watch.watch import Look
 from continuum.errors import DeploymentError
 from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint

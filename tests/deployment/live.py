@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
-from continuum.deployment.watch import Look, look
+from continuum.deployment.watch.watch import Look, look
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import TaskPolicy
 from continuum.records import Interaction, Message

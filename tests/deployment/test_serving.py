@@ -8,7 +8,7 @@ from openai import AsyncOpenAI
 from continuum.config import Settings
 from continuum.deployment.backends.local_server import LocalServer
 from continuum.deployment.deployer import ModelDeployer
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.models.local import LocalModel
 from continuum.provenance.artifacts import write_manifest
 from continuum.records import Checkpoint

@@ -4,7 +4,7 @@ import pytest
 from pydantic import SecretStr
 
 from continuum.config import load_settings
-from continuum.deployment.gateway import Gateway
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.signals.client import client
 from continuum.signals.current import context

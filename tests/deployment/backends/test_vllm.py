@@ -120,7 +120,7 @@ async def test_an_adapter_of_a_kind_that_vllm_has_not_is_refused_in_its_words(
         "/models/tiny",
         "/models/tiny/",
         "someone/Tiny",
-        "/root/.cache/huggingface/hub/models--someone--tiny/snapshots/0123abc",
+        "/home/somebody/.cache/huggingface/hub/models--someone--tiny/snapshots/0123abc",
     ],
 )
 async def test_the_base_is_known_in_another_folder_and_as_a_hub_id(tmp_path: Path, served: str) -> None:

@@ -1,0 +1,1 @@
+"""The gateway: who asks, who answers, and what is kept of it."""

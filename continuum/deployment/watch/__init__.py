@@ -1,0 +1,1 @@
+"""The watch: what live traffic says of a deployment."""
