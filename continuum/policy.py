@@ -6,6 +6,7 @@ The application registers a task; the Dagster sensors, `continuum turn` and the 
 import re
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, field_validator, model_validator
 
@@ -351,6 +352,26 @@ class DeploymentPolicy(Policy):
         return self
 
 
+class SchedulePolicy(Policy):
+    """When a task's nightly work is done: judging the day, anchors that are due, retention, the learning curve."""
+
+    time_zone: str = "UTC"
+    """The task's own, by its IANA name, such as "Europe/Berlin"."""
+    hour: int = Field(default=3, ge=0, le=23)
+    """The hour of that zone at which it begins: where the clocks skip it, the hour after; where they repeat it, once."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, value: str) -> str:
+        try:
+            ZoneInfo(value)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+            raise ConfigurationError(
+                f'time_zone {value!r} is none; write an IANA name such as "Europe/Berlin" or "UTC"'
+            ) from error
+        return value
+
+
 class TaskPolicy(Policy):
     """A task and all that the wheel needs to know to turn for it."""
 
@@ -369,6 +390,7 @@ class TaskPolicy(Policy):
     training: FineTuneConfig = FineTuneConfig()
     guard: GuardPolicy = GuardPolicy()
     deployment: DeploymentPolicy = DeploymentPolicy()
+    schedule: SchedulePolicy = SchedulePolicy()
     provider_terms_accepted: bool = False
 
     @field_validator("task")

@@ -139,6 +139,8 @@ feedback = Table(
     Column("trusted", Boolean, nullable=False, default=False, server_default=false()),
     Column("user_id", Text),
     Column("recorded_at", UtcDateTime, nullable=False),
+    # When it reached the store, by the clock of the process that wrote it.
+    Column("arrived_at", UtcDateTime, nullable=False, index=True, server_default="1970-01-01 00:00:00.000000"),
     Column("idempotency_key", Text, unique=True),
 )
 
