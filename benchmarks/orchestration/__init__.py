@@ -1,0 +1,1 @@
+"""What the orchestration does under load, under kills, and what it costs."""

@@ -1,0 +1,20 @@
+"""Runs the benchmarks of the orchestration.
+
+| name | what it measures |
+|---|---|
+| scale | 300 tasks and a million interactions on Postgres: each sensor's tick, the partition page, the asset graph |
+| marks | rows arrive while turns run and the daemon is killed: is each high-water mark trained once |
+| overhead | a whole turn through Dagster, and the same stages called one after the other |
+| loading | memory and time of loading the code location, beside a bare one |
+"""
+
+from benchmarks.running import Suite, main
+
+SUITE = Suite(
+    "benchmarks.orchestration",
+    "How quickly the sensors decide, whether a mark is ever trained twice, and what going through Dagster costs.",
+    ("scale", "marks", "overhead", "loading"),
+)
+
+if __name__ == "__main__":
+    main(SUITE)
