@@ -1,5 +1,7 @@
 """The frozen anchors in Dagster: which tasks' are due, and the work of judging them again."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from continuum.annotation.anchors import anchors_due, rejudge_anchors
@@ -10,13 +12,15 @@ from continuum.judging.model_judge import judge_for_task
 from continuum.models.budget import Budget
 from continuum.policy import TaskPolicy
 from continuum.rubric import Criterion, normalised
-from continuum.store.database import Store
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.trust import drift_result
 
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
-def due(store: Store, policy: TaskPolicy) -> str | None:
+
+def due(store: "Store", policy: TaskPolicy) -> str | None:
     """Why a task's anchors should be judged again; None where they need not be.
 
     Raises:

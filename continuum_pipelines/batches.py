@@ -5,13 +5,16 @@ The glance only asks. What there is to settle may be fifty thousand rows, more t
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterRunStatus as Run
 
-from continuum.annotation.batches import Look, collect_batches, glance_at_batches
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+
+if TYPE_CHECKING:
+    from continuum.annotation.batches import Look
 
 BATCH_TAG = "continuum/batch"
 STATE_TAG = "continuum/batch_state"
@@ -28,6 +31,8 @@ class ChosenBatch(dg.Config):
 @dg.op
 async def settle_batch(context: dg.OpExecutionContext, config: ChosenBatch, store: StoreResource) -> None:
     """Settle one batch that its provider has ended, or hand over one that was interrupted on the way."""
+    from continuum.annotation.batches import collect_batches  # SQLAlchemy starts here
+
     for stats in await collect_batches(store.build(), only=[config.batch], on_progress=log_progress(context)):
         told = f"{stats.total} judged for ${stats.cost_usd:.2f}, {stats.returned} back in the backlog"
         context.log.info(
@@ -47,6 +52,8 @@ def batch_collection() -> None:
 @dg.sensor(job_name="batch_collection", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
 def poll_batches(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Asks the providers how far the open batches are, and starts a run for each that has ended or was interrupted."""
+    from continuum.annotation.batches import glance_at_batches  # SQLAlchemy starts here
+
     opened = store.build()
     if not opened.batches.open():
         return dg.SkipReason("no backlog is at a batch endpoint")
@@ -56,7 +63,7 @@ def poll_batches(context: dg.SensorEvaluationContext, store: StoreResource) -> d
     return dg.SensorResult(run_requests=requests, skip_reason=None if requests else dg.SkipReason(told))
 
 
-def run_for(instance: dg.DagsterInstance, look: Look, now: datetime) -> dg.RunRequest | None:
+def run_for(instance: dg.DagsterInstance, look: "Look", now: datetime) -> dg.RunRequest | None:
     """A run for a batch; None while one is under way, and for a while after one that changed nothing.
 
     The run key names the batch, its state and how many runs there were for it in that state: the same tick again starts nothing.

@@ -7,12 +7,15 @@ it was decided on in a tag.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from continuum.errors import ConfigurationError
 from continuum.flywheel import claimed
-from continuum.store.database import Store
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 PARTITION_TAG = "dagster/partition"
 BASE_TAG = "continuum/base"
@@ -29,7 +32,7 @@ def root_of(run: dg.DagsterRun) -> str:
 
 
 @contextmanager
-def training_claim(context: dg.AssetExecutionContext, store: Store) -> Iterator[str | None]:
+def training_claim(context: dg.AssetExecutionContext, store: "Store") -> Iterator[str | None]:
     """Hold the task's claim; yields None, or who holds it instead when another driver is turning the task."""
     claim = claimed(store, context.partition_key, HOLDER + root_of(context.run))
     try:
@@ -43,7 +46,7 @@ def training_claim(context: dg.AssetExecutionContext, store: Store) -> Iterator[
         claim.__exit__(None, None, None)
 
 
-def stand_down(context: dg.AssetExecutionContext, store: Store) -> str | None:
+def stand_down(context: dg.AssetExecutionContext, store: "Store") -> str | None:
     """Why this run must not make a new model; None when it may.
 
     A run of the threshold sensor stands down when another turn has moved the mark it was decided on. The run that bootstraps

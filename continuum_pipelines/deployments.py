@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterRunStatus as Run
@@ -15,9 +16,11 @@ from continuum.config import load_settings
 from continuum.deployment.controller import Tick
 from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
-from continuum.store.database import Store
 from continuum_pipelines.checks import deployment_result
 from continuum_pipelines.resources.store import StoreResource
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 JOB = "deployment_watch"
 IN_FLIGHT = [status for status in Run if status not in (Run.SUCCESS, Run.FAILURE, Run.CANCELED)]
@@ -44,7 +47,7 @@ async def lead_deployments_on(context: dg.OpExecutionContext, store: StoreResour
         raise dg.Failure("; ".join(failed))
 
 
-def _log(context: dg.OpExecutionContext, store: Store, found: Round) -> None:
+def _log(context: dg.OpExecutionContext, store: "Store", found: Round) -> None:
     for tick in found.ticks:
         context.log.info(line_of(tick))
     context.log.info(f"notifications: {found.told.new} new, {found.told.delivered} delivered, {found.told.failed} refused")
@@ -87,7 +90,7 @@ def is_under_way(instance: dg.DagsterInstance, now: datetime) -> bool:
     return bool(runs)
 
 
-def evaluation_of(store: Store, task: str) -> dg.AssetCheckEvaluation:
+def evaluation_of(store: "Store", task: str) -> dg.AssetCheckEvaluation:
     """What the check of a task's deployments comes to now, to be told in a run that does not make the asset."""
     result = deployment_result(store.deployments.of(task))
     return dg.AssetCheckEvaluation(

@@ -5,7 +5,7 @@ the same class and words then ends the asset.
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -61,7 +61,17 @@ class PipesLauncher:
 class PodClient(Protocol):
     """What is used of `dagster_k8s.PipesK8sClient`."""
 
-    def run(self, *, context: Any, **pod: Any) -> Any:
+    def run(
+        self,
+        *,
+        context: Any,
+        image: str,
+        command: Sequence[str],
+        namespace: str | None,
+        env: Mapping[str, str],
+        base_pod_meta: Mapping[str, Any],
+        base_pod_spec: Mapping[str, Any],
+    ) -> Any:
         """Run a pod, wait until it has ended, and hand on what it says through Pipes."""
         ...
 
@@ -120,7 +130,7 @@ def open_pod_client() -> PodClient:
         MissingExtra: dagster-k8s is not installed.
     """
     try:
-        from dagster_k8s import PipesK8sClient  # pyright: ignore[reportMissingImports]
+        from dagster_k8s import PipesK8sClient
     except ImportError as error:
         raise MissingExtra(
             "a training on Kubernetes needs the package 'dagster-k8s'; install it with: pip install dagster-k8s"

@@ -6,18 +6,21 @@ Both decide from the store and from Dagster's own runs, so a tick that is lost o
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterRunStatus as Run
 
 from continuum.config import load_settings
 from continuum.spool.draining import collect
-from continuum.store.database import Store
-from continuum.store.tasks import TaskState
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
 from continuum_pipelines.jobs import flywheel
 from continuum_pipelines.partitions import tasks
 from continuum_pipelines.resources.store import StoreResource
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+    from continuum.store.tasks import TaskState
 
 IN_FLIGHT = [status for status in Run if status not in (Run.SUCCESS, Run.FAILURE, Run.CANCELED)]
 BOOTSTRAP_GRACE = timedelta(minutes=5)
@@ -81,7 +84,7 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
     )
 
 
-def decide(state: TaskState, *, new: int, running: bool, awaits_bootstrap: bool, now: datetime) -> dg.RunRequest | str:
+def decide(state: "TaskState", *, new: int, running: bool, awaits_bootstrap: bool, now: datetime) -> dg.RunRequest | str:
     """A run for the task, or the reason there is none.
 
     The run key names the mark and how many times the threshold has been passed since: the same tick again starts nothing, and
@@ -122,7 +125,7 @@ def awaits_bootstrap(instance: dg.DagsterInstance, task: str) -> bool:
     return not instance.fetch_materializations(wanted, limit=1).records
 
 
-def release_dead_claim(instance: dg.DagsterInstance, store: Store, state: TaskState, active: Iterable[dg.DagsterRun]) -> None:
+def release_dead_claim(instance: dg.DagsterInstance, store: "Store", state: "TaskState", active: Iterable[dg.DagsterRun]) -> None:
     """Give back the claim of a Dagster run that was killed and is not repeated."""
     holder = state.claimed_by or ""
     root = holder.removeprefix(HOLDER)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -11,7 +11,6 @@ from continuum.errors import StoreError
 from continuum.excerpts import excerpt
 from continuum.fine_tuning import FineTuneConfig
 from continuum.records import Checkpoint
-from continuum.store.database import Store
 from continuum.training.budget import lost_share
 from continuum.training.forgetting_report import ForgettingReport, Violations, forgetting_report
 from continuum.training.measured import GENERAL, VALIDATION, Measured
@@ -21,12 +20,15 @@ from continuum_pipelines.checks import constitution_kept, forgetting_budget
 from continuum_pipelines.plots import image, line_plot
 from continuum_pipelines.tables import counts_table, markdown, rows_table
 
+if TYPE_CHECKING:
+    from continuum.store.database import Store
+
 COUNTS = ("steps", "epochs", "replayed", "general", "probes", "preferences", "lambda_ewc")
 MOST_NAMED = 5
 MOST_ROWS = 40
 
 
-def checks_of(store: Store, checkpoint: Checkpoint | None, status: str) -> list[dg.AssetCheckResult]:
+def checks_of(store: "Store", checkpoint: Checkpoint | None, status: str) -> list[dg.AssetCheckResult]:
     """The results of the two checks; each passes while there is nothing that could fail it, and says so."""
     if checkpoint is None:
         words = f"nothing is trained yet: {status}"
@@ -37,7 +39,7 @@ def checks_of(store: Store, checkpoint: Checkpoint | None, status: str) -> list[
     return [_constitution(_report(store, checkpoint)), _budget(checkpoint)]
 
 
-def metadata_of(store: Store, result: TrainingResult) -> dict[str, Any]:
+def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
     """What the asset shows besides: what was in the batches, how the run went, and what became of what was known."""
     fit, report = result.report, _report(store, result.model)
     losses = [step["loss"] for step in result.history if "loss" in step]
@@ -104,7 +106,7 @@ def _violation_row(one: Violations) -> dict[str, Any]:
     }
 
 
-def _report(store: Store, checkpoint: Checkpoint) -> ForgettingReport | None:
+def _report(store: "Store", checkpoint: Checkpoint) -> ForgettingReport | None:
     try:
         return forgetting_report(store, checkpoint, _constraints(checkpoint))
     except StoreError:

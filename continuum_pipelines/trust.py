@@ -1,16 +1,18 @@
 """How far a task's judge can be believed: three checks and the figures beside them, all read from the store."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from continuum.annotation.trust import Trust, spending
 from continuum.policy import TaskPolicy
-from continuum.store.anchors import AnchorRound
-from continuum.store.database import Store
 from continuum_pipelines.checks import judge_calibrated, judge_drift, judge_gamed
 from continuum_pipelines.tables import rows_table
+
+if TYPE_CHECKING:
+    from continuum.store.anchors import AnchorRound
+    from continuum.store.database import Store
 
 UNJUDGED = "no judge has scored anything"
 
@@ -34,7 +36,7 @@ def checks_of(trust: Trust) -> list[dg.AssetCheckResult]:
     return [calibrated, drift_result(trust.round), watched]
 
 
-def metadata_of(trust: Trust, store: Store, policy: TaskPolicy) -> dict[str, Any]:
+def metadata_of(trust: Trust, store: "Store", policy: TaskPolicy) -> dict[str, Any]:
     """What the asset shows besides: the mean as far as it can be believed, agreement with people, and the money."""
     agreement = trust.calibration.agreement if trust.calibration else None
     return {
@@ -50,7 +52,7 @@ def metadata_of(trust: Trust, store: Store, policy: TaskPolicy) -> dict[str, Any
     }
 
 
-def drift_result(newest: AnchorRound | None) -> dg.AssetCheckResult:
+def drift_result(newest: "AnchorRound | None") -> dg.AssetCheckResult:
     """The newest round of the anchors as the result of the check; it passes before the first."""
     if newest is None:
         return dg.AssetCheckResult(check_name=judge_drift.name, passed=True, description="the anchors were not judged yet")
@@ -63,7 +65,7 @@ def drift_result(newest: AnchorRound | None) -> dg.AssetCheckResult:
     )
 
 
-def spend_table(store: Store, policy: TaskPolicy) -> dg.TableMetadataValue | None:
+def spend_table(store: "Store", policy: TaskPolicy) -> dg.TableMetadataValue | None:
     """A task's money of this period by what it is for; None where it has spent nothing."""
     rows = spending(store, policy)
     return rows_table([row.as_dict() for row in rows]) if any(row.spent_usd or row.reserved_usd for row in rows) else None

@@ -1,11 +1,12 @@
 """The third asset: what is worth learning."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from continuum.curation.curator import DataCurator
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData
-from continuum.store.database import Store
 from continuum_pipelines.checks import DATASET_CHECKS
 from continuum_pipelines.claims import stand_down
 from continuum_pipelines.datasets import checks_of, metadata_of
@@ -15,6 +16,9 @@ from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.tables import counts_table, histogram, markdown
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 
 @dg.asset(
@@ -62,7 +66,7 @@ async def curated_dataset(context: dg.AssetExecutionContext, store: StoreResourc
     )
 
 
-def _newest(store: Store, task: str) -> Dataset | None:
+def _newest(store: "Store", task: str) -> Dataset | None:
     """The version there is, of which only the manifest is asked."""
     record = store.datasets.latest(task)
     return Dataset((), record.manifest) if record else None

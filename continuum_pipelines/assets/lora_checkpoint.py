@@ -1,12 +1,13 @@
 """The fourth asset: the tuned model."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData, TrainingInterrupted
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint
-from continuum.store.database import Store
 from continuum.training.trainer import Trainer
 from continuum_pipelines.checks import TRAINING_CHECKS
 from continuum_pipelines.claims import training_claim
@@ -18,6 +19,9 @@ from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import TrainingResource
 from continuum_pipelines.tables import link, rows_table
 from continuum_pipelines.trainings import checks_of, metadata_of
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 ATTEMPTS = 3
 """A worker that was killed goes on from its last state, in the same run, this often in all."""
@@ -89,5 +93,5 @@ async def lora_checkpoint(
     )
 
 
-def _newest(store: Store, task: str) -> Checkpoint | None:
+def _newest(store: "Store", task: str) -> Checkpoint | None:
     return next(reversed(store.checkpoints.of(task)), None)

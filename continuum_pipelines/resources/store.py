@@ -1,12 +1,15 @@
 """The store, as a resource."""
 
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
 from continuum.store import default_store
-from continuum.store.database import Store, open_store
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 
 class StoreResource(dg.ConfigurableResource):
@@ -18,9 +21,14 @@ class StoreResource(dg.ConfigurableResource):
         "Give one with a password as an EnvVar: the UI shows what is written here.",
     )
 
-    def build(self) -> Store:
+    def build(self) -> "Store":
         """The store, opened once in a process."""
         return opened_once(self.database_url) if self.database_url else default_store()
 
 
-opened_once = lru_cache(maxsize=8)(open_store)
+@lru_cache(maxsize=8)
+def opened_once(url: str) -> "Store":
+    """The store at an address, which this process opens once."""
+    from continuum.store.database import open_store
+
+    return open_store(url)

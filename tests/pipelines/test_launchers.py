@@ -164,11 +164,19 @@ def test_a_pod_that_leaves_nothing_behind_is_an_interruption(job: Path) -> None:
     assert any("TrainingInterrupted: the training's pod ended without a report" in word for word in words)
 
 
+@pytest.fixture
+def without_dagster_k8s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that lacks the package."""
+    monkeypatch.setitem(sys.modules, "dagster_k8s", None)
+
+
+@pytest.mark.usefixtures("without_dagster_k8s")
 def test_a_cluster_needs_a_package_of_its_own() -> None:
     with pytest.raises(MissingExtra, match="pip install dagster-k8s"):
         open_pod_client()
 
 
+@pytest.mark.usefixtures("without_dagster_k8s")
 def test_the_environment_or_a_file_says_where_trainings_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     context: Any = dg.build_asset_context()
     assert isinstance(TrainingResource().build(context), InlineLauncher)
