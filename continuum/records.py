@@ -160,8 +160,8 @@ class Annotation(Record):
     """The judge's name; with the rubric it says whose opinion this is."""
     rubric: str
     """Fingerprint of the criteria that were asked for."""
-    role: Literal["selecting", "second"] = "selecting"
-    """Whether the score may select, or only watches the judge whose scores do."""
+    role: Literal["selecting", "second", "trial"] = "selecting"
+    """Whether the score may select, only watches the judge whose scores do, or only shows what another rubric would say."""
     status: Literal["ok", "unparseable", "suspected_injection", "not_applicable"] = "ok"
     scores: dict[str, float] = {}
     """Criterion name to a score from 1 to 5; a criterion that did not apply is not there."""

@@ -156,6 +156,8 @@ def _said(store: "Store", captured: Mapping[str, Row]) -> dict[str, dict[str, li
     with store.engine.connect() as connection:
         for table, of in ((feedback, provided | names), (annotations, names), (golden_labels, names)):
             for row in exact_rows(connection, table, table.c.interaction_id, of):
+                if row.get("role") == "trial":
+                    continue  # It selected nothing; where its rubric is adopted later, that is a row that was said later.
                 one = of[row["interaction_id"]]
                 if table is golden_labels:
                     # Who says the same again is noted anew.

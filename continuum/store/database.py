@@ -19,6 +19,7 @@ from continuum.records import Feedback, Interaction
 from continuum.store.accounts import Accounts
 from continuum.store.admissions import Admissions
 from continuum.store.anchors import AnchorRounds
+from continuum.store.backfills import Backfills
 from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.commitments import Commitments
@@ -107,6 +108,7 @@ class Store:
         self.anchors = AnchorRounds(engine)
         self.reviews = Reviews(engine)
         self.batches = Batches(engine)
+        self.backfills = Backfills(engine)
         self.commitments = Commitments(engine)
         self.golden_uses = GoldenUses(engine)
         self.golden_answers = GoldenAnswers(engine)

@@ -24,6 +24,7 @@ from continuum.store.reading import MESSAGES
 from continuum.store.rows import BATCH_ROWS
 from continuum.store.serving_tables import notifications, shadow_answers
 from continuum.store.tables import bodies, interactions
+from continuum.store.wheel_tables import backfills
 
 
 def forget_interactions(
@@ -60,7 +61,7 @@ def forget_task(connection: Connection, task: str) -> None:
     of_batches = select(batches.c.id).where(batches.c.task == task)
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(batch_items).where(batch_items.c.batch_id.in_(of_batches)))
-    judged = (reviews, batches, anchor_rounds, reservations, accounts)
+    judged = (reviews, batches, backfills, anchor_rounds, reservations, accounts)
     for table in (*judged, golden_answers, golden_labels, golden_uses, commitments, tombstones, shadow_answers, notifications):
         connection.execute(delete(table).where(table.c.task == task))
 

@@ -107,21 +107,19 @@ class Interactions(Rows):
             raise ConfigurationError(f"interactions have no column {unknown[0]!r}; there are {', '.join(COLUMNS)}")
         return read_frame(self.engine, Filter(task, since, until), chosen)
 
-    def unannotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> Iterator[Interaction]:
+    def unannotated(
+        self, task: str, *, judge: str, rubric: str, since: datetime | None = None, until: datetime | None = None
+    ) -> Iterator[Interaction]:
         """Answered interactions that this judge has not yet scored by this rubric, oldest first."""
-        query = readable().outerjoin(annotations, scored_by(judge, rubric))
-        query = query.where(interactions.c.task == task, interactions.c.status == "ok", annotations.c.id.is_(None))
-        if since is not None:
-            query = query.where(interactions.c.started_at >= since)
-        return self._pages(query)
+        query = readable().outerjoin(annotations, scored_by(judge, rubric)).where(annotations.c.id.is_(None))
+        return self._pages(Filter(task, since, until, status="ok").in_database(query))
 
-    def count_annotated(self, task: str, *, judge: str, rubric: str, since: datetime | None = None) -> tuple[int, int]:
+    def count_annotated(
+        self, task: str, *, judge: str, rubric: str, since: datetime | None = None, until: datetime | None = None
+    ) -> tuple[int, int]:
         """How many answered interactions a task has, and how many of them this judge has scored by this rubric."""
         query = select(func.count(), func.count(annotations.c.id)).select_from(interactions)
-        query = query.outerjoin(annotations, scored_by(judge, rubric))
-        query = query.where(interactions.c.task == task, interactions.c.status == "ok")
-        if since is not None:
-            query = query.where(interactions.c.started_at >= since)
+        query = Filter(task, since, until, status="ok").in_database(query.outerjoin(annotations, scored_by(judge, rubric)))
         with self.engine.connect() as connection:
             answered, scored = connection.execute(query).one()
         return answered, scored

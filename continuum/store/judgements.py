@@ -67,6 +67,15 @@ class Judgements(Rows):
                 found.update((row.key, row.judgement) for row in connection.execute(query))
         return found
 
+    def forget_unreadable(self, keys: Iterable[str]) -> int:
+        """Forget those of these contents of which nothing readable was said, so that they are asked about again; how many."""
+        forgotten = 0
+        for batch in in_batches(keys):
+            chosen = delete(judgements).where(judgements.c.key.in_(batch), judgements.c.status == "unparseable")
+            with self.engine.begin() as connection:
+                forgotten += connection.execute(chosen).rowcount
+        return forgotten
+
     def count(self, *, claims: bool = False) -> int:
         """How many contents are judged, or with `claims` are being judged."""
         status = judgements.c.status.is_(None) if claims else judgements.c.status.is_not(None)

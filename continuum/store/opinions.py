@@ -1,16 +1,20 @@
 """What people and judges said of what was captured."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
 
-from sqlalchemy import Column, Connection, Text, and_, bindparam, case, cast, func, or_, select
+from sqlalchemy import Column, Connection, Text, and_, bindparam, case, cast, func, or_, select, update
 
 from continuum.records import Annotation, Feedback, Interaction
+from continuum.store.reading import Filter
 from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, inserting, to_row
 from continuum.store.tables import annotations, feedback, interactions
+from continuum.timespan import utc_now
+
+Clock = Callable[[], datetime]
 
 
 class FeedbackRows(Rows):
@@ -114,7 +118,14 @@ class Annotations(Rows):
         return self.insert_all(annotations, batch)
 
     def standing(
-        self, task: str, *, judge: str, rubric: str, since: datetime | None = None, unasked: str = "not asked: "
+        self,
+        task: str,
+        *,
+        judge: str,
+        rubric: str,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        unasked: str = "not asked: ",
     ) -> Standing:
         """Count what a judge has said.
 
@@ -123,6 +134,7 @@ class Annotations(Rows):
             judge: the judge's name.
             rubric: fingerprint of the criteria.
             since: of interactions that began then or later; None for all.
+            until: and before this; None for all.
             unasked: what the reasons of a score begin with that nobody was asked for.
         """
         nearest = case(*((annotations.c.overall < whole + 0.5, whole) for whole in (1, 2, 3, 4)), else_=5)
@@ -134,9 +146,7 @@ class Annotations(Rows):
         query = select(*kinds, func.count().label("rows")).group_by(*(kind.name for kind in kinds))
         query = query.join(interactions, interactions.c.id == annotations.c.interaction_id)
         query = query.where(annotations.c.judge == judge, annotations.c.rubric == rubric)
-        query = query.where(interactions.c.task == task, interactions.c.status == "ok")
-        if since is not None:
-            query = query.where(interactions.c.started_at >= since)
+        query = Filter(task, since, until, status="ok").in_database(query)
         statuses, scores, free_of_calls = Counter[str](), Counter[str](), 0
         with self.engine.connect() as connection:
             for row in connection.execute(query):
@@ -159,6 +169,16 @@ class Annotations(Rows):
                 for row in connection.execute(query):
                     newest[row.interaction_id] = from_row(Annotation, row)
         return newest
+
+    def select_by(self, task: str, *, judge: str, rubric: str, now: Clock = utc_now) -> int:
+        """Let what a judge was only tried for by a rubric select from now on; returns how many annotations that is.
+
+        They are as new as the decision: of what several rubrics say of an interaction, the newest selects.
+        """
+        tried = and_(annotations.c.task == task, annotations.c.judge == judge, annotations.c.rubric == rubric)
+        chosen = update(annotations).where(tried, annotations.c.role == "trial").values(role="selecting", created_at=now())
+        with self.engine.begin() as connection:
+            return connection.execute(chosen).rowcount
 
     def count(self, task: str) -> int:
         """How many annotations a task has."""

@@ -31,14 +31,19 @@ def upgrade() -> None:
         "backfills",
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("driver", sa.Text(), nullable=False),
         sa.Column("since", TIME),
         sa.Column("until", TIME),
         sa.Column("rubric", sa.JSON()),
+        sa.Column("adopt", sa.Boolean(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("asked_by", sa.Text(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("wanted", sa.Integer(), nullable=False),
         sa.Column("judged", sa.Integer(), nullable=False),
         sa.Column("failed", sa.Integer(), nullable=False),
+        sa.Column("unreadable", sa.Integer(), nullable=False),
         sa.Column("cost_usd", sa.Float(), nullable=False),
         sa.Column("reason", sa.Text()),
         sa.Column("claimed_by", sa.Text()),
@@ -48,3 +53,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_backfills")),
     )
     op.create_index(op.f("ix_backfills_task_state"), "backfills", ["task", "state"])
+    op.create_index(op.f("ix_backfills_state_driver"), "backfills", ["state", "driver"])
