@@ -11,8 +11,11 @@
     ├── TrainingInterrupted(RuntimeError) the training worker ended before it was done; the same call goes on from its last state
     └── DeploymentError(RuntimeError)     a model may not, or cannot, be served
 
-Each class is also the built-in it specialises. A message says what was found, what was needed and what to do.
+Each class is also the built-in it specialises. A message says what was found, what was needed and what to do. `passing` says
+whether the same call may succeed a little later though nobody changes anything.
 """
+
+from typing import Self
 
 EXTRAS = {
     "torch": "training",
@@ -35,6 +38,14 @@ EXTRAS = {
 
 class ContinuumError(Exception):
     """Base of every error Continuum raises on purpose."""
+
+    passing: bool = False
+    """Whether the cause may pass by itself: a server that is away, a database that restarts, a process that was killed."""
+
+    def may_pass(self, passing: bool = True) -> Self:
+        """The same error, which says of its cause whether it may pass by itself."""
+        self.passing = passing
+        return self
 
 
 class ConfigurationError(ContinuumError, ValueError):
@@ -95,6 +106,8 @@ class TrainingDiverged(ContinuumError, RuntimeError):
 
 class TrainingInterrupted(ContinuumError, RuntimeError):
     """The training worker ended before it was done; the same call goes on from the last state that it left."""
+
+    passing = True
 
 
 class DeploymentError(ContinuumError, RuntimeError):

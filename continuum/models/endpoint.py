@@ -337,7 +337,8 @@ class EndpointModel:
 
     def _failed(self, error: Exception, attempts: int) -> JudgeError:
         tries = f"in {attempts} tries" if attempts > 1 else "to this call"
-        return JudgeError(f"model {self.name!r} at {self.base_url} gave no answer {tries}: {described(error)}")
+        failed = JudgeError(f"model {self.name!r} at {self.base_url} gave no answer {tries}: {described(error)}")
+        return failed.may_pass(is_passing(error))
 
 
 @lru_cache(maxsize=1)

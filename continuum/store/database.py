@@ -34,6 +34,8 @@ from continuum.store.judgements import Judgements
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
 from continuum.store.notifications import Notifications
 from continuum.store.opinions import Annotations, FeedbackRows
+from continuum.store.outages import is_away
+from continuum.store.overview import Overview
 from continuum.store.raters import Raters
 from continuum.store.reviews import Reviews
 from continuum.store.segments import Drained, Segments, drain
@@ -87,6 +89,7 @@ class Store:
         self.engine = engine
         _engines.add(engine)
         self.tasks = Tasks(engine)
+        self.overview = Overview(engine)
         self.interactions = Interactions(engine)
         self.feedback = FeedbackRows(engine)
         self.raters = Raters(engine)
@@ -211,7 +214,7 @@ def _brought_up_to_date(url: str) -> tuple[Engine, tuple[str | None, str]]:
         reason, *_ = str(getattr(error, "orig", None) or error).strip().splitlines() or [type(error).__name__]
         raise StoreError(
             f"the store at {shown(address)} cannot be opened: {reason}; check the address and that it is writable"
-        ) from error
+        ).may_pass(is_away(error)) from error
 
 
 def shown(url: URL) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import StatementError
 
 from continuum.errors import StoreError
+from continuum.store.outages import is_away
 
 T = TypeVar("T")
 
@@ -33,7 +34,8 @@ def in_one_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
         if _stopped_for_another(found) and attempt + 1 < ATTEMPTS:
             time.sleep(random.uniform(0, 0.02 * 2**attempt))
             continue
-        raise StoreError(f"the store cannot be written: {_told(found)}; nothing of the batch is stored, it may be sent again")
+        told = f"the store cannot be written: {_told(found)}; nothing of the batch is stored, it may be sent again"
+        raise StoreError(told).may_pass(is_away(found))
     raise AssertionError("unreachable: the last attempt returns or raises")
 
 

@@ -218,18 +218,22 @@ async def stoppable(work: Callable[[threading.Event], T]) -> T:
 
 def record_error(folder: Path, error: BaseException) -> None:
     """Leave in a job's folder what ended its worker."""
-    write_json(folder / ERROR, {"error": type(error).__name__, "message": str(error)})
+    passing = isinstance(error, ContinuumError) and error.passing
+    write_json(folder / ERROR, {"error": type(error).__name__, "message": str(error), "passing": passing})
 
 
 def recorded_error(folder: Path) -> ContinuumError | None:
     """What ended the folder's last worker, as it raised it; None when it left no word."""
     try:
         said = json.loads((folder / ERROR).read_text(encoding="utf-8"))
-        name, message = str(said["error"]), str(said["message"])
+        name, message, passing = str(said["error"]), str(said["message"]), said["passing"] is True
     except (OSError, ValueError, KeyError, TypeError):
         return None
     known = {error.__name__: error for error in ERRORS}
-    return known[name](message) if name in known else TrainingInterrupted(f"the training worker failed with {name}: {message}")
+    if name in known:
+        return known[name](message).may_pass(passing)
+    # A crash of its own would come back with the same input.
+    return TrainingInterrupted(f"the training worker failed with {name}: {message}").may_pass(False)
 
 
 LOST = re.compile(r"Root Cause.*?exitcode\s*: -\d+ \(pid: \d+\) +\((?P<signal>SIG\w+)\)", re.DOTALL)

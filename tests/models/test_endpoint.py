@@ -153,6 +153,17 @@ async def test_a_server_that_does_not_answer_in_time_is_given_up_and_booked_in_f
     assert budget.reserved == 0
 
 
+async def test_a_failure_says_whether_it_may_pass() -> None:
+    async with stub_endpoint(lambda n, body: error(503 if n <= 3 else 400, "no")) as stub:
+        with pytest.raises(JudgeError) as overloaded:
+            await model(stub.base_url).complete(QUESTION)
+        with pytest.raises(JudgeError) as refused:
+            await model(stub.base_url).complete(QUESTION)
+    with pytest.raises(JudgeError) as nobody:
+        await model(stub.base_url).complete(QUESTION)
+    assert (overloaded.value.passing, refused.value.passing, nobody.value.passing) == (True, False, True)
+
+
 async def test_nobody_there_costs_nothing() -> None:
     budget = Budget(1.0)
     with pytest.raises(JudgeError, match="3 tries"):

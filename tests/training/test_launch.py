@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from continuum.config import load_settings
-from continuum.errors import ConfigurationError, TrainingDiverged, TrainingInterrupted
+from continuum.errors import ConfigurationError, StoreError, TrainingDiverged, TrainingInterrupted
 from continuum.fine_tuning import FineTuneConfig
 from continuum.progress import silent
 from continuum.training.job import ERROR, REPORT, Inputs, Job, write_job
@@ -116,9 +116,20 @@ def test_every_error_that_a_caller_can_act_on_comes_back_as_itself(error: type[E
     assert str(found) == "what was found, what to do"
 
 
+@pytest.mark.parametrize("passing", [True, False])
+def test_whether_an_error_may_pass_comes_back_with_it(passing: bool, tmp_path: Path) -> None:
+    record_error(tmp_path, StoreError("another worker trains it").may_pass(passing))
+    found = recorded_error(tmp_path)
+    assert found is not None
+    assert found.passing is passing
+
+
 def test_an_error_that_nobody_expected_is_named(tmp_path: Path) -> None:
     record_error(tmp_path, KeyError("lm_head"))
-    assert str(recorded_error(tmp_path)) == "the training worker failed with KeyError: 'lm_head'"
+    found = recorded_error(tmp_path)
+    assert str(found) == "the training worker failed with KeyError: 'lm_head'"
+    assert found is not None
+    assert not found.passing
 
 
 @pytest.mark.parametrize("said", ["", "{}", "[]", '{"error": ', '{"error": "OSError"}'])
