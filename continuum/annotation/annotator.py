@@ -25,6 +25,7 @@ from continuum.judging.criteria import rubric_fingerprint
 from continuum.judging.families import warn_if_related
 from continuum.judging.judge import Judge, Judgement, floor_of
 from continuum.judging.jury import Jury
+from continuum.judging.missing import causes
 from continuum.judging.model_judge import EndpointJudge
 from continuum.models.budget import Budget, BudgetExhausted
 from continuum.policy import TaskPolicy
@@ -35,6 +36,8 @@ from continuum.store import default_store
 from continuum.timespan import start_of, utc_now
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from continuum.store.database import Store
 
 HISTOGRAM_BINS = ("1", "2", "3", "4", "5")
@@ -73,6 +76,10 @@ class AnnotationStats:
     """Annotations that other processes wrote while this run went on."""
     budget_exhausted: bool = False
     """Whether the budget ended the run."""
+    unreadable: int = 0
+    """Of those skipped: interactions of which the judge said nothing readable, where that is not noted."""
+    why_skipped: str | None = None
+    """The commonest causes for which the judge could not be asked about some."""
 
 
 class Annotator:
@@ -90,7 +97,9 @@ class Annotator:
         concurrency: calls under way at once.
         admission: whether the judge must have withstood the attack texts; None for what the task's policy says.
         role: `second` for a judge who watches the one that selects: it scores the sample that the policy draws for it, from
-            its own share of the task's budget, and its scores select nothing.
+            its own share of the task's budget, and its scores select nothing. `trial` to see what a rubric would say: its
+            scores select nothing until an annotator with the role `selecting` and the same rubric comes by.
+        keep_unreadable: note interactions of which the judge says nothing readable; else they are left to be asked about again.
 
     Raises:
         ConfigurationError: the criteria make no rubric, or a number is out of range.
@@ -108,7 +117,8 @@ class Annotator:
         api_key: SecretStr | None = None,
         concurrency: int = 8,
         admission: Literal["require", "warn", "off"] | None = None,
-        role: Literal["selecting", "second"] = "selecting",
+        role: Literal["selecting", "second", "trial"] = "selecting",
+        keep_unreadable: bool = True,
     ) -> None:
         if batch_size < 1 or concurrency < 1:
             raise ConfigurationError(f"batch_size {batch_size} and concurrency {concurrency} must be 1 or more")
@@ -123,7 +133,8 @@ class Annotator:
         self._api_key = api_key
         self._concurrency = concurrency
         self._admission: Literal["require", "warn", "off"] | None = admission
-        self._role: Literal["selecting", "second"] = role
+        self._role: Literal["selecting", "second", "trial"] = role
+        self._keep_unreadable = keep_unreadable
 
     @classmethod
     def for_task(cls, policy: TaskPolicy, *, store: "Store | None" = None, api_key: SecretStr | None = None) -> Self:
@@ -148,8 +159,9 @@ class Annotator:
     async def annotate_backlog(
         self,
         task: str,
-        since: str | timedelta | None = None,
+        since: str | timedelta | datetime | None = None,
         *,
+        until: datetime | None = None,
         only: Collection[str] | None = None,
         on_progress: Progress = silent,
         now: Callable[[], datetime] = utc_now,
@@ -158,7 +170,8 @@ class Annotator:
 
         Args:
             task: whose interactions; the share of them that its policy asks for.
-            since: only those of the last such span, like "7d"; None for all.
+            since: only those of the last such span, like "7d", or from a moment on; None for all.
+            until: only those that began before this; None for all.
             only: ids of the interactions to judge; None for all. A second judge scores them whether its sample has them or not.
             on_progress: told after each judgement.
             now: the clock.
@@ -173,7 +186,10 @@ class Annotator:
             StoreError: the store failed; what it took before is stored.
         """
         store, judge, rubric = self._store or default_store(), self.judge, rubric_fingerprint(self.criteria)
-        backlog = Backlog(store, task, judge=judge.name, rubric=rubric, since=start_of(since, now()))
+        begin = since if isinstance(since, datetime) else start_of(since, now())
+        if self._role == "selecting":
+            store.annotations.select_by(task, judge=judge.name, rubric=rubric, now=now)
+        backlog = Backlog(store, task, judge=judge.name, rubric=rubric, since=begin, until=until)
         if backlog.answered:
             store.tasks.ensure(task)  # Its account, where the spending is booked.
         policy = store.tasks.get(task).policy
@@ -206,6 +222,8 @@ class Annotator:
             cached=backlog.scored + len(tally.written & tally.hits),
             elsewhere=max(sum(standing.statuses.values()) - backlog.scored - len(tally.written), 0),
             budget_exhausted=budget.exhausted,
+            unreadable=tally.unreadable,
+            why_skipped=causes(tally.failures),
         )
 
     async def admit(
@@ -278,9 +296,13 @@ class Annotator:
         def annotation(interaction: Interaction, judgement: Judgement) -> Annotation:
             return self._annotation(interaction, judgement, backlog, now())
 
+        def writing(interaction: Interaction, judgement: Judgement) -> "Callable[[Connection], None] | None":
+            kept = self._keep_unreadable or judgement.status != "unparseable"
+            return tally.writing(partial(annotation, interaction), judgement) if kept else None
+
         async def ask(interaction: Interaction, conversation: Sequence[Message], response: Message) -> Judgement:
             # What is paid for is stored in the transaction that books the money.
-            also = partial(tally.writing, partial(annotation, interaction))
+            also = partial(writing, interaction)
             return await judge.judge(conversation, response, self.criteria, budget=budget, also=also)
 
         async def take(interaction: Interaction, outcome: Judgement | JudgeError) -> None:
@@ -289,7 +311,9 @@ class Annotator:
             if isinstance(outcome, UnderWayElsewhere):
                 tally.elsewhere.add(interaction.id)
             elif isinstance(outcome, JudgeError):
-                tally.skip()
+                tally.skip(outcome)
+            elif outcome.status == "unparseable" and not self._keep_unreadable:
+                tally.skip(unreadable=True)
             elif outcome.cached:
                 tally.add(annotation(interaction, outcome), hit=True)
             else:
@@ -349,7 +373,7 @@ def as_annotation(
     rubric: str,
     at: datetime,
     *,
-    role: Literal["selecting", "second"] = "selecting",
+    role: Literal["selecting", "second", "trial"] = "selecting",
 ) -> Annotation:
     """A judgement as the record that is stored."""
     return Annotation(

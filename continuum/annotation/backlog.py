@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from continuum.annotation.audit import second_sample
+from continuum.errors import JudgeError
 from continuum.judging.judge import NOT_ASKED, Judgement
 from continuum.policy import Purpose, TaskPolicy
 from continuum.progress import Progress
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
     from continuum.store.opinions import Standing
 
+KEPT_FAILURES = 200
+"""Failures of a run that are kept to tell their causes."""
 SALT = "continuum judging"
 """Of the draw that says what is judged; another than that of capture, which would leave only what captures drew first."""
 
@@ -33,22 +36,30 @@ class Backlog:
         judge: the judge's name.
         rubric: fingerprint of the criteria.
         since: the first moment that counts; None for all.
+        until: the first that no longer does; None for none.
     """
 
-    def __init__(self, store: "Store", task: str, *, judge: str, rubric: str, since: datetime | None) -> None:
+    def __init__(
+        self, store: "Store", task: str, *, judge: str, rubric: str, since: datetime | None, until: datetime | None = None
+    ) -> None:
         self.store = store
         self.task = task
         self.judge = judge
         self.rubric = rubric
         self.since = since
-        self.answered, self.scored = store.interactions.count_annotated(task, judge=judge, rubric=rubric, since=since)
+        self.until = until
+        self.answered, self.scored = store.interactions.count_annotated(
+            task, judge=judge, rubric=rubric, since=since, until=until
+        )
 
     def sampled(self, draw: "Draw") -> Iterator[Interaction]:
         """What is yet to score, oldest first: those that are drawn by their ids, in every run alike."""
         if draw.named is not None:
             yield from self._named(draw.named)
             return
-        for interaction in self.store.interactions.unannotated(self.task, judge=self.judge, rubric=self.rubric, since=self.since):
+        for interaction in self.store.interactions.unannotated(
+            self.task, judge=self.judge, rubric=self.rubric, since=self.since, until=self.until
+        ):
             if draw.drawn(interaction.id):
                 yield interaction
 
@@ -61,13 +72,15 @@ class Backlog:
         found = self.store.interactions.get_many(sorted(left)).values()
         for interaction in sorted(found, key=lambda one: (one.started_at, one.id)):
             recent = self.since is None or interaction.started_at >= self.since
-            if recent and interaction.task == self.task and interaction.status == "ok":
+            early = self.until is None or interaction.started_at < self.until
+            if recent and early and interaction.task == self.task and interaction.status == "ok":
                 yield interaction
 
     def standing(self) -> "Standing":
         """What the judge has said of it by now, in every run and process."""
         annotations = self.store.annotations
-        return annotations.standing(self.task, judge=self.judge, rubric=self.rubric, since=self.since, unasked=NOT_ASKED)
+        of = {"judge": self.judge, "rubric": self.rubric, "since": self.since, "until": self.until}
+        return annotations.standing(self.task, **of, unasked=NOT_ASKED)
 
 
 @dataclass(frozen=True)
@@ -83,7 +96,7 @@ class Draw:
     """The ids themselves, where they are known and few."""
 
 
-def draw_of(policy: TaskPolicy, role: Literal["selecting", "second"], only: Collection[str] | None = None) -> Draw:
+def draw_of(policy: TaskPolicy, role: Literal["selecting", "second", "trial"], only: Collection[str] | None = None) -> Draw:
     """What a task's policy draws for a judge.
 
     Args:
@@ -145,6 +158,10 @@ class Tally:
         self.skipped = 0
         self.judged = 0
         """Judgements that came, from the judge or from before."""
+        self.failures: list[JudgeError] = []
+        """Why answers got no judgement, of the first so many."""
+        self.unreadable = 0
+        """Interactions of which nothing readable was said and that were left as they were."""
         self.elsewhere: set[str] = set()
         """Interactions that another process was asking about when their turn came."""
         self._store = store
@@ -168,9 +185,12 @@ class Tally:
         self.judged += 1
         self._tell()
 
-    def skip(self) -> None:
+    def skip(self, why: JudgeError | None = None, *, unreadable: bool = False) -> None:
         """An interaction is left as it is."""
         self.skipped += 1
+        self.unreadable += unreadable
+        if why is not None and len(self.failures) < KEPT_FAILURES:
+            self.failures.append(why)
         self._tell()
 
     def writing(self, annotation: Callable[[Judgement], Annotation], judgement: Judgement) -> "Callable[[Connection], None]":

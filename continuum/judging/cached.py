@@ -95,7 +95,7 @@ class CachedJudge:
         criteria: Sequence[Criterion],
         *,
         budget: Budget | None = None,
-        also: "Callable[[Judgement], Callable[[Connection], object]] | None" = None,
+        also: "Callable[[Judgement], Callable[[Connection], object] | None] | None" = None,
     ) -> Judgement:
         """What was said of this before, at no cost, or else what the judge says now.
 
@@ -104,7 +104,8 @@ class CachedJudge:
             response: the answer.
             criteria: what to judge by.
             budget: what pays for it.
-            also: from a judgement that is new to what is written with it, in the transaction that stores and settles it.
+            also: from a judgement that is new to what is written with it, in the transaction that stores and settles it; None
+                for nothing.
 
         Raises:
             UnderWayElsewhere: another process is asking the same, and this judge does not wait or has waited long; or it is
@@ -171,7 +172,7 @@ class CachedJudge:
         content: "Content",
         ask: Callable[..., Awaitable[Judgement]],
         budget: Budget | None,
-        also: "Callable[[Judgement], Callable[[Connection], object]] | None",
+        also: "Callable[[Judgement], Callable[[Connection], object] | None] | None",
     ) -> Judgement:
         from continuum.store.judgements import release
 
@@ -195,7 +196,7 @@ class CachedJudge:
         content: "Content",
         judgement: Judgement,
         worker: str,
-        also: "Callable[[Judgement], Callable[[Connection], object]] | None",
+        also: "Callable[[Judgement], Callable[[Connection], object] | None] | None",
     ) -> "Callable[[Connection], None]":
         from continuum.store.judgements import keep
 

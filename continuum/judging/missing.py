@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from continuum.errors import ConfigurationError, JudgeError
 from continuum.excerpts import excerpt
@@ -32,6 +32,13 @@ def missing_words(judge: str, outcomes: Sequence[Judgement | JudgeError | None])
         judge: its name.
         outcomes: of every answer that there was something to judge in; None for one that was not taken up any more.
     """
+    without = sum(_why(outcome) is not None for outcome in outcomes)
+    told = causes(outcomes)
+    return None if told is None else f"{without} of {len(outcomes)} answers got no score from judge {judge!r}: {told}"
+
+
+def causes(outcomes: Iterable[Judgement | JudgeError | None]) -> str | None:
+    """The commonest causes of missing scores, each with how often it was one; None where no score is missing."""
     counted: Counter[str] = Counter()
     first: dict[str, str] = {}
     for outcome in outcomes:
@@ -43,7 +50,7 @@ def missing_words(judge: str, outcomes: Sequence[Judgement | JudgeError | None])
         return None
     told = [f"{first[cause]} ({count})" for cause, count in counted.most_common(NAMED)]
     told += [f"other causes ({rest})"] if (rest := counted.total() - sum(n for _, n in counted.most_common(NAMED))) else []
-    return f"{counted.total()} of {len(outcomes)} answers got no score from judge {judge!r}: {'; '.join(told)}"
+    return "; ".join(told)
 
 
 def judge_broke(judge: Judge, error: Exception, conversation: Sequence[Message], response: Message) -> ConfigurationError:
