@@ -25,6 +25,7 @@ VOCABULARY = {
     "dataset_rows",
     "amending",
     "excerpts",
+    "nights",
 }
 CAPABILITIES = {
     "store", "models", "embedding", "similarity", "splits", "statistics",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, Row, or_, select, update
 
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
@@ -75,13 +75,19 @@ class Tasks(Rows):
             raise ConfigurationError(
                 f"there is no task {name!r} (known: {known}); capture or import something for it, or register its policy"
             )
-        try:
-            return from_row(TaskState, row)
-        except ValidationError as error:
-            raise ConfigurationError(
-                f"the stored policy of task {name!r} cannot be read: {explained(error)}; "
-                f"mend it with: continuum tasks set {name} FIELD=VALUE"
-            ) from error
+        return _state(row)
+
+    def every(self) -> tuple[list[TaskState], dict[str, ConfigurationError]]:
+        """All tasks by name, in one read: those that can be read, and by name why the others cannot."""
+        states, unreadable = [], {}
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tasks).order_by(tasks.c.name)).all()
+        for row in rows:
+            try:
+                states.append(_state(row))
+            except ConfigurationError as error:
+                unreadable[row.name] = error
+        return states, unreadable
 
     def raw_policy(self, name: str) -> dict[str, Any] | None:
         """A task's policy as it is stored, readable or not; None where there is no such task."""
@@ -121,6 +127,16 @@ class Tasks(Rows):
         """Note that a driver came by; `status` tells when none has."""
         with self.engine.begin() as connection:
             connection.execute(update(tasks).values(driver=driver, driver_seen_at=now()))
+
+
+def _state(row: Row[Any]) -> TaskState:
+    try:
+        return from_row(TaskState, row)
+    except ValidationError as error:
+        raise ConfigurationError(
+            f"the stored policy of task {row.name!r} cannot be read: {explained(error)}; "
+            f"mend it with: continuum tasks set {row.name} FIELD=VALUE"
+        ) from error
 
 
 def ensure_tasks(connection: Connection, names: set[str], at: datetime) -> None:
