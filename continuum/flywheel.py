@@ -33,6 +33,7 @@ from continuum.records import Checkpoint, Record, Verdict
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.signals.decorator import capture
 from continuum.store import default_store
+from continuum.store.outages import unless_away
 from continuum.strict import Policy
 from continuum.timespan import utc_now
 from continuum.training.trainer import Trainer
@@ -335,7 +336,8 @@ def claimed(store: "Store", task: str, holder: str | None = None) -> Iterator[No
 
     def renew() -> None:
         while not done.wait(CLAIM_LASTS.total_seconds() / 4):
-            store.tasks.claim(task, me, lasts=CLAIM_LASTS)
+            with unless_away(f"the claim of {task!r} is renewed the next time"):
+                store.tasks.claim(task, me, lasts=CLAIM_LASTS)
 
     keeper = threading.Thread(target=renew, name=f"claim-{task}", daemon=True)
     keeper.start()
@@ -344,7 +346,9 @@ def claimed(store: "Store", task: str, holder: str | None = None) -> Iterator[No
     finally:
         done.set()
         keeper.join()
-        store.tasks.release(task, me)
+        # What ended the block is not to be hidden by what came of giving the claim back.
+        with unless_away(f"the claim of {task!r} ends by itself"):
+            store.tasks.release(task, me)
 
 
 class Stopwatch:

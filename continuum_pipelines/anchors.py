@@ -14,6 +14,7 @@ from continuum.policy import TaskPolicy
 from continuum.rubric import Criterion, normalised
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.trust import drift_result
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def judge_of(policy: TaskPolicy) -> tuple[Judge | None, tuple[Criterion, ...]]:
     return judge_for_task(policy, load_settings()), normalised(policy.judge.criteria)
 
 
-@dg.op
+@dg.op(pool="judging")
+@step
 async def rejudged_anchors(context: dg.OpExecutionContext, store: StoreResource) -> None:
     """Judges a task's anchors again where they are due, with the money for probes, and tells the check `judge_drift`."""
     opened, task = store.build(), context.partition_key

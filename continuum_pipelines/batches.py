@@ -12,6 +12,7 @@ from dagster import DagsterRunStatus as Run
 
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 
 if TYPE_CHECKING:
     from continuum.annotation.batches import Look
@@ -29,6 +30,7 @@ class ChosenBatch(dg.Config):
 
 
 @dg.op
+@step
 async def settle_batch(context: dg.OpExecutionContext, config: ChosenBatch, store: StoreResource) -> None:
     """Settle one batch that its provider has ended, or hand over one that was interrupted on the way."""
     from continuum.annotation.batches import collect_batches  # SQLAlchemy starts here

@@ -18,6 +18,7 @@ from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
 from continuum_pipelines.checks import deployment_result
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -29,6 +30,7 @@ GIVEN_UP = timedelta(minutes=30)
 
 
 @dg.op
+@step
 async def lead_deployments_on(context: dg.OpExecutionContext, store: StoreResource) -> None:
     """Look at every deployment that is not done, do what the evidence allows, and tell people.
 

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from continuum.errors import NotEnoughData
+from continuum_pipelines.claims import root_of
 
 STATUS = "status"
 IDLE = "idle"
@@ -22,6 +23,7 @@ def materialized(
     *,
     idle: bool = False,
     checks: Sequence[dg.AssetCheckResult] = (),
+    version: str | None = None,
 ) -> dg.MaterializeResult:
     """A materialization with its status in words; metadata without a value is left out.
 
@@ -30,18 +32,32 @@ def materialized(
         metadata: what else the UI shows.
         idle: nothing new was made, so that the assets after this one have nothing to do in this run.
         checks: what the asset's checks came to.
+        version: names what it was made of; Dagster's own name for it when left out.
     """
     shown = {name: value for name, value in (metadata or {}).items() if value is not None and value != ""}
-    return dg.MaterializeResult(metadata={STATUS: status, **shown, **({IDLE: True} if idle else {})}, check_results=list(checks))
+    made_of = None if version is None else dg.DataVersion(version)
+    metadata = {STATUS: status, **shown, **({IDLE: True} if idle else {})}
+    return dg.MaterializeResult(metadata=metadata, check_results=list(checks), data_version=made_of)
 
 
 def idle_status(context: dg.AssetExecutionContext, upstream: str) -> str | None:
-    """The status of the asset before this one when it was materialized in this run and made nothing new; None otherwise."""
+    """The status of the asset before this one when it was materialized in this run and made nothing new; None otherwise.
+
+    A retry goes on where the run that it repeats was killed: what that one materialized counts as its own.
+    """
     wanted = dg.AssetRecordsFilter(dg.AssetKey(upstream), asset_partitions=[context.partition_key])
     event = next(iter(context.instance.fetch_materializations(wanted, limit=1).records), None)
-    if event is None or event.run_id != context.run.run_id or IDLE not in metadata_of(event):
+    if event is None or IDLE not in metadata_of(event) or not is_of_this_turn(context, event.run_id):
         return None
     return str(metadata_of(event)[STATUS])
+
+
+def is_of_this_turn(context: dg.AssetExecutionContext, run_id: str) -> bool:
+    """Whether a run is this one, or one that this one repeats."""
+    if run_id == context.run.run_id:
+        return True
+    other = context.instance.get_run_by_id(run_id) if context.run.root_run_id else None
+    return other is not None and root_of(other) == root_of(context.run)
 
 
 def metadata_of(record: dg.EventLogRecord) -> dict[str, Any]:

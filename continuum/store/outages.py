@@ -1,9 +1,13 @@
 """Whether an error of a database says that it is away, or too busy, for a moment."""
 
+import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger("continuum")
 
 PASSING = ("08", "40", "53", "57")
-"""Classes of Postgres errors that pass by themselves: no connection, a conflict, too few resources, an operator who stopped it."""
+"""Classes of Postgres errors that pass by themselves: no connection, a conflict, too few resources, somebody stopped it."""
 FULL = "53100"
 """No room on the disk. It stays until somebody makes some."""
 SQLITE_BUSY = ("database is locked", "database table is locked", "database is busy")
@@ -16,6 +20,21 @@ def is_away(error: BaseException | None) -> bool:
         error: SQLAlchemy's or a driver's own, or one that was raised because of it.
     """
     return any(_says_so(cause) for cause in causes(error))
+
+
+@contextmanager
+def unless_away(left: str) -> Iterator[None]:
+    """Leave undone what the block does where the database is away, and say so; every other error is raised.
+
+    Args:
+        left: what is left undone, and what comes of that.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not is_away(error):
+            raise
+        logger.warning("the store is away: %s", left)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -84,6 +84,11 @@ class Workers(Rows):
             self._seen_at = at
         return self._row["id"]
 
+    def heard_of(self, worker: str) -> datetime | None:
+        """When a worker was last heard of; None of one that is not there, or was buried."""
+        with self.engine.connect() as connection:
+            return connection.execute(select(workers.c.seen_at).where(workers.c.id == worker)).scalar_one_or_none()
+
     def rest(self) -> None:
         """Let the thread end; `here` starts another."""
         self._resting.set()

@@ -15,6 +15,7 @@ from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import counts_table, histogram, markdown
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     check_specs=DATASET_CHECKS,
     kinds={"polars", "parquet"},
 )
+@step
 async def curated_dataset(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """The training examples of one task: good, different from each other, none of them on the golden side.
 

@@ -10,6 +10,7 @@ from continuum_pipelines.checks import deployment_healthy, deployment_result
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import rows_table
 
 
@@ -20,6 +21,7 @@ from continuum_pipelines.tables import rows_table
     check_specs=[deployment_healthy],
     kinds={"serving"},
 )
+@step
 async def deployment(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """The route of the task's traffic: the candidate as a canary, or the previous model kept, and why.
 

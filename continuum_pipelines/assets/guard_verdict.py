@@ -10,12 +10,14 @@ from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import markdown, rows_table
 
 
 @dg.asset(
     partitions_def=tasks, deps=["lora_checkpoint"], automation_condition=bootstrap, check_specs=[no_regression], kinds={"scipy"}
 )
+@step
 async def guard_verdict(
     context: dg.AssetExecutionContext, store: StoreResource, tracker: TrackerResource
 ) -> dg.MaterializeResult:

@@ -13,6 +13,7 @@ from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import counts_table, markdown
 from continuum_pipelines.trust import checks_of, metadata_of
 
@@ -22,8 +23,10 @@ from continuum_pipelines.trust import checks_of, metadata_of
     deps=["raw_interactions"],
     automation_condition=bootstrap,
     check_specs=JUDGE_CHECKS,
+    pool="judging",
     kinds={"openai"},
 )
+@step
 async def judged_annotations(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """The judge's opinion of each interaction, by the task's rubric and within its budget.
 

@@ -9,10 +9,12 @@ from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import line_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import markdown, rows_table
 
 
 @dg.asset(partitions_def=tasks, deps=["deployment"], automation_condition=bootstrap, kinds={"scipy"})
+@step
 async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """What each of the task's models gained over the last, on the same held-out questions, and what a query costs."""
     opened, task = store.build(), context.partition_key

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from continuum.dataset import Dataset
-from continuum.errors import NotEnoughData, TrainingInterrupted
+from continuum.errors import NotEnoughData
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint
 from continuum.training.trainer import Trainer
@@ -17,14 +17,12 @@ from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import TrainingResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import link, rows_table
 from continuum_pipelines.trainings import checks_of, metadata_of
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
-
-ATTEMPTS = 3
-"""A worker that was killed goes on from its last state, in the same run, this often in all."""
 
 
 @dg.asset(
@@ -35,6 +33,7 @@ ATTEMPTS = 3
     pool="training",
     kinds={"pytorch", "mlflow"},
 )
+@step
 async def lora_checkpoint(
     context: dg.AssetExecutionContext, store: StoreResource, tracker: TrackerResource, training: TrainingResource
 ) -> dg.MaterializeResult:
@@ -67,11 +66,6 @@ async def lora_checkpoint(
             result = await trainer.train(Dataset.read(dataset.uri), on_progress=log_progress(context))
         except NotEnoughData as shortage:
             return idle(waiting(shortage), what_is_missing=str(shortage))
-        except TrainingInterrupted as ended:
-            if context.retry_number + 1 < ATTEMPTS:
-                context.log.warning(str(ended))
-                raise dg.RetryRequested(max_retries=ATTEMPTS - 1) from ended
-            raise
         mark_learned(opened, dataset)
     model = result.model
     status = f"{model.name}: loss {result.initial_loss:.3f} to {result.final_loss:.3f}"

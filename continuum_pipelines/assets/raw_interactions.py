@@ -6,11 +6,14 @@ from continuum.gathering import gather
 from continuum.signals.summary import summarise
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
+from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.steps import step
 from continuum_pipelines.tables import counts_table
 
 
 @dg.asset(partitions_def=tasks, automation_condition=bootstrap, kinds={"sqlalchemy"})
+@step
 def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:
     """What the application captured of one task.
 
@@ -19,7 +22,7 @@ def raw_interactions(context: dg.AssetExecutionContext, store: StoreResource) ->
     who gave verdicts, writes Parquet snapshots, and counts: all, those since the last turn, by model and by door.
     """
     opened, task = store.build(), context.partition_key
-    gathered = gather(opened, task)
+    gathered = gather(opened, task, on_progress=log_progress(context))
     traffic = summarise(opened, task)
     return materialized(
         f"{traffic.total} interactions, {traffic.new} new since the last turn",

@@ -21,6 +21,13 @@ class StoreResource(dg.ConfigurableResource):
         "Give one with a password as an EnvVar: the UI shows what is written here.",
     )
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Before the steps of a run: the run names this process as the one that executes it."""
+        if context.run is not None and context.instance is not None:
+            from continuum_pipelines.run_workers import name_worker
+
+            name_worker(context.instance, context.run, self.build)
+
     def build(self) -> "Store":
         """The store, opened once in a process."""
         return opened_once(self.database_url) if self.database_url else default_store()
