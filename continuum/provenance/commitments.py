@@ -162,6 +162,9 @@ def _said(store: "Store", captured: Mapping[str, Row]) -> dict[str, dict[str, li
                 if table is golden_labels:
                     # Who says the same again is noted anew.
                     del row["created_at"]
+                if table is feedback:
+                    # The store's own note, which older proofs know nothing of.
+                    del row["arrived_at"]
                 said[one][table.name].append(row)
     return said
 

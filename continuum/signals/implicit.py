@@ -150,7 +150,7 @@ def derive_implicit(
     # What the application reports itself it knows better.
     findings = [one for one in findings if one.signal not in log.reported.get(one.interaction_id, ())]
     calibration = _calibrate(findings, log.verdicts)
-    added = store.feedback.add(_rows(findings, {one.signal: one.confidence for one in calibration}))
+    added = store.feedback.add(_rows(findings, {one.signal: one.confidence for one in calibration}), now=now)
     found = dict(sorted(Counter(finding.signal for finding in findings).items()))
     return ImplicitReport(task, len(log.turns), len(sessions), found, added, calibration, embedder.id)
 

@@ -19,7 +19,7 @@ from continuum.records import Feedback, Interaction
 from continuum.store import copying
 from continuum.store.bodies import Body, body_of
 from continuum.store.merging import merge
-from continuum.store.rows import insert_new, to_row
+from continuum.store.rows import arriving, insert_new, to_row
 from continuum.store.tables import feedback, interactions
 from continuum.store.writing import refuses
 
@@ -86,10 +86,10 @@ def load(connection: Connection, records: Sequence[Interaction], *, arrived_at: 
     return loaded
 
 
-def load_feedback(connection: Connection, records: Sequence[Feedback]) -> Loaded:
+def load_feedback(connection: Connection, records: Sequence[Feedback], *, arrived_at: datetime) -> Loaded:
     """Insert feedback that is not there yet; a repeated id or idempotency key is left as it is."""
     loaded = Loaded()
-    rows = [to_row(record) for record in records]
+    rows = arriving(records, arrived_at)
     loaded.new = sum(_taken(connection, rows, lambda some: insert_new(connection, feedback, some), loaded.refused))
     return loaded
 

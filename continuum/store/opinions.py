@@ -10,7 +10,7 @@ from sqlalchemy import Column, Connection, Text, and_, bindparam, case, cast, fu
 
 from continuum.records import Annotation, Feedback, Interaction
 from continuum.store.reading import Filter
-from continuum.store.rows import BATCH_ROWS, Rows, from_row, in_batches, inserting, to_row
+from continuum.store.rows import BATCH_ROWS, Rows, arriving, from_row, in_batches, insert_new, inserting, to_row
 from continuum.store.tables import annotations, feedback, interactions
 from continuum.timespan import utc_now
 
@@ -20,9 +20,13 @@ Clock = Callable[[], datetime]
 class FeedbackRows(Rows):
     """What people said; it may be here before its interaction is."""
 
-    def add(self, batch: Iterable[Feedback]) -> int:
+    def add(self, batch: Iterable[Feedback], *, now: Clock = utc_now) -> int:
         """Store feedback; a repeated id or idempotency key is left as it is. Returns how many were new."""
-        return self.insert_all(feedback, batch)
+        new = 0
+        for some in in_batches(batch, BATCH_ROWS // 4):
+            with self.engine.begin() as connection:
+                new += insert_new(connection, feedback, arriving(some, now()))
+        return new
 
     def of(self, interactions_: Iterable[Interaction]) -> dict[str, list[Feedback]]:
         """Feedback by interaction id, oldest first; feedback given to a provider's response id is found too."""

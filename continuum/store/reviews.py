@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, delete, ex
 from continuum.errors import StoreError
 from continuum.records import Feedback, Label, Review
 from continuum.store.judging_tables import labels, reviews
-from continuum.store.rows import Rows, from_row, insert_new, to_row
+from continuum.store.rows import Rows, arriving, from_row, insert_new, to_row
 from continuum.store.tables import feedback, interactions
 from continuum.store.writing import in_one_transaction
 
@@ -202,7 +202,7 @@ def _answer(connection: Connection, label: Label, verdict: Feedback | None) -> b
         taken_back = _mine(label.review_id, label.labeller) & labels.c.withdrawn
         if connection.execute(update(labels).where(taken_back).values(again)).rowcount == 0:
             return False
-    if verdict is not None and not insert_new(connection, feedback, [to_row(verdict)]):
+    if verdict is not None and not insert_new(connection, feedback, arriving([verdict], label.created_at)):
         raise StoreError(
             f"feedback {verdict.idempotency_key!r} is in the store and belongs to no label; nothing was written. "
             "Delete that feedback, or label under another name"

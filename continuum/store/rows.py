@@ -22,6 +22,11 @@ def to_row(record: BaseModel) -> dict[str, Any]:
     return {name: value if isinstance(value := getattr(record, name), datetime) else row[name] for name in row}
 
 
+def arriving(records: Iterable[BaseModel], at: datetime) -> list[dict[str, Any]]:
+    """Records as rows of a table that notes when each reached the store."""
+    return [{**to_row(record), "arrived_at": at} for record in records]
+
+
 def from_row(model: type[R], row: Row[Any]) -> R:
     """The record that a row holds; columns that are the store's own are left out."""
     values = row._mapping

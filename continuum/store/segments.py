@@ -74,7 +74,7 @@ def drain(
     refused = [interaction.id for interaction in interactions if interaction.task in unnamed] if unnamed else []
     ensure_tasks(connection, {interaction.task for interaction in stored}, at)
     loaded = load(connection, stored, arrived_at=at)
-    said = load_feedback(connection, feedback)
+    said = load_feedback(connection, feedback, arrived_at=at)
     return Drained(loaded.new, said.new, (*refused, *loaded.refused, *said.refused))
 
 

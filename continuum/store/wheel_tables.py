@@ -4,23 +4,37 @@ from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, Table, Text
 
 from continuum.store.tables import UtcDateTime, key, metadata, task_name
 
-# An interaction of which people said something after the wheel had used it. It stays open until what used it was made anew.
+# What people had said of an interaction when the wheel used it. Where they have said something else since, it is open, until what
+# used it was made anew. A row that was never open only remembers what had been said so shortly before the use that a clock
+# cannot tell whether it was seen.
 reopenings = Table(
     "reopenings",
     metadata,
     Column("interaction_id", Text, primary_key=True),
     # What used it: `dataset` (considered for one, taken or not) or `verdict` (a golden item that one was given on).
     Column("use", Text, primary_key=True),
-    task_name(),
-    # The newest feedback that opened it again.
-    Column("feedback_id", Text, nullable=False),
     # The dataset version or the verdict that used it as it was.
-    Column("used_by", Text, nullable=False),
-    Column("opened_at", UtcDateTime, nullable=False),
+    Column("used_by", Text, primary_key=True),
+    task_name(),
+    # A hash over the feedback with a verdict that was there: when it was opened, and once it is settled, when it was used again.
+    Column("said", Text, nullable=False),
+    # Null where it was never open.
+    Column("opened_at", UtcDateTime),
     # When, and with which dataset version or verdict, it was made good; null while it is open.
     Column("settled_at", UtcDateTime),
     Column("settled_by", Text),
     Index(None, "task", "settled_at"),
+)
+
+# How far late feedback was looked for: one row a task with nothing in `used_by`, and one for each dataset version and verdict
+# that was looked through since it was made.
+feedback_looks = Table(
+    "feedback_looks",
+    metadata,
+    Column("task", Text, primary_key=True),
+    Column("used_by", Text, primary_key=True),
+    # Of the task's own row: feedback that arrived by then was looked at. Of the others: when they were looked through.
+    Column("through", UtcDateTime, nullable=False),
 )
 
 # Old traffic of one task that is to be judged, by the task's rubric or by another, or led through the wheel once. What it has

@@ -4,12 +4,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from continuum.errors import ProofBroken
 from continuum.provenance.commitments import RowsChecked, check_rows, committed_rows
 from continuum.records import Annotation, Feedback
 from continuum.store.database import Store
 from continuum.store.golden_answers import AnswerLabel
+from continuum.store.tables import feedback
 from tests.builders import NOON, interactions
 
 IDS = {"i0", "i1", "i2"}
@@ -59,6 +61,15 @@ def test_who_says_the_same_again_changes_nothing_and_who_says_another_thing_does
     filled.golden_labels.put([a_label(0.75)])
     with pytest.raises(ProofBroken, match=r"a label of a golden answer of interaction i2 .*not as proven: ada"):
         checked(filled, content)
+
+
+def test_when_feedback_reached_the_store_is_the_stores_own_note_and_in_no_proof(filled: Store) -> None:
+    content = committed_rows(filled, "interactions of d", IDS)
+
+    with filled.engine.begin() as connection:
+        connection.execute(update(feedback).values(arrived_at=NOON))
+
+    assert checked(filled, content).opinions == 3
 
 
 def test_members_without_a_row_are_counted(filled: Store) -> None:

@@ -18,13 +18,20 @@ def upgrade() -> None:
         "reopenings",
         sa.Column("interaction_id", sa.Text(), nullable=False),
         sa.Column("use", sa.Text(), nullable=False),
-        sa.Column("task", sa.Text(), nullable=False),
-        sa.Column("feedback_id", sa.Text(), nullable=False),
         sa.Column("used_by", sa.Text(), nullable=False),
-        sa.Column("opened_at", TIME, nullable=False),
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("said", sa.Text(), nullable=False),
+        sa.Column("opened_at", TIME),
         sa.Column("settled_at", TIME),
         sa.Column("settled_by", sa.Text()),
-        sa.PrimaryKeyConstraint("interaction_id", "use", name=op.f("pk_reopenings")),
+        sa.PrimaryKeyConstraint("interaction_id", "use", "used_by", name=op.f("pk_reopenings")),
+    )
+    op.create_table(
+        "feedback_looks",
+        sa.Column("task", sa.Text(), nullable=False),
+        sa.Column("used_by", sa.Text(), nullable=False),
+        sa.Column("through", TIME, nullable=False),
+        sa.PrimaryKeyConstraint("task", "used_by", name=op.f("pk_feedback_looks")),
     )
     op.create_index(op.f("ix_reopenings_task_settled_at"), "reopenings", ["task", "settled_at"])
     op.create_table(
