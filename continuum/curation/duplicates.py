@@ -14,10 +14,11 @@ import numpy as np
 
 from continuum.curation.quality import Rated
 from continuum.embedding.embedder import Embedder
-from continuum.records import Message
+from continuum.records import Example, Message
 from continuum.similarity.minhash import Sketch, signatures
 from continuum.similarity.near import Answered, Replaced, facts, keepers, same_verdict
 from continuum.similarity.normalise import canonical, prompt_tail
+from continuum.similarity.words import AllInUse
 
 AT_ONCE = 256
 """Examples whose meaning is compared with all that stay at once."""
@@ -129,14 +130,29 @@ def remove_duplicates(
     )
 
 
+def still_alike(examples: Sequence[Example], threshold: float) -> list[tuple[str, str]]:
+    """Pairs of interaction ids, the one that should have given way last, of examples that teach the same.
+
+    Which misspelt words are forgiven depends on what else people write, and a version does not hold all of that: here none
+    are. Two that are alike by this are alike by the rule that removes duplicates, of whatever candidates.
+
+    Args:
+        examples: of one dataset version.
+        threshold: that of the removal.
+    """
+    ordered = sorted(examples, key=lambda one: (-one.score, one.interaction_id))
+    items = [_answered(one.messages, one.response, one.score) for one in ordered]
+    found = keepers(items, threshold, usage=AllInUse())
+    ids = [one.interaction_id for one in ordered]
+    return [(ids[why.keeper], ids[position]) for position, why in sorted(found.replaced.items())]
+
+
 def _compared(one: Rated) -> Answered:
-    response = canonical(one.response.action)
-    return Answered(
-        prompt=prompt_tail(one.interaction.messages),
-        response=response,
-        action=_action(one.response),
-        score=one.score,
-    )
+    return _answered(one.interaction.messages, one.response, one.score)
+
+
+def _answered(messages: Sequence[Message], response: Message, score: float) -> Answered:
+    return Answered(prompt=prompt_tail(messages), response=canonical(response.action), action=_action(response), score=score)
 
 
 def _action(response: Message) -> str:

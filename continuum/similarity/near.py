@@ -125,7 +125,7 @@ def near_pairs(texts: Sequence[str], threshold: float, *, corpus: Sequence[str] 
                 yield first, second
 
 
-def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signatures) -> Stars:
+def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signatures, *, usage: Usage | None = None) -> Stars:
     """Which items stay. Items come best first.
 
     The best item stays and is itself similar to everything it replaces. Connected components would chain: single linkage
@@ -135,6 +135,7 @@ def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signat
         items: what is compared.
         threshold: character similarity of question and answer, 0 to 1.
         sketch: makes the signatures of texts, here or on other machines.
+        usage: how many texts use a word; counted in the items where it is left out.
     """
     rows: dict[tuple[str, str, str], list[int]] = {}
     for position, item in enumerate(items):
@@ -149,7 +150,7 @@ def keepers(items: Sequence[Answered], threshold: float, sketch: Sketch = signat
     for first, second in zip(found.first.tolist(), found.second.tolist(), strict=True):
         neighbours[first].append(second)
         neighbours[second].append(first)
-    comparison = _Comparison(threshold, joined)
+    comparison = _Comparison(threshold, joined, usage)
     kept_as = list(range(len(items)))
     replaced: dict[int, Replaced] = {}
     text_of = {position: text for text, group in enumerate(groups) for position in group}
@@ -181,12 +182,14 @@ class _Comparison:
     threshold: float
     corpus: Sequence[str] = ()
     """The texts that say how often a word is used."""
+    known: Usage | None = None
+    """The same, counted already."""
     too_long: int = 0
     seen: dict[tuple[str, str, str], float | None] = field(default_factory=dict)
 
     @cached_property
     def usage(self) -> Usage:
-        return usage_of(self.corpus)
+        return usage_of(self.corpus) if self.known is None else self.known
 
     def same_pair(self, left: Answered, right: Answered, language: Language) -> tuple[float, float] | None:
         """The similarities of the questions and of the answers; None when one of them is another."""

@@ -41,6 +41,14 @@ Usage = Mapping[str, int]
 NO_USAGE: Usage = MappingProxyType({})
 
 
+class AllInUse(dict[str, int]):
+    """The usage under which no word is a slip of another: what is the same by it is the same whatever else people write."""
+
+    def get(self, key: str, default: int | None = None) -> int:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """As often as any other word."""
+        return IN_USE
+
+
 def same_words(left: str, right: str, language: Language = ENGLISH, usage: Usage = NO_USAGE) -> bool:
     """Whether two canonical texts say the same, function words and slips aside.
 

@@ -3,10 +3,12 @@ from datetime import timedelta
 from random import Random
 
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
-from continuum.curation.duplicates import SemanticRule, remove_duplicates
+from continuum.curation.duplicates import SemanticRule, remove_duplicates, still_alike
 from continuum.curation.quality import Rated
-from continuum.records import FunctionCall, Message, ToolCall
+from continuum.records import Example, FunctionCall, Message, ToolCall
 from tests.builders import NOON, an_interaction
 
 QUESTION = "I was charged twice for the same order and would like to have the second payment returned"
@@ -147,3 +149,35 @@ def test_calls_whose_arguments_differ_in_case_alone_are_two_actions() -> None:
     kept = [one.interaction.id for one in remove_duplicates(rows, 0.92).kept]
     assert len(kept) == 2
     assert "b" in kept
+
+
+def as_example(one: Rated) -> Example:
+    return Example(
+        interaction_id=one.interaction.id,
+        messages=one.interaction.messages,
+        response=one.response,
+        score=one.score,
+        score_source=one.score_source,
+        group="g",
+        reason="good",
+    )
+
+
+def test_two_examples_that_teach_the_same_are_found_in_a_version() -> None:
+    typo = QUESTION.replace("payment", "payments")
+    rows = [as_example(one) for one in (rated("a", score=4), rated("b", typo, score=5), rated("c", "Where is my parcel?"))]
+    assert still_alike(rows, 0.92) == [("b", "a")]
+    assert still_alike(rows, 1.0) == []
+    assert still_alike([], 0.92) == []
+
+
+VOCABULARY = "the a my our order orders payment paymnet not nto now know twice refund refunds 2 3 please block lock"
+SENTENCES = st.lists(st.sampled_from(VOCABULARY.split(" ")), min_size=1, max_size=12).map(" ".join)
+ROWS = st.lists(st.tuples(SENTENCES, SENTENCES, st.sampled_from([3.5, 4.0, 5.0])), max_size=12)
+
+
+@given(rows=ROWS, threshold=st.sampled_from([0.8, 0.92, 1.0]))
+def test_nothing_that_stays_of_any_candidates_is_alike(rows: list[tuple[str, str, float]], threshold: float) -> None:
+    candidates = [rated(f"i{n}", question, answer, score) for n, (question, answer, score) in enumerate(rows)]
+    kept = remove_duplicates(candidates, threshold).kept
+    assert still_alike([as_example(one) for one in kept], threshold) == []
