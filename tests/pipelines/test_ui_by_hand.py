@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 BLOCKED = "accuracy: -12 points"
 
 
@@ -74,6 +74,8 @@ def test_one_partition_is_led_to_green_the_block_is_read_and_two_new_tasks_are_b
         page.get_by_text("View", exact=True).click()
         page.wait_for_url("**/runs/b/**")
         expect(page.get_by_text("100% completed")).to_have_count(len(SEVEN))
+        # The column's title, and now the status of the whole.
+        expect(page.get_by_text("Succeeded", exact=True)).to_have_count(2)
         picture("backfill")
 
     with open_instance() as memory:
