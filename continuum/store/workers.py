@@ -16,8 +16,8 @@ from sqlalchemy import Connection, Engine, bindparam, delete, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
 from continuum.ids import new_id
-from continuum.store.accounts import settle_all_of
-from continuum.store.judging_tables import judgements, workers
+from continuum.store.accounts import BATCH, settle_all_of
+from continuum.store.judging_tables import judgements, reservations, workers
 from continuum.store.processes import began, this_host
 from continuum.store.rows import Rows, insert_new
 from continuum.store.writing import in_one_transaction
@@ -98,11 +98,22 @@ class Workers(Rows):
 
         Any number of processes may do it at once: each worker is settled by one of them, in one transaction.
         """
-        at, host = now(), this_host()
         with self.engine.connect() as connection:
-            rows = connection.execute(select(workers)).all()
-        dead = [row for row in rows if row.id != self.known and is_dead(row, at, host)]
+            dead = self._dead(connection, now())
         return sum(in_one_transaction(self.engine, partial(_bury, row=row)) for row in dead)
+
+    def held_by_dead(self, task: str, *, now: Callable[[], datetime] = utc_now) -> int:
+        """Micro-dollars of a task that dead workers hold reserved; nothing is settled. What batches hold is not among it."""
+        with self.engine.connect() as connection:
+            living = {row.id for row in connection.execute(select(workers.c.id))}
+            living -= {row.id for row in self._dead(connection, now())}
+            held = connection.execute(select(reservations.c.worker, reservations.c.micro_usd).where(reservations.c.task == task))
+            return sum(row.micro_usd for row in held if row.worker not in living and not row.worker.startswith(BATCH))
+
+    def _dead(self, connection: Connection, at: datetime) -> list[Any]:
+        host = this_host()
+        rows = connection.execute(select(workers)).all()
+        return [row for row in rows if row.id != self.known and is_dead(row, at, host)]
 
 
 def is_dead(row: Any, at: datetime, host: str) -> bool:
