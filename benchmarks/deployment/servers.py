@@ -15,10 +15,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from continuum.spool.apart import PROGRAM
+
 ROOT = Path(__file__).parents[2]
 LITELLM = ROOT / ".venv-peers" / "bin" / "litellm"
 UP_S = 120.0
 """The heaviest peer needs some seconds to come up on a busy machine."""
+STORES = PROGRAM.encode()
+"""In the command of a process that brings captures into the store."""
 TICKS = os.sysconf("SC_CLK_TCK")
 ANSWER = {
     "id": "chatcmpl-benchmark",
@@ -59,8 +63,8 @@ class Server:
 
     @property
     def serving_cpu_s(self) -> float:
-        """The part of it that the first thread of each process took: our gateway serves in it, and stores in another."""
-        return sum(_cpu_s(Path(f"/proc/{pid}/task/{pid}")) for pid in _tree(self.process.pid))
+        """The part of it that serves: not what the processes took that bring captures from the disk into the store."""
+        return sum(_cpu_s(Path(f"/proc/{pid}")) for pid in _tree(self.process.pid) if not _stores(pid))
 
 
 def free_port() -> int:
@@ -237,6 +241,12 @@ def _tree(pid: int) -> list[int]:
             with suppress(OSError):
                 left += map(int, task.read_text().split())
     return found
+
+
+def _stores(pid: int) -> bool:
+    with suppress(OSError):
+        return STORES in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
 
 
 def _cpu_s(of: Path) -> float:

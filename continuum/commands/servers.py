@@ -27,7 +27,7 @@ def gateway(
     from continuum.deployment.serving import run_server
 
     if workers == 1:
-        from continuum.deployment.gateway.gateway import serve_gateway
+        from continuum.deployment.gateway.alone import serve_gateway
 
         run_server(serve_gateway(host, port, default_task=task, keys=keys, override=override))
     else:

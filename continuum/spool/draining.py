@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import repeat
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import orjson
 
@@ -21,7 +21,7 @@ from continuum.progress import Progress, silent
 from continuum.records import Feedback, Interaction
 from continuum.spool.cleaning import cleaned
 from continuum.spool.finishing import finish_all, finish_feedback
-from continuum.spool.segments import Abandoned, Segment, abandoned, read_lines
+from continuum.spool.segments import Abandoned, Opened, Segment, abandoned, read_lines
 from continuum.spool.similar import NearRepeats
 
 if TYPE_CHECKING:
@@ -66,6 +66,17 @@ class Lot:
     unreadable: int = 0
 
 
+class Drains(Protocol):
+    """Who writes what segments hold to a store: `Drain`, here, or `DrainApart`, in another process."""
+
+    def begin(self, segment: str) -> int: ...  # noqa: D102 - told where it is done
+    def step(self, segment: Segment | Opened, offset: int, end: int) -> tuple[int, Drained]: ...  # noqa: D102
+    def write(self, lines: Sequence[bytes]) -> Drained: ...  # noqa: D102
+    def forget(self, segment: str) -> None: ...  # noqa: D102
+    def sample_rates(self) -> dict[str, float]: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
 class Drain:
     """Writes what segments hold to a store.
 
@@ -104,7 +115,7 @@ class Drain:
         except Exception as error:
             raise Outage(reason_of(error)) from error
 
-    def step(self, segment: Segment | Abandoned, offset: int, end: int) -> tuple[int, Drained]:
+    def step(self, segment: Segment | Opened, offset: int, end: int) -> tuple[int, Drained]:
         """Drain one batch of a segment, and say where the next one begins: at `offset` still where no whole line is left.
 
         Raises:
@@ -113,7 +124,7 @@ class Drain:
         read = read_lines(segment, offset, end, most=BATCH_LINES)
         if read.offset == offset:
             return offset, Drained()
-        return self._write(read.lines, segment.name, offset, read.offset)
+        return self.write_piece(read.lines, segment.name, offset, read.offset)
 
     def write(self, lines: Sequence[bytes]) -> Drained:
         """Write lines that wait in memory.
@@ -121,7 +132,7 @@ class Drain:
         Raises:
             Outage: the store is out.
         """
-        return self._write(lines, None, 0, 0)[1]
+        return self.write_piece(lines, None, 0, 0)[1]
 
     def forget(self, segment: str) -> None:
         """The segment's file is gone."""
@@ -130,6 +141,9 @@ class Drain:
             store.segments.forget(segment)
         except Exception as error:
             raise Outage(reason_of(error)) from error
+
+    def close(self) -> None:
+        """Be done; nothing is held between two batches."""
 
     def sample_rates(self) -> dict[str, float]:
         """What share of each task's conversations is to be captured.
@@ -145,7 +159,12 @@ class Drain:
         rates = {name: policy.get("sample_rate", 1.0) for name, policy in policies.items()}
         return {name: float(rate) for name, rate in rates.items() if isinstance(rate, int | float) and 0 < rate <= 1}
 
-    def _write(self, lines: Sequence[bytes], segment: str | None, seen: int, offset: int) -> tuple[int, Drained]:
+    def write_piece(self, lines: Sequence[bytes], segment: str | None, seen: int, offset: int) -> tuple[int, Drained]:
+        """Write the lines of a segment from `seen` up to `offset`, and say how far it is drained then.
+
+        Raises:
+            Outage: the store is out; nothing is known of what was written.
+        """
         interactions, feedback, result = self._finished(parsed(lines))
         store = self.open()
         try:
@@ -221,6 +240,12 @@ def parsed(lines: Sequence[bytes]) -> Lot:
     return lot
 
 
+def counted(lines: Sequence[bytes]) -> Drained:
+    """What lines hold, as if all of it were stored: of a batch that is in the store, and of which nobody said so any more."""
+    lot = parsed(lines)
+    return Drained(stored=len(lot.drafts), failed=lot.unreadable, feedback_stored=len(lot.feedback))
+
+
 def collect(
     store: "Store",
     folder: Path,
@@ -270,7 +295,7 @@ def collect_alone(database_url: str, folder: Path) -> Drained:
         store.close()
 
 
-def drain_abandoned(drain: Drain, segment: Abandoned, on_progress: Progress = silent) -> Drained:
+def drain_abandoned(drain: Drains, segment: Abandoned, on_progress: Progress = silent) -> Drained:
     """Drain one segment to its end and delete it.
 
     Raises:

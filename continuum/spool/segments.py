@@ -154,8 +154,8 @@ class InMemory:
             self.offset = self.size = 0
 
 
-class Abandoned:
-    """A segment whose owner is dead, taken over; a context that lets go of it at the end."""
+class Opened:
+    """A segment that is read and not appended to here; a context that lets go of it at the end."""
 
     def __init__(self, path: Path, file: int) -> None:
         self.path = path
@@ -164,37 +164,52 @@ class Abandoned:
         self._file = file
 
     @classmethod
-    def take_over(cls, path: Path) -> Self | None:
-        """The segment, or None where its owner lives, another drainer has it, or it is gone."""
-        try:
-            # Without waiting: to open a pipe that lies there would take for ever.
-            file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return None
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            found = os.fstat(file)
-            if stat.S_ISREG(found.st_mode) and found.st_nlink:
-                return cls(path, file)
-        except OSError:
-            pass
-        os.close(file)
-        return None
+    def at(cls, path: Path) -> Self:
+        """The segment at a path, whoever holds it.
+
+        Raises:
+            OSError: there is none.
+        """
+        # Without waiting: to open a pipe that lies there would take for ever.
+        return cls(path, os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK))
 
     def read(self, offset: int, most: int) -> bytes:
         """Bytes from an offset on."""
         return os.pread(self._file, most, offset)
-
-    def delete(self) -> None:
-        """Remove the file."""
-        with suppress(OSError):
-            self.path.unlink()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         os.close(self._file)
+
+
+class Abandoned(Opened):
+    """A segment whose owner is dead, taken over."""
+
+    @classmethod
+    def take_over(cls, path: Path) -> Self | None:
+        """The segment, or None where its owner lives, another drainer has it, or it is gone."""
+        try:
+            segment = cls.at(path)
+        except OSError:
+            return None
+        try:
+            fcntl.flock(segment._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            found = os.fstat(segment._file)
+            # Between the two its owner may have written its last line.
+            segment.size = found.st_size
+            if stat.S_ISREG(found.st_mode) and found.st_nlink:
+                return segment
+        except OSError:
+            pass
+        os.close(segment._file)
+        return None
+
+    def delete(self) -> None:
+        """Remove the file."""
+        with suppress(OSError):
+            self.path.unlink()
 
 
 def abandoned(folder: Path) -> Iterator[Abandoned]:
@@ -231,7 +246,7 @@ class Read:
     """Where the next line begins."""
 
 
-def read_lines(segment: Segment | InMemory | Abandoned, offset: int, end: int, *, most: int) -> Read:
+def read_lines(segment: Segment | InMemory | Opened, offset: int, end: int, *, most: int) -> Read:
     """Whole lines from an offset on: at most `most` of them, and about CHUNK_BYTES.
 
     A torn line at the end, of a process that died while it wrote, is none. Bytes that go on for MAX_LINE_BYTES without an end are

@@ -58,6 +58,7 @@ class Spool:
         settings: called when the first capture comes, and again after `close`.
         memory_bytes: what may wait in memory.
         linger_s: how long a batch waits for company, in seconds: a server's captures come by the hundred.
+        apart: whether a process of its own brings captures into the store, which is the default one; see `apart.py`.
     """
 
     def __init__(
@@ -67,8 +68,10 @@ class Spool:
         settings: Callable[[], Settings] = load_settings,
         memory_bytes: int = MEMORY_BYTES,
         linger_s: float = LINGER_S,
+        apart: bool = False,
     ) -> None:
         self.open_store = open_store
+        self.apart = apart
         self.linger_s = linger_s
         self.on_stored: list[Callable[[Sequence[Interaction]], None]] = []
         """Called with each batch of interactions once it is stored, in the spool's thread."""

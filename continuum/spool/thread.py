@@ -5,7 +5,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from continuum.spool.draining import BATCH_LINES, Drain, Outage, drain_abandoned
+from continuum.spool.apart import DrainApart
+from continuum.spool.draining import BATCH_LINES, Drain, Drained, Drains, Outage, counted, drain_abandoned
 from continuum.spool.sampling import remember_rates
 from continuum.spool.segments import Segment, abandoned, read_lines
 
@@ -46,6 +47,7 @@ def drain_until_closed(spool: "Spool", generation: int) -> None:
         spool.store_error, retry_s = None, FIRST_RETRY_S
         if not worked:
             work.sleep()
+    work.drain.close()
 
 
 def note_outage(spool: "Spool", reason: str) -> None:
@@ -62,7 +64,7 @@ class Work:
         self.spool = spool
         self.generation = generation
         self.wake = spool.wake
-        self.drain = Drain(spool.open_store, spool.on_stored)
+        self.drain: Drains = DrainApart() if spool.apart else Drain(spool.open_store, spool.on_stored)
         self.offsets: dict[str, int] = {}
         """How far each own segment is drained."""
         self.synced: tuple[str, int] = ("", 0)
@@ -104,6 +106,9 @@ class Work:
         if offset < end:
             with suppress(OSError):  # closed meanwhile
                 reached, drained = self.drain.step(segment, offset, end)
+                if reached > offset and drained == Drained():
+                    # Nobody else drains a segment of ours: it was stored by us, and we, or the connection, were cut off then.
+                    drained = counted(segment.read(offset, reached - offset).split(b"\n"))
                 if self.spool.stored(drained, self.generation):
                     self.offsets[segment.name] = reached
                 return reached > offset

@@ -7,11 +7,11 @@ whoever reaches it spends the upstream's key.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import unquote
 
 import orjson
@@ -20,7 +20,7 @@ from continuum.config import Settings, load_settings
 from continuum.deployment.gateway.answering import Answering
 from continuum.deployment.gateway.breaker import Breakers, Trip
 from continuum.deployment.gateway.door import Door
-from continuum.deployment.gateway.following import Following, WhenThere
+from continuum.deployment.gateway.following import Following
 from continuum.deployment.gateway.forms import CHAT, EMBEDDINGS, FORMS, Form
 from continuum.deployment.gateway.keys import Allowed, Keys, Refused
 from continuum.deployment.gateway.metrics import CONTENT_TYPE, Metrics
@@ -30,7 +30,7 @@ from continuum.deployment.gateway.shadow import Shadows
 from continuum.deployment.gateway.tripping import Trips
 from continuum.deployment.gateway.upstream import DEFAULT_TIMEOUTS, VIA, Ask, Timeouts, UpstreamFailed, Upstreams
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, ArmName, Route, RouteTable
-from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, shown_url, stop_signal, warn_open
+from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, warn_open
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.policy import checked_task_name
 from continuum.spool.headers import TASK
@@ -68,6 +68,7 @@ class Gateway:
         override: whether requests may name the arm that answers where no key is asked for.
         worker: this worker's number, and how many there are: they share the port.
         goes_on: whether this worker takes the place of one that died.
+        apart: whether a process of its own brings captures into the store, which is the environment's default then.
         now: the calendar's clock; the system's when None.
 
     Raises:
@@ -88,6 +89,7 @@ class Gateway:
         override: bool = False,
         worker: tuple[int, int] = (0, 1),
         goes_on: bool = False,
+        apart: bool = False,
         now: Callable[[], datetime] | None = None,
     ) -> None:
         self.base_url = ""
@@ -110,7 +112,7 @@ class Gateway:
         self.metrics = Metrics(folder / f"counts-{port}" if worker[1] > 1 else None, worker[0])
         self._trips = Trips(store)
         self._breakers = Breakers(self._following.policy_of, self._tripped)
-        self._spool = Spool(lambda: store, settings=lambda: self._settings, linger_s=LINGER_S)
+        self._spool = Spool(lambda: store, settings=lambda: self._settings, linger_s=LINGER_S, apart=apart)
         self._door = Door(self._handle, limits, refused=lambda status: self.metrics.refused("no_request"))
         complete = [(f"/v1{form.path}", ("POST", partial(self._complete, form))) for form in FORMS]
         self._routes: dict[str, tuple[str, Callable[[Request], Awaitable[None]]]] = {
@@ -137,6 +139,9 @@ class Gateway:
         host, port = self._address
         if self._default_task is not None:
             self.metrics.know([self._default_task])
+        if self._spool.apart:
+            # Its process takes a moment to begin; where the gateway cannot begin, it ends with the gateway's.
+            self._spool.start()
         await self.refresh()
         if self._keys.asked_for and not self._keys.usable and not is_loopback(host):
             raise ConfigurationError(
@@ -368,29 +373,3 @@ class Gateway:
     def _name_of(self, task: str, model: str) -> ArmName:
         candidate = self.routes.route(task).candidate
         return "canary" if candidate is not None and candidate.model == model else "stable"
-
-
-async def serve_gateway(
-    host: str = "127.0.0.1",
-    port: int = 8787,
-    default_task: str | None = None,
-    *,
-    keys: bool | None = None,
-    override: bool = False,
-) -> None:
-    """Run a gateway on the default store until SIGTERM or Ctrl-C; what has begun is answered, and what was served is stored."""
-    stop, settings, store = stop_signal(), load_settings(), cast("Store", WhenThere())
-    async with Gateway(store, settings, default_task=default_task, host=host, port=port, keys=keys, override=override) as gateway:
-        print(announcement(gateway.base_url, settings.upstream_base_url, default_task, gateway.tasks), flush=True)
-        await stop.wait()
-
-
-def announcement(base_url: str, upstream: str | None, default_task: str | None, known_tasks: Collection[str]) -> str:
-    """Where a gateway serves, whom it asks and for which task, in one line without keys."""
-    behind = "no upstream: set CONTINUUM_UPSTREAM_BASE_URL" if upstream is None else f"upstream {shown_url(upstream)}"
-    if default_task is None:
-        task = "no default task: requests name theirs"
-    else:
-        new = "" if default_task in known_tasks else " (not registered yet, its first call does that: is the name right?)"
-        task = f"default task {default_task}{new}"
-    return f"the gateway serves at {base_url}; {behind}; {task}"

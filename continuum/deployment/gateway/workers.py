@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
 from continuum.config import load_settings
+from continuum.deployment.gateway.alone import announcement
 from continuum.deployment.gateway.following import WhenThere
-from continuum.deployment.gateway.gateway import DRAIN_S, STORE_S, Gateway, announcement
-from continuum.deployment.serving import base_url_of, run_server, stop_signal
+from continuum.deployment.gateway.gateway import DRAIN_S, STORE_S, Gateway
+from continuum.deployment.serving import base_url_of, run_server, settle, stop_signal
 from continuum.errors import ConfigurationError, ContinuumError
 
 if TYPE_CHECKING:
@@ -195,12 +196,14 @@ async def _work(plan: Plan, number: int, *, goes_on: bool) -> int:
         override=plan.override,
         worker=(number, plan.workers),
         goes_on=goes_on,
+        apart=True,
     )
     try:
         await gateway.__aenter__()
     except ContinuumError as error:
         _say(FAILED + str(error).replace("\n", " ").encode())
         return 1
+    settle()
     _say(READY + json.dumps(gateway.tasks).encode())
     orphaned = asyncio.create_task(_until_orphaned(stop))
     await stop.wait()

@@ -12,7 +12,8 @@ from openai import AsyncOpenAI
 
 from continuum import capture, context, interaction
 from continuum.deployment import transitions
-from continuum.deployment.gateway.gateway import Gateway, announcement
+from continuum.deployment.gateway.alone import announcement
+from continuum.deployment.gateway.gateway import Gateway
 from continuum.deployment.transitions import Cause
 from continuum.records import Interaction
 from continuum.spool.spool import flush
