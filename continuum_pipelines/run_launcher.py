@@ -38,6 +38,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
     def __init__(self, inst_data: ConfigurableClassData | None = None, pools: Mapping[str, int] | None = None) -> None:
         super().__init__(inst_data)
         self.pools = dict(pools or {})
+        self.sure_after_s = SURE_AFTER_S
         self._limited = False
         self._gone_since: dict[str, float] = {}
 
@@ -80,7 +81,7 @@ class WatchfulRunLauncher(DefaultRunLauncher):
             self._gone_since.pop(run.run_id, None)
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         since = self._gone_since.setdefault(run.run_id, time.monotonic())
-        if not worker.is_here and time.monotonic() - since < SURE_AFTER_S:
+        if not worker.is_here and time.monotonic() - since < self.sure_after_s:
             return CheckRunHealthResult(WorkerStatus.RUNNING, "its worker was not heard of; it is looked for once more")
         del self._gone_since[run.run_id]
         where = "on this host" if worker.is_here else "and the store hears of it no more"
