@@ -188,7 +188,7 @@ async def judged(
         return Judged(trouble=bench.trouble, detail=bench.detail, waiting=len(answers))
     judge, criteria = bench.judge, bench.criteria
     result = Judged(judge=judge.name, version=judge.version, rubric=rubric_fingerprint(criteria))
-    result.judgements, missing = await asyncio.to_thread(_known, store, answers, judge.version, criteria)
+    result.judgements, missing = await asyncio.to_thread(known_judgements, store, answers, judge.version, criteria)
     asked = dict(islice(missing.items(), most))
     failed: list[Answer] = []
     heard = succeeded = 0
@@ -227,6 +227,34 @@ async def judged(
         unheard = failed if succeeded else [answer for alike in asked.values() for answer in alike]
         result.trouble = "the judge fails" if _fails(result, unheard, answers) else None
     return result
+
+
+def known_judgements(
+    store: "Store", answers: Sequence[Answer], version: str, criteria: Sequence[Criterion]
+) -> tuple[dict[str, Judgement], dict[str, list[Answer]]]:
+    """What needs no asking, for nothing that could be judged was said, or it was judged before; and the rest, alike together.
+
+    Args:
+        store: where judgements are kept.
+        answers: what is looked up.
+        version: the judge's.
+        criteria: by which it judged.
+
+    Returns:
+        Judgements by the id of the call, and the other answers by the key under which each would be judged.
+    """
+    found: dict[str, Judgement] = {}
+    keys: dict[str, list[Answer]] = {}
+    for answer in answers:
+        floor = floor_of(answer.messages, answer.message, criteria)
+        if floor is not None:
+            found[answer.call.id] = floor
+        else:
+            key = judgement_key(version, answer.messages, answer.message, criteria)
+            keys.setdefault(key, []).append(answer)
+    for key, said in store.judgements.of(keys).items():
+        found |= dict.fromkeys((answer.call.id for answer in keys.pop(key)), judgement_kept(said))
+    return found, keys
 
 
 def _fails(result: Judged, failed: Sequence[Answer], answers: Iterable[Answer]) -> bool:
@@ -273,24 +301,6 @@ def spending(store: "Store", policy: TaskPolicy, budget: Budget) -> dict[str, An
         "period_usd": balance.spent_micro_usd / 1e6,
         "limit_usd": limit,
     }
-
-
-def _known(
-    store: "Store", answers: Sequence[Answer], version: str, criteria: Sequence[Criterion]
-) -> tuple[dict[str, Judgement], dict[str, list[Answer]]]:
-    """What needs no asking, for nothing that could be judged was said, or it was judged before; and the rest, alike together."""
-    found: dict[str, Judgement] = {}
-    keys: dict[str, list[Answer]] = {}
-    for answer in answers:
-        floor = floor_of(answer.messages, answer.message, criteria)
-        if floor is not None:
-            found[answer.call.id] = floor
-        else:
-            key = judgement_key(version, answer.messages, answer.message, criteria)
-            keys.setdefault(key, []).append(answer)
-    for key, said in store.judgements.of(keys).items():
-        found |= dict.fromkeys((answer.call.id for answer in keys.pop(key)), judgement_kept(said))
-    return found, keys
 
 
 def as_steps(scored: Iterable[Conversation]) -> Mapping[int, tuple[list[float], list[float]]]:
