@@ -31,12 +31,14 @@ from continuum.store.golden_uses import GoldenUses
 from continuum.store.grouped import GroupedWrites
 from continuum.store.interactions import Interactions
 from continuum.store.judgements import Judgements
+from continuum.store.late_feedback import LateFeedback
 from continuum.store.learning import Checkpoints, Datasets, Verdicts
 from continuum.store.notifications import Notifications
 from continuum.store.opinions import Annotations, FeedbackRows
 from continuum.store.outages import is_away
 from continuum.store.overview import Overview
 from continuum.store.raters import Raters
+from continuum.store.reopenings import Reopenings
 from continuum.store.reviews import Reviews
 from continuum.store.segments import Drained, Segments, drain
 from continuum.store.shadow_answers import ShadowAnswers
@@ -92,6 +94,8 @@ class Store:
         self.overview = Overview(engine)
         self.interactions = Interactions(engine)
         self.feedback = FeedbackRows(engine)
+        self.late_feedback = LateFeedback(engine)
+        self.reopenings = Reopenings(engine)
         self.raters = Raters(engine)
         self.annotations = Annotations(engine)
         self.datasets = Datasets(engine)

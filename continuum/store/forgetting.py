@@ -24,7 +24,7 @@ from continuum.store.reading import MESSAGES
 from continuum.store.rows import BATCH_ROWS
 from continuum.store.serving_tables import notifications, shadow_answers
 from continuum.store.tables import bodies, interactions
-from continuum.store.wheel_tables import backfills
+from continuum.store.wheel_tables import backfills, feedback_looks, reopenings
 
 
 def forget_interactions(
@@ -44,7 +44,7 @@ def forget_interactions(
     of_reviews = select(reviews.c.id).where(reviews.c.interaction_id.in_(ids))
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(reviews).where(reviews.c.interaction_id.in_(ids)))
-    for table in (golden_answers, golden_labels, shadow_answers):
+    for table in (golden_answers, golden_labels, shadow_answers, reopenings):
         connection.execute(delete(table).where(table.c.interaction_id.in_(ids)))
     _take_out_of_batches(connection, ids)
     rounds = select(anchor_rounds.c.id, anchor_rounds.c.scores).where(anchor_rounds.c.task.in_(set(tasks)))
@@ -61,7 +61,7 @@ def forget_task(connection: Connection, task: str) -> None:
     of_batches = select(batches.c.id).where(batches.c.task == task)
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(batch_items).where(batch_items.c.batch_id.in_(of_batches)))
-    judged = (reviews, batches, backfills, anchor_rounds, reservations, accounts)
+    judged = (reviews, batches, backfills, anchor_rounds, reservations, accounts, reopenings, feedback_looks)
     for table in (*judged, golden_answers, golden_labels, golden_uses, commitments, tombstones, shadow_answers, notifications):
         connection.execute(delete(table).where(table.c.task == task))
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import JSON, Boolean, Column, Float, Index, Integer, Table, Text
 
-from continuum.store.tables import UtcDateTime, key, metadata, task_name
+from continuum.store.tables import Sequence, UtcDateTime, key, metadata, task_name
 
 # What people had said of an interaction when the wheel used it. Where they have said something else since, it is open, until what
 # used it was made anew. A row that was never open only remembers what had been said so shortly before the use that a clock
@@ -26,15 +26,22 @@ reopenings = Table(
     Index(None, "task", "settled_at"),
 )
 
-# How far late feedback was looked for: one row a task with nothing in `used_by`, and one for each dataset version and verdict
-# that was looked through since it was made.
+# How far late feedback was looked for: one row a task with nothing in `used_by`, one for each training set that was met, and one
+# for each verdict that matters and was looked through.
 feedback_looks = Table(
     "feedback_looks",
     metadata,
     Column("task", Text, primary_key=True),
     Column("used_by", Text, primary_key=True),
-    # Of the task's own row: feedback that arrived by then was looked at. Of the others: when they were looked through.
-    Column("through", UtcDateTime, nullable=False),
+    # Of the task's own row: feedback that arrived by then was looked at. Of a dataset version: when it read what people had said.
+    # Of a verdict: when it was looked through.
+    Column("at", UtcDateTime, nullable=False),
+    # Of a dataset version: it considered the interactions after the first of these numbers and through the second, of those the
+    # ones that began at `since` or later; and whether it remembers what had been said shortly before it read.
+    Column("after", Sequence),
+    Column("through", Sequence),
+    Column("since", UtcDateTime),
+    Column("remembers", Boolean),
 )
 
 # Old traffic of one task that is to be judged, by the task's rubric or by another, or led through the wheel once. What it has

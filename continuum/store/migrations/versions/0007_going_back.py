@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 TIME = sa.DateTime(timezone=True)
+SEQUENCE = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 revision = "0007"
 down_revision = "0006"
@@ -30,7 +31,11 @@ def upgrade() -> None:
         "feedback_looks",
         sa.Column("task", sa.Text(), nullable=False),
         sa.Column("used_by", sa.Text(), nullable=False),
-        sa.Column("through", TIME, nullable=False),
+        sa.Column("at", TIME, nullable=False),
+        sa.Column("after", SEQUENCE),
+        sa.Column("through", SEQUENCE),
+        sa.Column("since", TIME),
+        sa.Column("remembers", sa.Boolean()),
         sa.PrimaryKeyConstraint("task", "used_by", name=op.f("pk_feedback_looks")),
     )
     op.create_index(op.f("ix_reopenings_task_settled_at"), "reopenings", ["task", "settled_at"])
