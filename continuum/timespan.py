@@ -1,7 +1,7 @@
 """Spans of time as people write them: "7d", "12h", "90m"."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from continuum.errors import ConfigurationError
 
@@ -39,6 +39,30 @@ def rounded(span: timedelta) -> str:
 def utc_now() -> datetime:
     """The present moment, aware, in UTC: the default of every `now` parameter."""
     return datetime.now(UTC)
+
+
+def moment_of(text: str, now: datetime, zone: tzinfo = UTC) -> datetime:
+    """The moment that a person means by "30d" (so long ago), "2026-10-01" (midnight) or "2026-10-01T14:30", in UTC.
+
+    Args:
+        text: a span before now, a date, or a date and time with or without an offset from UTC.
+        now: the present moment.
+        zone: where a date or a time without an offset is meant.
+
+    Raises:
+        ConfigurationError: it is none of these, or lies off the calendar.
+    """
+    said = text.strip()
+    if SPAN.fullmatch(said.lower()) and (begin := start_of(said, now)) is not None:
+        return begin.astimezone(UTC)
+    try:
+        read = datetime.fromisoformat(said)
+        return (read if read.tzinfo is not None else read.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise ConfigurationError(
+            f"{said!r:.60} is no moment; write a span before now like '30d', a date like '2026-10-01', or a date and time like "
+            "'2026-10-01T14:30' or '2026-10-01T14:30+02:00'"
+        ) from error
 
 
 def start_of(span: str | timedelta | None, now: datetime) -> datetime | None:

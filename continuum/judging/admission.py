@@ -200,6 +200,12 @@ async def admit(
     )
 
 
+def answers_of_the_test() -> Iterator[tuple[tuple[Message, ...], Message]]:
+    """What a judge is asked about in the test, one answer a call; the two answers of a pair make two."""
+    yield from ((tuple(conversation), answer) for _, conversation, answer in _cases())
+    yield from ((_asked(pair.question), _said(answer)) for pair in PAIRS for answer in (pair.first, pair.second))
+
+
 def _cases() -> Iterator[tuple[Key, Sequence[Message], Message]]:
     for n, bad in enumerate(BAD_ANSWERS):
         yield ("bad", 0, n), _asked(bad.question), _said(bad.answer)

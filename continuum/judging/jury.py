@@ -28,6 +28,11 @@ SHOWN_BY_MANY: frozenset[Capability] = frozenset({"uncertainty"})
 T = TypeVar("T")
 
 
+def jury_name(judges: Iterable[str]) -> str:
+    """What a jury of judges of these names is called, in whatever order they sit."""
+    return f"jury({','.join(sorted(judges))})"
+
+
 class Jury:
     """Judges who are all asked; the mean of what they say counts.
 
@@ -47,7 +52,7 @@ class Jury:
             raise ConfigurationError(f"a jury needs two or more different judges, found {[judge.name for judge in judges]}")
         self.judges = tuple(judges)
         self._open: list[AsyncExitStack] = []
-        self.name = "jury(" + ",".join(sorted(judge.name for judge in judges)) + ")"
+        self.name = jury_name(judge.name for judge in judges)
         families = {family_of(judge.name) for judge in judges}
         if len(families) == 1 and None not in families:
             warnings.warn(

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from continuum.store.rows import Rows
 from continuum.store.tables import annotations, interactions
 
-Role = Literal["selecting", "second"]
+Role = Literal["selecting", "second", "trial"]
 
 
 @dataclass(frozen=True, slots=True)

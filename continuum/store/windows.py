@@ -66,6 +66,13 @@ class Windows(Rows):
         with self.engine.connect() as connection:
             return float(connection.execute(Filter(task, since, until).in_database(query)).scalar_one())
 
+    def last_costs(self, task: str, *, judge: str, limit: int = 500) -> list[float]:
+        """US dollars of each of the last judgements of a task by a judge that cost something, the newest first."""
+        query = select(annotations.c.cost_usd).where(annotations.c.task == task, annotations.c.judge == judge)
+        query = query.where(annotations.c.cost_usd > 0).order_by(annotations.c.created_at.desc()).limit(limit)
+        with self.engine.connect() as connection:
+            return list(connection.execute(query).scalars())
+
     def _selecting(self, query: Select, task: str, since: datetime | None, until: datetime | None) -> Select:
         query = query.select_from(interactions).join(annotations, annotations.c.interaction_id == interactions.c.id)
         return Filter(task, since, until).in_database(query).where(annotations.c.role == "selecting")
