@@ -24,6 +24,8 @@
 | CONTINUUM_REDACTOR | who takes it out: `builtin`, `presidio`, or the name of an entry point `continuum.redactors` | builtin |
 | CONTINUUM_USER_KEY | key of the hashes that stand for user ids; one for all writers of a store | made once, in CONTINUUM_HOME |
 | CONTINUUM_SNAPSHOTS | folder or fsspec URL of the Parquet snapshots, like s3://bucket/folder | in CONTINUUM_HOME |
+| CONTINUUM_ARTIFACTS_URL | folder or fsspec URL of dataset versions and adapters, like s3://bucket/folder | in CONTINUUM_HOME |
+| CONTINUUM_ARTIFACTS_MAX_BYTES | the most that copies of what lies at such a URL take in CONTINUUM_HOME | 20 GiB |
 | CONTINUUM_SIGNING_KEY | file of the private key that proofs of verdicts are signed with | none: they are not signed |
 | CONTINUUM_TRUSTED_KEYS | public keys in hex, with commas; a proof that none of them signed is refused | none: any will do |
 | CONTINUUM_SEED | seed of everything random | 0 |
@@ -75,6 +77,9 @@ class Settings(BaseModel):
     user_key: SecretStr | None = None
     snapshots: str = ""
     """Folder or fsspec URL; empty for `snapshots` in the home."""
+    artifacts: str = ""
+    """Folder, or fsspec URL without credentials in it; empty for the home."""
+    artifacts_max_bytes: int = 20 * 2**30
     signing_key: Path | None = None
     trusted_keys: tuple[str, ...] = ()
     """Ed25519 public keys in hex, 64 digits each."""
@@ -89,9 +94,19 @@ class Settings(BaseModel):
     seed: int = 0
 
     @property
+    def artifacts_dir(self) -> Path:
+        """Where artifacts are written: where they stay, unless they go to a URL."""
+        return Path(self.artifacts) if self.artifacts and "://" not in self.artifacts else self.home
+
+    @property
+    def artifact_copies_dir(self) -> Path:
+        """Where copies of artifacts at a URL lie."""
+        return self.home / "artifacts"
+
+    @property
     def datasets_dir(self) -> Path:
-        """Where dataset versions lie."""
-        return self.home / "datasets"
+        """Where dataset versions lie, or are written before they go to a URL."""
+        return self.artifacts_dir / "datasets"
 
     @property
     def embeddings_dir(self) -> Path:
@@ -110,8 +125,8 @@ class Settings(BaseModel):
 
     @property
     def checkpoints_dir(self) -> Path:
-        """Where adapters lie."""
-        return self.home / "checkpoints"
+        """Where adapters lie, or are written before they go to a URL."""
+        return self.artifacts_dir / "checkpoints"
 
     @property
     def training_dir(self) -> Path:
@@ -158,6 +173,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         redactor=env.get("CONTINUUM_REDACTOR") or "builtin",
         user_key=secret(env.get("CONTINUUM_USER_KEY")),
         snapshots=env.get("CONTINUUM_SNAPSHOTS") or "",
+        artifacts=folder_or_url(env, "CONTINUUM_ARTIFACTS_URL"),
+        artifacts_max_bytes=whole_number(env, "CONTINUUM_ARTIFACTS_MAX_BYTES", 20 * 2**30),
         signing_key=Path(env["CONTINUUM_SIGNING_KEY"]).expanduser() if env.get("CONTINUUM_SIGNING_KEY") else None,
         trusted_keys=public_keys(env, "CONTINUUM_TRUSTED_KEYS"),
         seed=whole_number(env, "CONTINUUM_SEED", 0),
@@ -206,6 +223,30 @@ def web_address(env: Mapping[str, str], name: str) -> SecretStr | None:
             f"{name} holds {len(value)} characters that are no address; it must be like https://hooks.example.com/path"
         )
     return SecretStr(value)
+
+
+def folder_or_url(env: Mapping[str, str], name: str) -> str:
+    """A variable that holds a folder, which is given back whole, or a URL that holds no secret; what is wrong is not shown."""
+    value = (env.get(name) or "").strip()
+    if not value:
+        return ""
+    scheme, mark, rest = value.partition("://")
+    if mark and scheme != "file":
+        place, _, below = rest.rstrip("/").partition("/")
+        if "@" in place or any(sign in rest for sign in "?#"):
+            raise ConfigurationError(
+                f"{name} holds a user, a password or a query; leave them out: credentials come from where the storage's own "
+                "library looks for them, such as AWS_ACCESS_KEY_ID, AWS_PROFILE or the machine's role"
+            )
+        parts = below.split("/") if below else []
+        if (
+            not re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme)
+            or not place
+            or any(part in ("", ".", "..") or re.search(r"[\x00-\x1f\x7f\\%]", part) for part in parts)
+        ):
+            raise ConfigurationError(f"{name} holds {len(value)} characters that are no URL; it must be like s3://bucket/folder")
+        return f"{scheme}://{rest.rstrip('/')}"
+    return str(Path(rest if mark else value).expanduser().resolve())
 
 
 def origin_of(address: SecretStr) -> str:

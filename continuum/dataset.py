@@ -11,6 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.artifacts.copies import local
+from continuum.artifacts.places import above, name_of
 from continuum.dataset_rows import (
     COLUMNS,
     FORMAT,
@@ -162,18 +164,18 @@ class Dataset:
         """Read a version that `write` left, or the control of one by the path of its `control.parquet`.
 
         Args:
-            folder: where it is.
+            folder: where it is, as a path or as the store's row has it.
             verify: also compare the rows with the fingerprint: were the files changed since?
 
         Raises:
             StoreError: the folder holds no complete dataset, or not the one that was written.
         """
-        path = Path(folder)
-        if path.name == "control.parquet":
-            control = cls.read(path.parent, verify=verify).control
+        if name_of(folder) == "control.parquet":
+            control = cls.read(above(folder), verify=verify).control
             if control is None:
-                raise StoreError(f"the dataset in {path.parent} has no control; build it with the policy's curation.control on")
+                raise StoreError(f"the dataset in {above(folder)} has no control; build it with the policy's curation.control on")
             return control
+        path = local(folder)
         missing = [name for name in (MANIFEST, ROWS) if not (path / name).is_file()]
         if missing:
             raise StoreError(f"{path} holds no complete dataset: {' and '.join(missing)} missing; build the dataset again")

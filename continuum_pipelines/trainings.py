@@ -1,11 +1,11 @@
 """A trained version as the Dagster UI shows it: two checks, and the figures beside them, read from its artifact and its line."""
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from continuum.artifacts.copies import local
 from continuum.constitution.constraints import Constraint, those_known
 from continuum.errors import StoreError
 from continuum.excerpts import excerpt
@@ -157,7 +157,7 @@ def _budget(checkpoint: Checkpoint) -> dg.AssetCheckResult:
 def _lost(checkpoint: Checkpoint) -> float | None:
     """The share that this training lost of all earlier datasets' held-out answers; None where none was measured."""
     try:
-        measured = Measured.load(Path(checkpoint.uri))
+        measured = Measured.load(local(checkpoint.uri))
     except StoreError:
         return None
     if measured is None:

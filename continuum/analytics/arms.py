@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continuum.artifacts.copies import is_there
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
@@ -87,7 +87,7 @@ def production_cost_usd(store: "Store", items: Sequence[GoldenItem]) -> float | 
 
 def _can_be_looked_up(store: "Store", checkpoint: Checkpoint) -> bool:
     dataset = store.datasets.get(checkpoint.dataset_id)
-    return dataset is not None and Path(dataset.uri).is_dir()
+    return dataset is not None and is_there(dataset.uri)
 
 
 def _contender(store: "Store", name: str, checkpoint: Checkpoint | None) -> Contender:

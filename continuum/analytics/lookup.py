@@ -1,9 +1,9 @@
 """The answer of the most similar training example: what a model must beat to have learned more than to look up."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continuum.artifacts.copies import is_there
 from continuum.config import load_settings
 from continuum.dataset import Dataset
 from continuum.embedding.cache import cached_embedder
@@ -21,7 +21,7 @@ def looked_up(store: "Store", task: str, conversations: Sequence[Conversation]) 
     records = {dataset_id: store.datasets.get(dataset_id) for dataset_id in trained_on(store, task)}
     examples: dict[str, Example] = {}
     for record in records.values():
-        if record is not None and Path(record.uri).is_dir():
+        if record is not None and is_there(record.uri):
             examples |= {example.interaction_id: example for example in Dataset.read(record.uri).split("train")}
     return NearestAnswer(list(examples.values()), cached_embedder(load_settings())).answer(conversations)
 

@@ -11,6 +11,8 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from continuum.artifacts.copies import is_there, local
+from continuum.artifacts.places import above
 from continuum.commands.terminal import complain, console, say
 from continuum.errors import ConfigurationError, StoreError
 from continuum.store import default_store
@@ -18,6 +20,7 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     from continuum.curation.difference import Difference, Version
     from continuum.dataset import Dataset
+    from continuum.records import DatasetRecord
     from continuum.store.database import Store
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or fingerprint of a version; a task's name for its newest.")]
@@ -38,7 +41,7 @@ def list_versions(
         for one in versions
     ]
     for row, one in zip(rows, versions, strict=True):
-        row |= {"coverage": one.manifest.get("intent_coverage"), "fingerprint": one.id, "there": Path(one.uri).exists()}
+        row |= {"coverage": one.manifest.get("intent_coverage"), "fingerprint": one.id, "there": _is_there(one)}
     if as_json:
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return
@@ -125,13 +128,22 @@ def export(
             write_card(version, unfinished)
             version.write(unfinished)
         elif record is not None:
-            shutil.copytree(record.uri, unfinished)
+            shutil.copytree(local(record.uri), unfinished)
         unfinished.rename(folder)
     except OSError as error:
         raise StoreError(f"{folder} cannot be written ({error}); name a folder that can") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     say(f"{version.name} copied to {folder}")
+
+
+def _is_there(one: "DatasetRecord") -> bool:
+    """Whether a version's files are; where nobody can tell, why is said."""
+    try:
+        return is_there(str(above(one.uri)) if one.kind == "control" else one.uri)
+    except StoreError as error:
+        complain(str(error))
+        return False
 
 
 def _listed(store: "Store", fingerprint: str) -> dict[str, Any]:

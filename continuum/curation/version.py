@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.artifacts.places import below
 from continuum.curation.card import write_card
 from continuum.curation.manifest import Assembled, manifest_of, removed_rows
 from continuum.dataset import Dataset
@@ -29,6 +30,7 @@ def publish_version(
     *,
     golden: str | None,
     notes: Sequence[str] = (),
+    before: Callable[[str], object] = str,
     now: Callable[[], datetime],
 ) -> Dataset:
     """Store a training set under the next free number, with its card; the version that has this content already comes back.
@@ -40,6 +42,7 @@ def publish_version(
         config: everything that decided them.
         golden: fingerprint of the golden dataset that was kept out.
         notes: what a reader must know besides what is to be said of the scores.
+        before: given the fingerprint before anything is stored.
         now: the clock.
     """
     previous = store.datasets.latest(task)
@@ -60,11 +63,13 @@ def publish_version(
         write_card(dataset, folder)
         dataset.write(folder)
 
+    fingerprint = fingerprint_of(task, config, built.examples, **tables)
+    before(fingerprint)
     record = publish(
         store,
         task=task,
         kind="training",
-        fingerprint=fingerprint_of(task, config, built.examples, **tables),
+        fingerprint=fingerprint,
         manifest=manifest_of(built, config, parents, [*notes, *score_notes(store, task, built.examples)]),
         items=[_item(example) for example in built.examples],
         write=write,
@@ -103,7 +108,7 @@ def _register_control(store: "Store", record: DatasetRecord, control: Dataset) -
             "id": control.fingerprint,
             "kind": "control",
             "name": control.name,
-            "uri": str(Path(record.uri) / "control.parquet"),
+            "uri": below(record.uri, "control.parquet"),
             "manifest": control.manifest,
         }
     )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from continuum.config import load_settings
@@ -56,7 +55,7 @@ def clear(store: "Store", checkpoint_id: str, name: str, *, strategy: str, ungua
             f"checkpoint {checkpoint_id} ({name}) is not in the store; deploy one that `continuum train` made"
         )
     try:
-        files = verify_artifact(Path(known.uri), known.manifest)
+        files = verify_artifact(known.uri, known.manifest)
     except StoreError as error:
         raise DeploymentError(f"{known.name} may not serve, its files are not what was trained: {error}") from error
     proof = None if unguarded else proof_of(store, known, load_settings().trusted_keys)

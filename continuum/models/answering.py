@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, runtime_checkable
 
+from continuum.artifacts.copies import local as folder_of
 from continuum.errors import ConfigurationError, MissingExtra
 from continuum.records import Checkpoint, Message
 
@@ -112,9 +113,8 @@ class LocalAnswerer:
         if model.id not in local.adapters:
             from continuum.provenance.artifacts import verify_artifact
 
-            folder = Path(model.uri)
-            verify_artifact(folder, model.manifest)
-            local.load_adapter(model.id, folder)
+            verify_artifact(model.uri, model.manifest)
+            local.load_adapter(model.id, folder_of(model.uri))
         return local, model.id
 
 

@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.artifacts.copies import local
+from continuum.artifacts.places import above, name_of, uri_for
 from continuum.config import load_settings
-from continuum.errors import ProofBroken
+from continuum.errors import ProofBroken, StoreError
 from continuum.provenance.artifacts import MANIFEST, files_of, sha256_of
 from continuum.provenance.proof import Link, Proof, read_proof
 from continuum.provenance.revisions import hash_base, revision_of
@@ -38,9 +40,12 @@ def dataset_content(store: "Store", title: str, dataset_id: str, *, link: Link |
     }
 
 
-def kept_folder(task: str, fingerprint: str) -> Path:
+def kept_uri(task: str, fingerprint: str) -> str:
     """Where the copy of a golden set lies that is no version of the store."""
-    return load_settings().datasets_dir / task / f"{task}_golden_{fingerprint[:12]}"
+    name = f"{task}_golden_{fingerprint[:12]}"
+    # One that was kept before CONTINUUM_ARTIFACTS_URL led elsewhere stays where it is.
+    before = load_settings().datasets_dir / task / name
+    return str(before) if before.is_dir() else uri_for("datasets", task, name)
 
 
 def member_ids(store: "Store", dataset_id: str) -> set[str]:
@@ -76,9 +81,9 @@ def checkpoint_content(
     from continuum.store.tables import checkpoints, verdicts
 
     row = row_of(store, title, checkpoints, checkpoint_id, link)
-    folder = Path(str(row.get("uri", "")))
-    content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": hash_checkpoint(title, folder)}
-    proof = _own_proof(title, folder, verdict) if proven else None
+    uri = str(row.get("uri", ""))
+    content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": hash_checkpoint(title, uri)}
+    proof = _own_proof(title, uri, verdict) if proven else None
     if proof is not None:
         said = row_of(store, f"verdict {proof.verdict_id}", verdicts, proof.verdict_id)
         content["proof"] = {"verdict": proof.verdict_id, "head": proof.head, "row": digest_of(said)}
@@ -124,11 +129,11 @@ def _require_same_proof(link: Link, stated: Any, now: Any, kept: str) -> None:
     )
 
 
-def _own_proof(title: str, folder: Path, verdict: str | None) -> Proof | None:
+def _own_proof(title: str, uri: str, verdict: str | None) -> Proof | None:
     try:
-        return read_proof(folder, verdict)
+        return read_proof(uri, verdict)
     except ProofBroken as error:
-        raise ProofBroken(title, f"the proof in {folder} does not hold: {error}") from error
+        raise ProofBroken(title, f"the proof in {uri} does not hold: {error}") from error
 
 
 # --- rows and files --------------------------------------------------------------------------------------------------
@@ -153,24 +158,33 @@ def row_of(store: "Store", title: str, table: "Table", id: str, link: Link | Non
     return rows[0]
 
 
-def dataset_folder(row: dict[str, Any]) -> Path:
+def dataset_folder(row: dict[str, Any]) -> str:
     """Where a dataset's files lie; a control's lie in the folder of the version it stands beside."""
-    path = Path(str(row.get("uri", "")))
-    return path.parent if path.name == "control.parquet" else path
+    uri = str(row.get("uri", ""))
+    return str(above(uri)) if name_of(uri) == "control.parquet" else uri
 
 
-def hash_checkpoint(title: str, folder: Path) -> dict[str, str]:
+def hash_checkpoint(title: str, uri: str | Path) -> dict[str, str]:
     """sha256 of an adapter's files and of its manifest."""
+    folder = _local(title, uri)
     if not (folder / MANIFEST).is_file():
         raise ProofBroken(title, f"{folder / MANIFEST} is missing; {RESTORE}")
     return _hashed(title, folder, [*files_of(folder), MANIFEST])
 
 
-def hash_files(title: str, folder: Path) -> dict[str, str]:
-    """sha256 of every file in a folder."""
+def hash_files(title: str, uri: str) -> dict[str, str]:
+    """sha256 of every file in an artifact's folder."""
+    folder = _local(title, uri)
     if not folder.is_dir():
         raise ProofBroken(title, f"its folder {folder} is missing; {RESTORE}")
     return _hashed(title, folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
+
+
+def _local(title: str, uri: str | Path) -> Path:
+    try:
+        return local(uri)
+    except StoreError as error:
+        raise ProofBroken(title, str(error)) from error
 
 
 def _hashed(title: str, folder: Path, names: Iterable[str]) -> dict[str, str]:

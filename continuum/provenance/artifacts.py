@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from continuum.artifacts.copies import local
+from continuum.artifacts.places import below
 from continuum.errors import StoreError
 from continuum.provenance.plain_files import require_no_pickle
 
@@ -36,7 +38,7 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
     """Check that the artifact is complete, that no file was altered, removed or added since, and that none is a pickle.
 
     Args:
-        folder: the artifact.
+        folder: the artifact, as a path or as the store's row has it.
         expected: the manifest that the store holds for it; with it, a folder whose own manifest was rewritten is refused too.
 
     Returns:
@@ -45,23 +47,25 @@ def verify_artifact(folder: str | Path, expected: Mapping[str, str] | None = Non
     Raises:
         StoreError: the message names the first file that is not as it was.
     """
-    path = Path(folder)
+    path = local(folder)
     if not (path / MANIFEST).is_file():
-        raise StoreError(f"{path} holds no complete artifact: {MANIFEST} is missing; train it again")
+        raise StoreError(f"{folder} holds no complete artifact: {MANIFEST} is missing; train it again")
     try:
         written: dict[str, str] = dict(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise StoreError(f"{path / MANIFEST} cannot be read as a manifest; restore the artifact from a backup") from error
+        raise StoreError(f"{below(folder, MANIFEST)} cannot be read as a manifest; restore the artifact from a backup") from error
     if expected is not None and dict(expected) != written:
-        raise StoreError(f"{path / MANIFEST} is not the manifest that the store holds; restore the artifact from a backup")
+        raise StoreError(
+            f"{below(folder, MANIFEST)} is not the manifest that the store holds; restore the artifact from a backup"
+        )
     present = set(files_of(path))
     for name in sorted(written):
         if name not in present:
-            raise StoreError(f"{path / name} is missing; restore the artifact from a backup")
+            raise StoreError(f"{below(folder, name)} is missing; restore the artifact from a backup")
         if sha256_of(path / name) != written[name]:
-            raise StoreError(f"{path / name} was altered after it was written; restore the artifact from a backup")
+            raise StoreError(f"{below(folder, name)} was altered after it was written; restore the artifact from a backup")
     if unknown := sorted(present - written.keys()):
-        raise StoreError(f"{path / unknown[0]} is not part of the artifact; remove it")
+        raise StoreError(f"{below(folder, unknown[0])} is not part of the artifact; remove it")
     # A manifest vouches for what was written, not for what whoever wrote it put in.
     require_no_pickle(path)
     return written

@@ -22,6 +22,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from continuum.artifacts.beside import read_beside, write_beside
+from continuum.artifacts.places import below, folder_at, is_remote
 from continuum.dataset_rows import settle, sync
 from continuum.errors import ProofBroken
 from continuum.provenance.signing import Signature
@@ -136,9 +138,13 @@ class Proof:
         }
 
 
-def write_proof(folder: str | Path, proof: Proof) -> Path:
+def write_proof(folder: str | Path, proof: Proof) -> None:
     """Put a proof beside the checkpoint it is of; the proof of an earlier verdict stays, under that verdict's id."""
-    path = Path(folder) / PROOF
+    if is_remote(folder):
+        for name in (_kept(proof.verdict_id), PROOF):
+            write_beside(str(folder), name, proof.to_json().encode())
+        return
+    path = folder_at(folder) / PROOF
     earlier = path.read_text(encoding="utf-8") if path.is_file() else ""
     if earlier:
         try:
@@ -147,10 +153,9 @@ def write_proof(folder: str | Path, proof: Proof) -> Path:
             # What was altered proves nothing any more; nobody will ask for it.
             replaced = proof.verdict_id
         if replaced != proof.verdict_id:
-            settle(_kept(path.parent, replaced), lambda unfinished: unfinished.write_text(earlier, encoding="utf-8"))
+            settle(path.with_name(_kept(replaced)), lambda unfinished: unfinished.write_text(earlier, encoding="utf-8"))
     settle(path, lambda unfinished: unfinished.write_text(proof.to_json(), encoding="utf-8"))
     sync(path.parent)
-    return path
 
 
 def read_proof(folder: str | Path, verdict_id: str | None = None) -> Proof | None:
@@ -159,22 +164,28 @@ def read_proof(folder: str | Path, verdict_id: str | None = None) -> Proof | Non
     Raises:
         ProofBroken: the file is not what was written.
     """
-    path = Path(folder) / PROOF
-    places = [path] if verdict_id is None else [_kept(path.parent, verdict_id), path]
-    for place in places:
+    for name in [PROOF] if verdict_id is None else [_kept(verdict_id), PROOF]:
         try:
-            proof = Proof.from_json(place.read_bytes().decode("utf-8"))
-        except FileNotFoundError:
-            continue
+            found = _bytes_beside(folder, name)
+            proof = None if found is None else Proof.from_json(found.decode("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
-            raise ProofBroken(ITSELF, f"{place} was altered: it cannot be read ({type(error).__name__})") from error
-        if verdict_id in (None, proof.verdict_id):
+            raise ProofBroken(ITSELF, f"{below(folder, name)} was altered: it cannot be read ({type(error).__name__})") from error
+        if proof is not None and verdict_id in (None, proof.verdict_id):
             return proof
     return None
 
 
-def _kept(folder: Path, verdict_id: str) -> Path:
-    return folder / f"proof-{verdict_id}.json"
+def _bytes_beside(folder: str | Path, name: str) -> bytes | None:
+    if is_remote(folder):
+        return read_beside(str(folder), name)
+    try:
+        return (folder_at(folder) / name).read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _kept(verdict_id: str) -> str:
+    return f"proof-{verdict_id}.json"
 
 
 def _difference(proof: Proof, found: dict[str, Any]) -> tuple[str, str]:

@@ -7,9 +7,11 @@ candidate was compared with, and the verdict. A link rests on those before it.
 import shutil
 from collections.abc import Callable
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.artifacts.copies import is_there, local
+from continuum.artifacts.places import folder_at, is_remote, name_of
+from continuum.artifacts.publishing import upload
 from continuum.config import load_settings
 from continuum.dataset import Dataset
 from continuum.dataset_rows import FORMAT
@@ -20,7 +22,7 @@ from continuum.provenance.artifact_links import (
     checkpoint_content,
     dataset_content,
     hash_files,
-    kept_folder,
+    kept_uri,
     row_of,
     verdict_content,
 )
@@ -49,7 +51,7 @@ def prove(store: "Store", verdict: Verdict, *, golden: "GoldenDataset | None" = 
         store: where the verdict is, and what it rests on.
         verdict: which.
         golden: what was asked, where that is no version of the store (a part of one, or questions of one's own): a copy of it is
-            kept below the settings' `datasets_dir`.
+            kept with the datasets.
         now: the clock.
 
     Raises:
@@ -127,12 +129,12 @@ class _Chain:
     def kept(self, golden: "GoldenDataset") -> None:
         title = f"golden dataset {golden.name}"
         try:
-            folder = keep_golden(golden)
+            uri = keep_golden(golden)
         except (ContinuumError, OSError) as error:
             raise ProofBroken(title, f"it is no version of the store, and no copy of it could be kept: {error}") from error
         ids = (item.interaction_id for item in golden)
         rows = Link("interactions", golden.name, committed_rows(self.store, f"interactions of {golden.name}", ids, self.at))
-        content = {"id": golden.fingerprint, "kept": True, "files": hash_files(title, folder)}
+        content = {"id": golden.fingerprint, "kept": True, "files": hash_files(title, uri)}
         self.add(("interactions", golden.fingerprint), rows)
         self.add(("dataset", golden.fingerprint), Link("golden dataset", golden.name, content, (rows.digest,)))
 
@@ -175,27 +177,31 @@ class _Chain:
             )
 
 
-def keep_golden(golden: "GoldenDataset") -> Path:
-    """Keep a copy of a golden set that the store has no version of; returns the folder.
+def keep_golden(golden: "GoldenDataset") -> str:
+    """Keep a copy of a golden set that the store has no version of; returns its URI.
 
     Raises:
         StoreError: what lies there is not this set.
     """
-    folder = kept_folder(golden.task, golden.fingerprint)
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = golden.save(folder.parent / f".{folder.name}.{new_id()}")
+    uri = kept_uri(golden.task, golden.fingerprint)
+    if not is_there(uri):
+        place = load_settings().datasets_dir / golden.task if is_remote(uri) else folder_at(uri).parent
+        place.mkdir(parents=True, exist_ok=True)
+        unfinished = golden.save(place / f".{name_of(uri)}.{new_id()}")
         try:
-            unfinished.rename(folder)
+            if is_remote(uri):
+                upload(unfinished, uri)
+            else:
+                unfinished.rename(folder_at(uri))
         except OSError:
             # Another process was quicker.
-            if not folder.is_dir():
+            if not is_there(uri):
                 raise
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-    if golden.load(folder).items != golden.items:
-        raise StoreError(f"{folder} holds other items than {golden.name}; move it away and guard the model again")
-    return folder
+    if golden.load(local(uri)).items != golden.items:
+        raise StoreError(f"{uri} holds other items than {golden.name}; move it away and guard the model again")
+    return uri
 
 
 def _line(store: "Store", candidate: Checkpoint) -> list[Checkpoint]:

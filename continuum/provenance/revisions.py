@@ -10,6 +10,7 @@ from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
 
+from continuum.artifacts.copies import local
 from continuum.errors import ConfigurationError
 from continuum.provenance.artifacts import sha256_of
 
@@ -59,7 +60,7 @@ def recorded_revision(artifact: str | Path) -> str:
     Raises:
         ConfigurationError: the artifact's `training.json` cannot be read.
     """
-    path = Path(artifact) / TRAINING_FILE
+    path = local(artifact) / TRAINING_FILE
     if not path.is_file():
         return ""
     try:

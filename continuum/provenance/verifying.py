@@ -15,7 +15,7 @@ from continuum.provenance.artifact_links import (
     dataset_content,
     hash_checkpoint,
     hash_files,
-    kept_folder,
+    kept_uri,
     member_ids,
     require_same,
     verdict_content,
@@ -141,7 +141,7 @@ def verify_folder(folder: str | Path, *, trusted: Sequence[str] = ()) -> Verifie
     own = proof.link("checkpoint", proof.model)
     if own is None:
         raise ProofBroken(f"checkpoint {proof.model}", f"{PROOF} does not speak of it; guard the model again")
-    files = hash_checkpoint(own.title, Path(folder))
+    files = hash_checkpoint(own.title, folder)
     require_same(own, own.content | {"files": files})
     checked = tuple(CheckedLink(link, f"{len(files)} files" if link is own else "") for link in proof.links)
     return Verified(proof, checked, signed_by=signed_by)
@@ -182,7 +182,7 @@ def _check(store: "Store", task: str, link: Link) -> str:
     """Hold an artifact against its link; returns against what it was checked."""
     content = link.content
     if link.kind == "golden dataset" and "kept" in content:
-        now = {"files": hash_files(link.title, kept_folder(task, content["id"]))}
+        now = {"files": hash_files(link.title, kept_uri(task, content["id"]))}
         against = f"{len(now['files'])} files of the copy that was kept"
     elif link.kind in ("dataset", "golden dataset"):
         now = dataset_content(store, link.title, content["id"], link=link)
@@ -214,10 +214,10 @@ def _erased(store: "Store", task: str, link: Link) -> int | None:
 
     content = link.content
     if "kept" in content:
-        return erased_since(store, kept_folder(task, content["id"]), content["files"], None)
+        return erased_since(store, kept_uri(task, content["id"]), content["files"], None)
     # The row was held against the link a moment ago.
     record = store.datasets.get(content["id"])
-    return None if record is None else erased_since(store, Path(record.uri), content["files"], record.manifest)
+    return None if record is None else erased_since(store, record.uri, content["files"], record.manifest)
 
 
 def _told(found: RowsChecked) -> str:

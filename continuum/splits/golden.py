@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from continuum.artifacts.copies import local
+from continuum.artifacts.places import below, is_remote
 from continuum.errors import ConfigurationError, NotEnoughData, StoreError
 from continuum.records import DatasetRecord
 from continuum.splits.golden_items import GoldenItem, Kind, Part, described, fingerprint_of, what_is_left
@@ -143,6 +145,8 @@ class GoldenDataset:
             ConfigurationError: there is none of this name; the message says which there are.
             StoreError: its files are gone or were altered; the message names the file.
         """
+        if is_remote(name):
+            return cls._from_folder(local(name))
         if isinstance(name, Path) or any(mark in name for mark in ("/", "\\")) or name in (".", ".."):
             return cls._from_folder(Path(name))
         opened = store or default_store()
@@ -178,10 +182,10 @@ class GoldenDataset:
         """
         from continuum.splits.golden_files import MANIFEST, read_version
 
-        written = read_version(Path(record.uri), record.manifest)
+        written = read_version(record.uri, record.manifest)
         if written.manifest.get("fingerprint") != record.id:
             raise StoreError(
-                f"{Path(record.uri) / MANIFEST} is of the version {str(written.manifest.get('fingerprint'))[:12]}, the store's "
+                f"{below(record.uri, MANIFEST)} is of the version {str(written.manifest.get('fingerprint'))[:12]}, the store's "
                 f"{record.name!r} is {record.id[:12]}; restore the folder from a copy"
             )
         if written.erased:

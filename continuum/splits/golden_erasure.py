@@ -10,7 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continuum.config import load_settings
+from continuum.artifacts.copies import published
+from continuum.artifacts.places import name_of
+from continuum.artifacts.publishing import change
 from continuum.errors import StoreError
 from continuum.records import DatasetRecord
 from continuum.splits.golden_files import MANIFEST, ROWS, Written, read_version, remove_strays, sealed_text, write_left
@@ -47,22 +49,29 @@ def erase_from_golden(store: "Store", task: str) -> int:
     versions = {one.uri: one.id for one in store.datasets.versions(task) if one.kind == "golden"}
     held = {uri for uri, version in versions.items() if any(one.interaction_id in gone for one in store.datasets.items(version))}
     # What proofs keep lies beside the versions, and the store knows nothing of it.
-    kept = {str(path.parent) for path in (load_settings().datasets_dir / task).glob(f"{task}_golden_*/{MANIFEST}")}
+    kept = {uri for uri in published("datasets", task) if name_of(uri).startswith(f"{task}_golden_")}
     taken = 0
-    for folder in sorted(held | (kept - versions.keys())):
+    for uri in sorted(held | (kept - versions.keys())):
         try:
-            taken += take_out(Path(folder), gone)
+            taken += take_out(uri, gone)
         except (StoreError, OSError) as error:
-            logger.warning("what was erased could not be taken out of %s: %s", folder, error)
+            logger.warning("what was erased could not be taken out of %s: %s", uri, error)
     return taken
 
 
-def take_out(folder: Path, ids: set[str]) -> int:
-    """Take items out of a golden dataset's folder, and what an earlier attempt may have left; returns how many there were.
+def take_out(uri: str | Path, ids: set[str]) -> int:
+    """Take items out of a golden dataset, and what an earlier attempt may have left; returns how many there were.
 
     Raises:
-        StoreError: the folder is not what was written.
+        StoreError: it is not what was written, or cannot be written.
     """
+    written = read_version(uri)
+    if not written.erased and not any(item.interaction_id in ids for item in written.items):
+        return 0
+    return change(uri, lambda folder: _take_out(folder, ids))
+
+
+def _take_out(folder: Path, ids: set[str]) -> int:
     written = read_version(folder)
     gone = {item.interaction_id for item in written.items if item.interaction_id in ids}
     if gone:
@@ -88,7 +97,7 @@ def require_gone(store: "Store", record: DatasetRecord, written: Written) -> Non
         )
 
 
-def erased_since(store: "Store", folder: Path, stated: Mapping[str, str], recorded: Mapping[str, Any] | None) -> int | None:
+def erased_since(store: "Store", uri: str, stated: Mapping[str, str], recorded: Mapping[str, Any] | None) -> int | None:
     """How many items an erasure took out of a set that a proof speaks of; None where anything else was done to it.
 
     The hashes of all items are in the manifest, and the manifest is proven: by the store's row, or else by its own hash, which it
@@ -97,12 +106,12 @@ def erased_since(store: "Store", folder: Path, stated: Mapping[str, str], record
 
     Args:
         store: from which they must be gone.
-        folder: where the set is.
+        uri: where the set is.
         stated: the files' hashes in the proof.
         recorded: the manifest in the store's row, which the proof holds; None for a set that is no version of the store.
     """
     try:
-        written = read_version(folder, recorded)
+        written = read_version(uri, recorded)
     except StoreError:
         return None
     if not written.erased or "item_hashes" not in written.manifest or store.golden_answers.there(written.erased):

@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from continuum.artifacts.copies import local
 from continuum.dataset_rows import settle, sync
 from continuum.errors import ConfigurationError, StoreError
 from continuum.records import Message
@@ -56,6 +57,12 @@ def write_golden(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[st
     sync(folder)
 
 
+def write_whole(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[str, Any]) -> None:
+    """Write a version in the place of what an erasure left of it."""
+    write_golden(folder, items, manifest)
+    remove_strays(folder, {ROWS})
+
+
 def write_left(folder: Path, items: Sequence[GoldenItem], manifest: Mapping[str, Any], erased: Collection[str]) -> None:
     """Write what is left of a version in the place of all of it.
 
@@ -83,30 +90,32 @@ def remove_strays(folder: Path, files: Collection[str]) -> None:
     sync(folder)
 
 
-def read_golden(folder: Path, recorded: Mapping[str, Any] | None = None) -> tuple[tuple[GoldenItem, ...], dict[str, Any]]:
+def read_golden(folder: str | Path, recorded: Mapping[str, Any] | None = None) -> tuple[tuple[GoldenItem, ...], dict[str, Any]]:
     """The items of a version and its manifest; see `read_version`."""
     written = read_version(folder, recorded)
     return written.items, written.manifest
 
 
-def read_version(folder: Path, recorded: Mapping[str, Any] | None = None) -> Written:
+def read_version(uri: str | Path, recorded: Mapping[str, Any] | None = None) -> Written:
     """Read a version and make sure that it is what was written, or what an erasure left of that.
 
     Args:
-        folder: where it is.
+        uri: where it is, as a path or as the store's row has it.
         recorded: what the store says the manifest is; None where the version came from elsewhere.
 
     Raises:
         StoreError: a file is gone or altered; the message says which.
     """
     while True:
+        folder = local(uri)
         manifest = _read_manifest(folder / MANIFEST)
         name = _rows_name(folder, manifest)
         try:
             rows = _bytes_of(folder / name)
         except StoreError:
             # An erasure may have put another file in its place at this moment.
-            if _rows_name(folder, _read_manifest(folder / MANIFEST)) == name:
+            now = local(uri)
+            if now == folder and _rows_name(now, _read_manifest(now / MANIFEST)) == name:
                 raise
         else:
             return _compared(folder, name, rows, manifest, recorded)

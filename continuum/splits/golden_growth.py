@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from continuum.artifacts.copies import is_there
+from continuum.artifacts.publishing import change
 from continuum.policy import TaskPolicy
 from continuum.records import DatasetRecord, Review
 from continuum.similarity.fingerprints import context_fingerprint
@@ -25,7 +26,7 @@ from continuum.splits.golden_leaks import leakage_of
 from continuum.splits.own_items import ReadItems, Refused
 from continuum.splits.sides import Sides, task_sides
 from continuum.splits.strata import stratified
-from continuum.store.versions import is_there, publish
+from continuum.store.versions import publish
 from continuum.timespan import start_of, utc_now
 
 if TYPE_CHECKING:
@@ -242,9 +243,9 @@ def _before(store: "Store", versions: Sequence[DatasetRecord]) -> tuple[set[str]
     ids, items = set[str](), dict[str, GoldenItem]()
     for version in versions:
         ids.update(item.interaction_id for item in store.datasets.items(version.id))
-        if version.manifest.get("own") or is_there(Path(version.uri)):
+        if version.manifest.get("own") or is_there(version.uri):
             # What was erased and is in the store again comes back in, whatever the files have lost of it.
-            items |= {item.interaction_id: item for item in read_version(Path(version.uri), version.manifest).items}
+            items |= {item.interaction_id: item for item in read_version(version.uri, version.manifest).items}
     return ids, items
 
 
@@ -327,7 +328,7 @@ def _ask(
 def _publish(
     store: "Store", policy: TaskPolicy, items: list[GoldenItem], told: Grown, through: int, now: Callable[[], datetime]
 ) -> DatasetRecord:
-    from continuum.splits.golden_files import FORMAT, ROWS, read_version, remove_strays, write_golden  # polars starts here
+    from continuum.splits.golden_files import FORMAT, read_version, write_golden, write_whole  # polars starts here
     from continuum.store.learning import DatasetItem
 
     manifest: dict[str, Any] = described(items) | {
@@ -352,10 +353,9 @@ def _publish(
         write=lambda folder, full: write_golden(folder, items, full),
         now=now,
     )
-    if read_version(Path(record.uri), record.manifest).erased:
+    if read_version(record.uri, record.manifest).erased:
         # All that the version held is there again, as when a log that was erased is imported once more.
-        write_golden(Path(record.uri), items, record.manifest)
-        remove_strays(Path(record.uri), {ROWS})
+        change(record.uri, lambda folder: write_whole(folder, items, record.manifest))
     return record
 
 

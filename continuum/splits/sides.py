@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from continuum.errors import StoreError
@@ -189,7 +188,7 @@ def _brought(store: "Store", task: str) -> list[tuple[Message, ...]]:
     newest = store.datasets.latest(task, "golden")
     if newest is None or not newest.manifest.get("own"):
         return []
-    items, _ = read_golden(Path(newest.uri), newest.manifest)
+    items, _ = read_golden(newest.uri, newest.manifest)
     return [item.messages for item in items if item.own]
 
 

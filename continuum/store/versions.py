@@ -10,6 +10,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from continuum.artifacts.copies import is_there
+from continuum.artifacts.places import folder_at, is_remote, name_of, uri_for
+from continuum.artifacts.publishing import remove, upload
 from continuum.config import load_settings
 from continuum.errors import StoreError
 from continuum.ids import new_id
@@ -39,7 +42,7 @@ def publish(
     """Store a version under the next free number; content that is already stored keeps the version it has.
 
     Args:
-        store: where the row goes; the files go below the settings' `datasets_dir`.
+        store: where the row goes; the files go below CONTINUUM_ARTIFACTS_URL.
         task: whose data it is.
         kind: training or golden.
         fingerprint: the content's hash: the version's id.
@@ -53,18 +56,18 @@ def publish(
     """
     known = store.datasets.get(fingerprint)
     if known is not None:
-        if not is_there(Path(known.uri)):
-            _place(Path(known.uri), known.manifest, write)
+        if not is_there(known.uri):
+            _place(known.uri, known.manifest, write)
         return known
     members = list(items)
     for version in count(store.datasets.next_version(task, kind)):
         name = f"{task}_{kind}_v{version}"
-        folder = load_settings().datasets_dir / task / name
+        uri = uri_for("datasets", task, name)
         created_at = now()
         identity = {"name": name, "version": version, "kind": kind, "task": task, "fingerprint": fingerprint}
         full = manifest | identity | {"created_at": created_at.isoformat()}
         # Another process may take the number at any moment, on disk or in the store; the next one is as good.
-        if store.datasets.get(name) is not None or not _place(folder, full, write):
+        if store.datasets.get(name) is not None or not _place(uri, full, write):
             continue
         record = DatasetRecord(
             id=fingerprint,
@@ -72,40 +75,32 @@ def publish(
             kind=kind,
             name=name,
             version=version,
-            uri=str(folder),
+            uri=uri,
             manifest=full,
             created_at=created_at,
         )
         stored = store.datasets.add(record, members)
         if store.datasets.get(fingerprint) is not None:
             if stored.name != name:
-                shutil.rmtree(folder)
+                _take_back(uri)
             return stored
-        shutil.rmtree(folder)
+        _take_back(uri)
     raise AssertionError("unreachable: there is always a next number")
 
 
-def is_there(folder: Path) -> bool:
-    """Whether a version's folder is where it should be.
-
-    Raises:
-        StoreError: nobody can tell, because a folder above it cannot be looked into.
-    """
-    try:
-        return folder.is_dir()
-    except OSError as error:
-        raise StoreError(f"{folder} cannot be looked for ({error}); let this user read the folders above it") from error
-
-
-def _place(folder: Path, manifest: dict[str, Any], write: Write) -> bool:
-    """Write the files aside and move them to `folder` in one step; False when something is there already."""
+def _place(uri: str, manifest: dict[str, Any], write: Write) -> bool:
+    """Write the files aside and move them to their place in one step; False when something is there already."""
+    remote = is_remote(uri)
+    folder = load_settings().datasets_dir / name_of(uri) if remote else folder_at(uri)
     unfinished = folder.parent / f".{folder.name}.{new_id()}"
     try:
         unfinished.mkdir(parents=True)
         write(unfinished, manifest)
+        if remote:
+            return upload(unfinished, uri)
         unfinished.rename(folder)
     except OSError as error:
-        if is_there(folder.parent) and folder.exists():
+        if not remote and is_there(folder.parent) and folder.exists():
             return False
         raise StoreError(
             f"the files of {folder.name} cannot be written into {folder.parent} ({error}); let this user write there, make room, "
@@ -114,3 +109,11 @@ def _place(folder: Path, manifest: dict[str, Any], write: Write) -> bool:
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return True
+
+
+def _take_back(uri: str) -> None:
+    """Delete the files of a version that got no row."""
+    if is_remote(uri):
+        remove(uri)
+    else:
+        shutil.rmtree(uri)

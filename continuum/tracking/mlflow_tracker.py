@@ -21,6 +21,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SADeprecationWarning
 
+from continuum.artifacts.copies import local
 from continuum.errors import ContinuumError, StoreError
 from continuum.records import Checkpoint, Verdict
 from continuum.tracking.tracker import CANDIDATE, Files, History, TrackedModel
@@ -65,7 +66,7 @@ class MlflowTracker:
             run_id = run.info.run_id
             try:
                 self._log_values(run_id, checkpoint, history)
-                self._client.log_artifacts(run_id, checkpoint.uri, ARTIFACT_PATH)
+                self._client.log_artifacts(run_id, str(local(checkpoint.uri)), ARTIFACT_PATH)
                 for name, text in (files or {}).items():
                     self._client.log_text(run_id, text, name)
                 version = self._register(checkpoint, f"{run.info.artifact_uri}/{ARTIFACT_PATH}", run_id)

@@ -11,9 +11,9 @@ R is the probability of `matrix.py`. The best earlier version is chosen by looki
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continuum.artifacts.copies import local
 from continuum.constitution.constraints import Constraint
 from continuum.excerpts import prose, quoted
 from continuum.records import Checkpoint, Record
@@ -138,7 +138,7 @@ def forgetting_report(store: "Store", checkpoint: Checkpoint, constraints: Seque
     """
     line = line_of(store, checkpoint)
     # Of an artifact without figures, what it learned is known all the same: the next training may have measured it.
-    versions = [(one.name, Measured.load(Path(one.uri)) or Measured(dataset=one.dataset_id)) for one in line]
+    versions = [(one.name, Measured.load(local(one.uri)) or Measured(dataset=one.dataset_id)) for one in line]
     return report_of(checkpoint, versions, constraints)
 
 

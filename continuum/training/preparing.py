@@ -6,9 +6,9 @@ Nothing golden, held out or violating is among what is trained on; what was left
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continuum.artifacts.copies import local
 from continuum.constitution.constraints import Constraint, probe_examples, trials
 from continuum.constitution.filtering import Violation, last_request, unfiltered, violating
 from continuum.dataset import Dataset
@@ -35,6 +35,8 @@ class Prepared:
     """Constraints that no row is left out for, because only a judge could tell."""
     unmeasured: tuple[str, ...]
     """Earlier datasets whose files are gone, so that forgetting of them cannot be measured."""
+    rejected: tuple[str, ...] = ()
+    """Interactions that the line has learned from and whose answer people reject by now; nothing replays or measures them."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -89,23 +91,25 @@ def prepare(
             f"{violations[0].interaction_id!r} ({violations[0].constraint!r}); look at what was captured, or curate again"
         )
     keeps = (lambda messages, answer: _keeps(constraints, messages, answer)) if config.filter_violations else _anything
-    buffer = ReplayBuffer.load(Path(parent.uri)) if parent is not None and config.replay_buffer_size else ReplayBuffer()
+    buffer = ReplayBuffer.load(local(parent.uri)) if parent is not None and config.replay_buffer_size else ReplayBuffer()
     earlier, unmeasured = _earlier(store, dataset, parent, golden)
+    learned = [row.example for row in (*buffer.rows, *earlier) if row.kind == "task"]
+    against = rejected(store, dataset.task, learned, _quality(dataset))
     inputs = Inputs(
         train=tuple(train),
         validation=tuple(dataset.split("validation")),
         replay=tuple(
             row
-            for row in buffer.without(golden).rows
+            for row in buffer.without(golden | against).rows
             if row.kind == "general" or keeps(row.example.messages, row.example.response)
         ),
         probes=probe_examples(constraints),
         pairs=tuple(pair for pair in _pairs(dataset, config, constraints, violations) if keeps(pair.messages, pair.chosen)),
         answers=tuple(row for row in _answers(dataset, config) if not row.desirable or keeps(row.messages, row.response)),
-        earlier=earlier,
+        earlier=tuple(row for row in earlier if row.example.interaction_id not in against),
         trials=tuple(Trial(constraint=text, prompt=prompt) for text, prompt in trials(constraints)),
     )
-    return Prepared(inputs, tuple(violations), unfiltered(constraints), unmeasured)
+    return Prepared(inputs, tuple(violations), unfiltered(constraints), unmeasured, tuple(sorted(against)))
 
 
 def _pairs(
@@ -121,6 +125,11 @@ def _pairs(
 
 def _answers(dataset: Dataset, config: FineTuneConfig) -> "list[RatedAnswer]":
     return [row for row in dataset.rated_answers if row.split == "train"] if config.method == "lora+kto" else []
+
+
+def _quality(dataset: Dataset) -> float:
+    """The score that was asked of its examples."""
+    return float(dataset.manifest.get("config", {}).get("min_quality_score", CurationPolicy().min_quality_score))
 
 
 def _keeps(constraints: Sequence[Constraint], messages: Sequence[Message], answer: Message) -> bool:

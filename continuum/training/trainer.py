@@ -12,6 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from continuum.artifacts.copies import local
+from continuum.artifacts.places import is_remote
+from continuum.artifacts.publishing import publish
 from continuum.config import load_settings
 from continuum.constitution.constraints import Constraint, constraint_for
 from continuum.constitution.filtering import Violation
@@ -156,12 +159,13 @@ class Trainer:
             raise TrainingInterrupted(f"the worker left no report in {folder}; call train again to go on from its last state")
         verify_artifact(job.artifact, report.manifest)
         _mention_what_went_wrong(dataset, report)
+        name = Path(job.artifact).name
         checkpoint = Checkpoint(
-            id=Path(job.artifact).name,
+            id=name,
             task=dataset.task,
             version=store.checkpoints.next_version(dataset.task),
             base_model=base_model,
-            uri=job.artifact,
+            uri=publish(Path(job.artifact), "checkpoints", dataset.task, name),
             dataset_id=dataset.fingerprint,
             parent_id=parent.id if parent else None,
             generation=parent.generation + 1 if parent else 1,
@@ -173,6 +177,9 @@ class Trainer:
         checkpoint = checkpoint.model_copy(update={"metrics": checkpoint.metrics | forgetting.metrics()})
         checkpoint = self._recorded(store, checkpoint, report, forgetting)
         shutil.rmtree(folder, ignore_errors=True)
+        if is_remote(checkpoint.uri):
+            # What others fetch lies elsewhere, and a copy of it where this machine reads it.
+            shutil.rmtree(job.artifact, ignore_errors=True)
         return TrainingResult(
             epochs_completed=_whole(min(report.epochs, self.config.epochs)),
             initial_loss=report.initial_loss,
@@ -221,7 +228,7 @@ class Trainer:
             base_revision=base_revision(base_model),
             config=self.config,
             dataset=dataset.fingerprint,
-            parent=parent.uri if parent else None,
+            parent=str(local(parent.uri)) if parent else None,
             parent_id=parent.id if parent else None,
             parent_manifest=parent.manifest if parent else None,
             origin={"rows": prepared.counts},

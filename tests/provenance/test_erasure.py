@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from continuum.errors import ProofBroken
-from continuum.provenance.artifact_links import kept_folder
+from continuum.provenance.artifact_links import kept_uri
 from continuum.provenance.proving import prove
 from continuum.provenance.verifying import Verified, require_proof
 from continuum.records import DatasetRecord, Interaction, Verdict, VerdictStatus
@@ -58,7 +58,7 @@ class Measured:
         )
         store.verdicts.add(self.verdict)
         prove(store, self.verdict, golden=self.golden, now=lambda: NOON)
-        self.folder = kept_folder("support", self.golden.fingerprint) if part else folder / "support_golden_v2"
+        self.folder = Path(kept_uri("support", self.golden.fingerprint)) if part else folder / "support_golden_v2"
 
     def verified(self) -> Verified:
         """What holds of the newest proof of the candidate."""

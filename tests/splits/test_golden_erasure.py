@@ -158,7 +158,7 @@ def test_a_part_that_a_proof_keeps_is_reached_too(store: Store, home: Path, vers
     from continuum.provenance.proving import keep_golden
 
     part = next(one for one in versions[1].split() if "secret" in {item.interaction_id for item in one})
-    folder = keep_golden(part)
+    folder = Path(keep_golden(part))
     erase(store, ["secret"])
 
     erase_from_golden(store, "support")

@@ -9,12 +9,12 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
 from pydantic import ValidationError
 
+from continuum.artifacts.copies import local
 from continuum.deployment.backends.batching import Adapter, Engine, EngineAnswer, HotModel
 from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object
 from continuum.ids import new_id
@@ -136,12 +136,16 @@ class LocalServer:
     async def _find(self, name: Any) -> tuple[HotModel, Adapter]:
         if not isinstance(name, str) or not MODEL_NAME.fullmatch(name):
             raise BadRequest(f"model {name!r:.130} is not the name of a checkpoint, such as 'support-v1'", status=404)
-        if name not in self._known:
+        if not self._has(name):
             async with self._opening:
-                if name not in self._known:
+                if not self._has(name):
                     self._known[name] = await self._open(name)
         base, adapter = self._known[name]
         return self._models[base], adapter
+
+    def _has(self, name: str) -> bool:
+        # A copy of what lies at a URL may have made room for others; it is fetched again.
+        return name in self._known and self._known[name][1].folder.is_dir()
 
     async def _open(self, name: str) -> tuple[str, Adapter]:
         checkpoint = await asyncio.to_thread(self._store.checkpoints.get, name)
@@ -162,8 +166,8 @@ def verified(checkpoint: Checkpoint) -> Adapter:
     """
     from continuum.provenance.artifacts import verify_artifact
 
-    verify_artifact(Path(checkpoint.uri), checkpoint.manifest)
-    return Adapter(checkpoint.name, Path(checkpoint.uri))
+    verify_artifact(checkpoint.uri, checkpoint.manifest)
+    return Adapter(checkpoint.name, local(checkpoint.uri))
 
 
 def read_conversation(body: Mapping[str, Any]) -> list[Message]:

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from continuum.artifacts.copies import local
 from continuum.config import Settings
 from continuum.errors import ContinuumError, DeploymentError, MissingExtra
 from continuum.records import Checkpoint
@@ -43,9 +44,10 @@ async def merged_weights(checkpoint: Checkpoint, settings: Settings) -> AsyncIte
 
 
 async def _merge_apart(checkpoint: Checkpoint, folder: Path) -> None:
+    adapter = await asyncio.to_thread(local, checkpoint.uri)
     worker = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "continuum.deployment.backends.merging"),
-        *(checkpoint.base_model, str(Path(checkpoint.uri).absolute()), str(folder)),
+        *(checkpoint.base_model, str(adapter.absolute()), str(folder)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,

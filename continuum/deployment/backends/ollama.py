@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from continuum.artifacts.copies import local
 from continuum.config import Settings
 from continuum.deployment.backends.bases import is_base
 from continuum.deployment.backends.calls import LOAD_S, Calls, Reply, Unreachable
@@ -122,7 +123,7 @@ class OllamaBackend:
         """Nothing to do: the gateway splits."""
 
     async def _create(self, checkpoint: Checkpoint) -> str:
-        folder = Path(checkpoint.uri)
+        folder = await asyncio.to_thread(local, checkpoint.uri)
         base, family = await self._base(checkpoint)
         if base is None:
             why: str | None = f"the server has no model that is called as {checkpoint.base_model} is"

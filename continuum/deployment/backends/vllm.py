@@ -5,11 +5,12 @@ a `--max-lora-rank` that is large enough, and sees the folder of the checkpoints
 loaded is gone when the server starts again; warming the checkpoint again brings it back.
 """
 
+import asyncio
 import logging
 import re
-from pathlib import Path
 from typing import Any
 
+from continuum.artifacts.copies import local
 from continuum.config import Settings
 from continuum.deployment.backends.bases import is_base
 from continuum.deployment.backends.calls import LOAD_S, Calls, Reply, Unreachable
@@ -40,7 +41,7 @@ class VllmBackend:
         Raises:
             DeploymentError: the server answers, and does not take the adapter; the message names the flag to set.
         """
-        folder = folder_of(checkpoint)
+        folder = await asyncio.to_thread(folder_of, checkpoint)
         try:
             cards = await self._cards()
             served = card_of(checkpoint.name, cards)
@@ -143,7 +144,7 @@ class VllmBackend:
 
 def folder_of(checkpoint: Checkpoint) -> str:
     """Where a checkpoint's files lie, as a server on the same disk finds them."""
-    return str(Path(checkpoint.uri).absolute())
+    return str(local(checkpoint.uri).absolute())
 
 
 def card_of(name: str, cards: list[dict[str, Any]]) -> dict[str, Any] | None:
