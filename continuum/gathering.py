@@ -41,6 +41,36 @@ class Gathered(Record):
     """People whose verdicts were weighed."""
 
 
+class LetGo(Record):
+    """What was deleted of a task because it was too old or erased."""
+
+    deleted: int
+    """Interactions older than the task's retention."""
+    kept_for_lineage: int
+    """As old, and kept because a dataset version holds them."""
+    golden_items_erased: int
+    """Items that were erased from the store and now are from the files of golden datasets too, over all versions."""
+    trainings_erased: int
+    """Folders of trainings that were begun, held what was erased, and are deleted."""
+
+
+def let_go(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now) -> LetGo:
+    """Delete what is older than a task keeps it, and take what was erased out of its files; may be repeated at any time.
+
+    Raises:
+        ConfigurationError: there is no such task.
+        StoreError: the store, or the place of the snapshots, cannot be written.
+    """
+    from continuum.splits.golden_erasure import erase_from_golden, erased_members
+    from continuum.store.retention import apply_retention
+    from continuum.training.erasure import erase_from_trainings
+
+    old = apply_retention(store, task, now=now)
+    golden_items = erase_from_golden(store, task)
+    trainings = erase_from_trainings(store, task, erased_members(store, task))
+    return LetGo(deleted=old.deleted, kept_for_lineage=old.kept, golden_items_erased=golden_items, trainings_erased=trainings)
+
+
 def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, on_progress: Progress = silent) -> Gathered:
     """Gather a task's traffic.
 
@@ -49,16 +79,11 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         StoreError: the store, or the place of the snapshots, cannot be written.
     """
     from continuum.embedding.cache import cached_embedder
-    from continuum.splits.golden_erasure import erase_from_golden, erased_members
-    from continuum.store.retention import apply_retention
     from continuum.store.snapshots import write_snapshots  # polars starts here
-    from continuum.training.erasure import erase_from_trainings
 
     recovered = collect(store, load_settings().spool_dir, on_progress=on_progress)
     store.tasks.get(task)
-    old = apply_retention(store, task, now=now)
-    golden_items = erase_from_golden(store, task)
-    trainings = erase_from_trainings(store, task, erased_members(store, task))
+    gone = let_go(store, task, now=now)
     on_progress(0, 0, "reading what the logs say")
     implicit = derive_implicit(store, task, embedder=cached_embedder(load_settings()), now=now)
     raters = assess_raters(store, task)
@@ -67,10 +92,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
     return Gathered(
         task=task,
         recovered=recovered.stored + recovered.feedback_stored,
-        deleted=old.deleted,
-        kept_for_lineage=old.kept,
-        golden_items_erased=golden_items,
-        trainings_erased=trainings,
+        **gone.model_dump(),
         snapshot_rows=written.rows,
         implicit_signals=implicit.added,
         raters=len(raters.raters),

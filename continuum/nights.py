@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 from continuum.policy import SchedulePolicy
 
 LEAST_OPEN = timedelta(hours=6)
-"""A night may be served until its local day is over, and for so long at least: one that begins at 23:00 is not lost at midnight."""
+"""A night may be served until its local day is over, and for so long at least: one of 23:00 is not lost at midnight."""
 LEAST_APART = timedelta(hours=12)
-"""Nights that begin closer to each other than this are one: only a change of the policy, or of a whole zone, brings them so close."""
+"""Nights that begin closer to each other than this are one: only a change of the policy brings them so close."""
 
 
 @dataclass(frozen=True)

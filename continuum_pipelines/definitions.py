@@ -11,11 +11,11 @@ from continuum_pipelines.assets.lora_checkpoint import lora_checkpoint
 from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.deployments import deployment_watch, lead_deployments
-from continuum_pipelines.jobs import anchors, annotation, flywheel
+from continuum_pipelines.jobs import anchors, annotation, curve, flywheel, retention
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import training_resource
-from continuum_pipelines.schedules import anchors_when_due, nightly_annotation
+from continuum_pipelines.schedules import anchors_when_due, nightly_annotation, nightly_learning_curve, nightly_retention
 from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
 
 defs = dg.Definitions(
@@ -28,8 +28,8 @@ defs = dg.Definitions(
         deployment,
         learning_curve,
     ],
-    jobs=[flywheel, annotation, anchors, batch_collection, deployment_watch],
-    schedules=[nightly_annotation, anchors_when_due],
+    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch],
+    schedules=[nightly_annotation, anchors_when_due, nightly_retention, nightly_learning_curve],
     sensors=[new_tasks, bootstrap_new_tasks, enough_new_data, poll_batches, lead_deployments],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.

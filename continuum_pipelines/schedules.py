@@ -1,44 +1,62 @@
-"""What runs by the clock."""
+"""What runs by the clock: once in each night of a task, in the task's own time zone."""
+
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from continuum.errors import ConfigurationError
-from continuum_pipelines.anchors import due
-from continuum_pipelines.jobs import anchors, annotation
+from continuum_pipelines.anchors import AnchorsOfAll
+from continuum_pipelines.curves import CurvesOfAll
+from continuum_pipelines.explaining import Reason
+from continuum_pipelines.jobs import anchors, annotation, curve, retention
+from continuum_pipelines.nights import EVERY_QUARTER, tonight
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.retention import RetentionOfAll
 
-WHY_TAG = "continuum/why"
-"""Why a run was asked for."""
+if TYPE_CHECKING:
+    from continuum.store.tasks import TaskState
 
-
-@dg.schedule(job=annotation, cron_schedule="0 3 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
-def nightly_annotation(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest] | dg.SkipReason:
-    """Judges the day's interactions of each task that has a judge and wants to be annotated by itself."""
-    opened = store.build()
-    with_partition = set(context.instance.get_dynamic_partitions("task"))
-    night = context.scheduled_execution_time.date().isoformat()
-    requests = [
-        dg.RunRequest(run_key=f"annotate:{name}:{night}", partition_key=name)
-        for name in opened.tasks.names()
-        if name in with_partition and (policy := opened.tasks.get(name).policy).auto_annotate and policy.judge.model
-    ]
-    return requests or dg.SkipReason("no task has a judge and auto_annotate")
+Asked = list[dg.RunRequest] | dg.SkipReason
+RUNNING = dg.DefaultScheduleStatus.RUNNING
 
 
-@dg.schedule(job=anchors, cron_schedule="0 4 * * *", execution_timezone="UTC", default_status=dg.DefaultScheduleStatus.RUNNING)
-def anchors_when_due(context: dg.ScheduleEvaluationContext, store: StoreResource) -> list[dg.RunRequest] | dg.SkipReason:
+@dg.schedule(job=annotation, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+def nightly_annotation(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
+    """Judges the day's interactions of each task that has a judge and wants to be annotated by itself, in the task's night."""
+    found = tonight(context, store.build(), "annotate")
+    found.ask_each(_why_annotate)
+    return found.outcome(context)
+
+
+@dg.schedule(job=anchors, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+def anchors_when_due(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
     """Has the anchors of a task judged again once a week, and the night after its judge or rubric changed."""
     opened = store.build()
-    with_partition = set(context.instance.get_dynamic_partitions("task"))
-    night = context.scheduled_execution_time.date().isoformat()
-    requests, reasons = [], []
-    for name in sorted(set(opened.tasks.names()) & with_partition):
-        policy = opened.tasks.get(name).policy
-        try:
-            reason = due(opened, policy) if policy.auto_annotate and policy.judge.model else None
-        except ConfigurationError as error:
-            reasons.append(f"{name}: {error}")
-            continue
-        if reason:
-            requests.append(dg.RunRequest(run_key=f"anchors:{name}:{night}", partition_key=name, tags={WHY_TAG: reason[:200]}))
-    return requests or dg.SkipReason("; ".join(reasons) or "no task has anchors that are due")
+    found = tonight(context, opened, "anchors")
+    found.ask_each(AnchorsOfAll(opened, found.moment).why)
+    return found.outcome(context)
+
+
+@dg.schedule(job=retention, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+def nightly_retention(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
+    """Deletes what is older than a task keeps it, and takes what was erased out of its files, also where nothing is captured."""
+    opened = store.build()
+    found = tonight(context, opened, "retention")
+    found.ask_each(RetentionOfAll(opened, found.moment).why)
+    return found.outcome(context)
+
+
+@dg.schedule(job=curve, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+def nightly_learning_curve(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
+    """Draws the learning curve of each task anew whose models or golden dataset are others than those it was drawn of."""
+    opened = store.build()
+    found = tonight(context, opened, "curve")
+    found.ask_each(CurvesOfAll(opened, context.instance).why)
+    return found.outcome(context)
+
+
+def _why_annotate(state: "TaskState") -> str | Reason:
+    if not state.policy.judge.model:
+        return Reason("it has no judge", "without a judge")
+    if not state.policy.auto_annotate:
+        return Reason("auto_annotate is off", "with auto_annotate off")
+    return "its day is to be judged"

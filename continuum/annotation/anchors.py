@@ -25,6 +25,7 @@ from continuum.timespan import utc_now
 if TYPE_CHECKING:
     from continuum.store.anchors import AnchorRound
     from continuum.store.database import Store
+    from continuum.store.overview import AnchorLook, ServedBy
 
 EVERY = timedelta(days=7)
 """The longest time between two rounds."""
@@ -53,25 +54,43 @@ class _Asked:
 
 def anchors_due(store: "Store", task: str, judge: Judge, rubric: str, now: Callable[[], datetime] = utc_now) -> str | None:
     """Why the anchors should be judged again, in words; None where they need not be, or there are none."""
+    from continuum.store.overview import AnchorLook, ServedBy
     from continuum.store.scores import Scores
 
     if not store.reviews.ids(task, "anchor"):
         return None
     mine = [done for done in store.anchors.of(task, rubric=rubric) if done.judge == judge.name]
-    if not mine:
+    last = AnchorLook(mine[-1].version, mine[-1].served_by, mine[-1].created_at) if mine else None
+
+    def served_by() -> ServedBy | None:
+        newest = Scores(store.engine).newest_judge(task, judge=judge.name)
+        return None if newest is None else ServedBy(newest.served_by, newest.at)
+
+    return why_due(judge, last, served_by, now())
+
+
+def why_due(judge: Judge, last: "AnchorLook | None", served_by: "Callable[[], ServedBy | None]", now: datetime) -> str | None:
+    """Why anchors that there are should be judged again, in words; None where they need not be.
+
+    Args:
+        judge: as it is now.
+        last: the newest time that it was given them by the rubric of now; None before the first.
+        served_by: tells what stood behind its name when it last selected; asked only where that decides.
+        now: the moment.
+    """
+    if last is None:
         return f"{judge.name} has not judged the anchors by this rubric"
-    last = mine[-1]
     if last.version != judge.version:
         return f"{judge.name} has changed: it was {last.version} and is {judge.version}"
-    age = now() - last.created_at
+    age = now - last.at
     if age >= EVERY:
         return f"the anchors were last judged {age.days} days ago"
-    newest = Scores(store.engine).newest_judge(task, judge=judge.name)
-    if newest is None or not newest.served_by or newest.at <= last.created_at or age < NEW_SERVER_AFTER:
+    newest = served_by() if age >= NEW_SERVER_AFTER else None
+    if newest is None or not newest.model or newest.at <= last.at:
         return None
-    if newest.served_by in (last.served_by or "").split(SEPARATOR):
+    if newest.model in (last.served_by or "").split(SEPARATOR):
         return None
-    return f"{judge.name} is served by {newest.served_by}, and was by {last.served_by or 'an unnamed model'}"
+    return f"{judge.name} is served by {newest.model}, and was by {last.served_by or 'an unnamed model'}"
 
 
 async def rejudge_anchors(

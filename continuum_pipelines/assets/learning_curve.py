@@ -4,6 +4,7 @@ import dagster as dg
 
 from continuum.analytics.arms import PRODUCTION
 from continuum.analytics.curve import LearningCurve
+from continuum_pipelines.curves import drawn_of
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.plots import line_plot
@@ -19,7 +20,9 @@ async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource
     """What each of the task's models gained over the last, on the same held-out questions, and what a query costs."""
     opened, task = store.build(), context.partition_key
     if idle := idle_status(context, "deployment") or (None if opened.checkpoints.of(task) else "waiting for a checkpoint"):
-        return materialized(idle, idle=True)
+        # The curve is what it was: what it was drawn of stays known.
+        return materialized(idle, idle=True, version=drawn_of(context.instance, [task]).get(task))
+    learned = opened.overview.learned()[task]
     curve = await LearningCurve.compute(
         task, store=opened, limit=opened.tasks.get(task).policy.splits.max_golden, on_progress=log_progress(context)
     )
@@ -41,4 +44,5 @@ async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource
             "curve": markdown(line_plot(list(tuned.values()), f"{first}: {' to '.join(tuned)}")),
             "summary": markdown(curve.to_markdown()),
         },
+        version=learned.fingerprint,
     )

@@ -1,7 +1,6 @@
 import asyncio
 import random
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -9,8 +8,6 @@ from continuum.demo.provider import SimulatedProvider
 from continuum.demo.world import World
 from continuum.policy import JudgePolicy, TaskPolicy
 from continuum.store.database import Store
-from continuum_pipelines.resources.store import StoreResource
-from continuum_pipelines.schedules import nightly_annotation
 from continuum_pipelines.turn import run_turn
 from tests.builders import an_interaction
 
@@ -41,19 +38,3 @@ async def test_the_judge_scores_what_was_captured_and_the_ui_shows_scores_and_co
 def test_a_task_that_is_not_annotated_by_itself_spends_nothing(a_task: Callable[..., str], instance: dg.DagsterInstance) -> None:
     a_task(captured=3, praised=1, auto_annotate=False, judge=JudgePolicy(model="gpt-4o", base_url="http://127.0.0.1:1/v1"))
     assert run_turn("support", instance=instance).statuses["judged_annotations"].startswith("auto_annotate is off")
-
-
-def test_the_night_asks_for_each_task_that_has_a_judge(store: Store, home_instance: dg.DagsterInstance) -> None:
-    judge = JudgePolicy(model="gpt-4o")
-    store.tasks.register(TaskPolicy(task="judged", judge=judge))
-    store.tasks.register(TaskPolicy(task="by-hand", judge=judge, auto_annotate=False))
-    store.tasks.ensure("unjudged")
-    home_instance.add_dynamic_partitions("task", store.tasks.names())
-    night = datetime(2026, 3, 1, 3, tzinfo=UTC)
-
-    with dg.build_schedule_context(
-        instance=home_instance, scheduled_execution_time=night, resources={"store": StoreResource()}
-    ) as context:
-        (request,) = nightly_annotation(context)
-
-    assert (request.partition_key, request.run_key) == ("judged", "annotate:judged:2026-03-01")

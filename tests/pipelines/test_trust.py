@@ -207,18 +207,18 @@ def test_the_night_asks_for_the_anchors_that_are_due(
     home_instance.add_dynamic_partitions("task", ["support", "empty"])
     judge = JudgePolicy(model="gpt-4o", base_url="http://127.0.0.1:1/v1")
     for task in ("support", "empty"):
-        store.tasks.register(TaskPolicy(task=task, judge=judge))
-    assert asked_tonight(home_instance) == "no task has anchors that are due"
+        store.tasks.register(TaskPolicy(task=task, judge=judge), now=lambda: NIGHT - timedelta(days=1))
+    assert asked_tonight(home_instance) == "empty: 0 anchors are frozen; support: 0 anchors are frozen"
     frozen(store)
 
     assert asked_tonight(home_instance) == ["support: gpt-4o has not judged the anchors by this rubric"]
 
     store.tasks.register(TaskPolicy(task="support", judge=judge, auto_annotate=False))
-    assert asked_tonight(home_instance) == "no task has anchors that are due"
+    assert asked_tonight(home_instance) == "empty: 0 anchors are frozen; support: no judge is asked by itself"
 
     store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="gpt-4o")))
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    assert asked_tonight(home_instance)[:9] == "support: "
+    assert "support: model 'gpt-4o' has neither an endpoint nor a key" in asked_tonight(home_instance)
 
 
 def test_evidence_as_metadata_is_json() -> None:
