@@ -1,32 +1,41 @@
 """Small pictures for the Dagster UI: an SVG as a Markdown image.
 
 The UI shows Markdown inline up to 1,000 characters and hides longer ones behind a click, so each picture stays below that:
-a long series is thinned and coordinates are whole pixels.
+a long series is thinned, coordinates are whole pixels, and what is named comes down to the most telling few. The colours are
+read on a light ground and on a dark one.
 """
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from urllib.parse import quote
 from xml.sax.saxutils import escape
+
+from continuum.excerpts import excerpt
 
 MARKDOWN_SHOWN_INLINE = 1000
 WIDTH, HEIGHT = 320, 96
 MARGIN = 18
-INK, ACCENT = "#667", "#36c"
+INK, FAINT, ACCENT = "#777", "#aaa", "#47d"
+GOOD, BAD, OPEN = "#2a7", "#d44", "#b80"
+PLAIN = "/+:=',;-._~"
+"""What stands as it is in an address that Markdown reads; spaces, brackets, `&` and all that is not ASCII do not."""
+MOST_POINTS = 30
+LONGEST_TITLE = 60
 
 
 def line_plot(values: Sequence[float], title: str) -> str:
     """A curve with its first and last value written at its ends; an empty text where there are no two values."""
-    points = thinned([value for value in values if isfinite(value)], 30)
+    points = thinned([value for value in values if isfinite(value)], MOST_POINTS)
     if len(points) < 2:
         return ""
     low, high = min(points), max(points)
     step = (WIDTH - 2 * MARGIN) / (len(points) - 1)
-    path = " ".join(
-        f"{MARGIN + n * step:.0f},{_between(value, low, high, HEIGHT - MARGIN, MARGIN)}" for n, value in enumerate(points)
+    path = ",".join(
+        f"{MARGIN + n * step:.0f},{between(value, low, high, HEIGHT - MARGIN, MARGIN)}" for n, value in enumerate(points)
     )
-    first, last = (_text(x, 10, f"{value:.3g}") for x, value in ((0, points[0]), (WIDTH - 40, points[-1])))
-    return picture(f'<polyline points="{path}" fill="none" stroke="{ACCENT}"/>{first}{last}', title)
+    first = text(0, 10, f"{points[0]:.3g}")
+    last = text(WIDTH, 10, f"{points[-1]:.3g}", anchor="end")
+    return picture(f"<polyline points='{path}' fill='none' stroke='{ACCENT}' stroke-width='2'/>{first}{last}", title)
 
 
 def bar_plot(counts: Mapping[str, int], title: str) -> str:
@@ -34,42 +43,70 @@ def bar_plot(counts: Mapping[str, int], title: str) -> str:
     bars = list(counts.items())[:8]
     if not bars:
         return ""
-    most = max(max(count for _, count in bars), 1)
-    room = WIDTH / len(bars)
-    body = ""
+    most, room = max(max(count for _, count in bars), 1), WIDTH / len(bars)
+    path, labels, numbers = "", "", ""
     for n, (label, count) in enumerate(bars):
-        top = _between(count, 0, most, HEIGHT - MARGIN, MARGIN)
-        body += f'<path d="M{n * room + 3:.0f} {HEIGHT - MARGIN}V{top}h{room - 6:.0f}V{HEIGHT - MARGIN}" fill="{ACCENT}"/>'
-        body += _text(n * room + 3, HEIGHT - 4, label[:6])
-    return picture(body, title)
+        middle, top = n * room + room / 2, between(count, 0, most, HEIGHT - MARGIN, MARGIN)
+        path += f"M{middle:.0f},{HEIGHT - MARGIN}V{top}"
+        labels += text(middle, HEIGHT - 4, label[:6])
+        numbers += text(middle, top - 4, brief(count))
+    drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='{room - 8:.0f}'/>"
+    return fitting(
+        [f"<g text-anchor='middle'>{drawn}{shown}</g>" for shown in (labels + numbers, labels, "")],
+        title,
+    )
 
 
-def picture(body: str, title: str) -> str:
+def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
     """An SVG body as a Markdown image; an empty text when it would be too long to be shown."""
-    svg = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-size="10">{body}</svg>'
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='10' fill='{INK}'>{body}</svg>"
     markdown = image(svg, title)
     return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""
 
 
+def fitting(bodies: Iterable[str], title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
+    """The first of some bodies, the richest first, that is short enough to be shown; an empty text when none is."""
+    return next((shown for body in bodies if (shown := picture(body, title, width=width, height=height))), "")
+
+
 def image(svg: str, title: str) -> str:
-    """A whole SVG as a Markdown image, which the UI hides behind a click where it is long; an empty text for an empty one."""
-    data = base64.b64encode(svg.encode()).decode()
-    alternative = title.translate(str.maketrans("[]\n", "() "))
-    return f"![{alternative}](data:image/svg+xml;base64,{data})" if svg else ""
+    """A whole SVG as a Markdown image, which the UI hides behind a click where it is long; an empty text for an empty one.
+
+    Percent signs take fewer characters than base64 does, since a drawing is mostly digits.
+    """
+    alternative = excerpt(title, LONGEST_TITLE).translate(str.maketrans("[]\\`", "()/'"))
+    return f"![{alternative}](data:image/svg+xml,{quote(svg, safe=PLAIN)})" if svg else ""
 
 
 def thinned(values: Sequence[float], size: int) -> list[float]:
     """At most `size` of the values, evenly spread, the first and the last among them."""
-    if len(values) <= size:
-        return list(values)
-    return [values[round(n * (len(values) - 1) / (size - 1))] for n in range(size)]
+    return [values[place] for place in spread(len(values), size)]
 
 
-def _between(value: float, low: float, high: float, start: float, end: float) -> int:
+def spread(length: int, size: int) -> list[int]:
+    """At most `size` places of a sequence, evenly spread, the first and the last among them."""
+    if length <= size:
+        return list(range(length))
+    return [round(n * (length - 1) / (size - 1)) for n in range(size)]
+
+
+def between(value: float, low: float, high: float, start: float, end: float) -> int:
+    """Where a value lies on an axis, in whole pixels; in its middle where the axis has no length."""
     share = (value - low) / (high - low) if high > low else 0.5
-    return round(start + share * (end - start))
+    return round(start + min(1.0, max(0.0, share)) * (end - start))
 
 
-def _text(x: float, y: float, words: str) -> str:
-    visible = "".join(letter for letter in words if letter.isprintable())
-    return f'<text x="{x:.0f}" y="{y:.0f}" fill="{INK}">{escape(visible)}</text>'
+def text(x: float, y: float, words: str, *, anchor: str = "start") -> str:
+    """Some words, without anything that could be markup or cannot be seen."""
+    placed = f" x='{x:.0f}'" if round(x) else ""
+    aligned = "" if anchor == "start" else f" text-anchor='{anchor}'"
+    return f"<text{placed} y='{y:.0f}'{aligned}>{escape(excerpt(words))}</text>"
+
+
+def brief(count: int) -> str:
+    """A count in at most five characters: 950, 12k, 3.4M."""
+    for size, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
+        if count >= size:
+            share = count / size
+            return f"{share:.1f}{letter}" if share < 10 else f"{share:.0f}{letter}"
+    return str(count)

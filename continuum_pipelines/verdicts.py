@@ -1,0 +1,90 @@
+"""A verdict as the Dagster UI shows it: a forest plot that fits into a line of the page, and a table of every check."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from continuum.guard.pairs import Outcome
+from continuum.guard.reading import Finding, findings, interval, signed
+from continuum.records import Verdict
+from continuum_pipelines.plots import BAD, FAINT, GOOD, OPEN, fitting, text
+from continuum_pipelines.tables import rows_table
+
+WIDTH, LEFT, ROW = 380, 120, 16
+LONGEST_LABEL = 16
+MOST_DRAWN = 14
+LEAST_REACH = 0.05
+"""The axis shows at least this far below and above no change."""
+COLOURS = {Outcome.REGRESSED: BAD, Outcome.UNDECIDED: OPEN, Outcome.PASSED: GOOD}
+"""In the order in which checks are drawn: what is worst comes first, and is left out last."""
+
+
+def forest_plot(verdict: Verdict, title: str) -> str:
+    """Each check's delta with its 95% interval, a tick at what is allowed, a rule at no change; empty without a comparison.
+
+    Worst first. As many checks as fit are drawn, all of them stand in the table beside it.
+    """
+    compared = [one for one in findings(verdict) if one.compared and one.outcome in COLOURS]
+    ordered = sorted(compared, key=lambda one: list(COLOURS).index(one.outcome))[:MOST_DRAWN]
+    reach = max([LEAST_REACH, *(abs(one.number(name)) for one in ordered for name in ("low", "high"))], default=LEAST_REACH)
+    for count in range(len(ordered), 0, -1):
+        drawn = ordered[:count]
+        height = ROW * (count + 1)
+        rule = f"<path d='M{_across(0, reach)},0v{ROW * count}' stroke='{FAINT}'/>"
+        ends = text(LEFT, height - 3, f"{-reach:+.2f}") + text(WIDTH, height - 3, f"{reach:+.2f}", anchor="end")
+        marks, names = rule + _marks(drawn, reach), _names(drawn)
+        shown = fitting(
+            [marks + names + _numbers(drawn) + ends, marks + names + ends, marks + names], title, width=WIDTH, height=height
+        )
+        if shown:
+            return shown
+    return ""
+
+
+def checks_table(verdict: Verdict) -> dg.TableMetadataValue | None:
+    """Every check, worst first; None where the verdict has none."""
+    order = {outcome: n for n, outcome in enumerate((Outcome.REGRESSED, Outcome.UNDECIDED, Outcome.NO_DATA, Outcome.PASSED))}
+    return rows_table([_row(one) for one in sorted(findings(verdict), key=lambda one: order[one.outcome])])
+
+
+def _row(one: Finding) -> dict[str, Any]:
+    return {
+        "check": one.label,
+        "outcome": one.word,
+        "baseline": one.number("baseline_mean"),
+        "candidate": one.number("candidate_mean"),
+        "delta": one.number("delta"),
+        "95%": interval(one),
+        "allowed": signed(one.min_delta, 2),
+        "p_regressed": one.p,
+    }
+
+
+def _marks(drawn: Sequence[Finding], reach: float) -> str:
+    """Lines and boxes, all of one outcome in one element; a line has no area that could be filled."""
+    parts = []
+    for outcome, colour in COLOURS.items():
+        path = ""
+        for y, one in ((ROW * n + 8, one) for n, one in enumerate(drawn) if one.outcome is outcome):
+            low, delta, high = (_across(one.number(name), reach) for name in ("low", "delta", "high"))
+            path += f"M{low},{y}H{high}M{_across(one.min_delta, reach)},{y - 6}v12M{delta - 3},{y - 3}h6v6h-6z"
+        parts.append(f"<path d='{path}' stroke='{colour}' fill='{colour}'/>" if path else "")
+    return "".join(parts)
+
+
+def _names(drawn: Sequence[Finding]) -> str:
+    return "".join(text(0, ROW * n + 11, _short(one.label)) for n, one in enumerate(drawn))
+
+
+def _short(label: str) -> str:
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 2].rstrip()}.."
+
+
+def _numbers(drawn: Sequence[Finding]) -> str:
+    return "".join(text(LEFT - 32, ROW * n + 11, f"{one.number('delta'):+.2f}") for n, one in enumerate(drawn))
+
+
+def _across(value: float, reach: float) -> int:
+    middle, half = (LEFT + WIDTH) / 2, (WIDTH - LEFT) / 2 - 4
+    return round(middle + half * min(1.0, max(-1.0, value / reach)))
