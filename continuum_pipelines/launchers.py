@@ -23,13 +23,17 @@ JOB_LABEL = "continuum/job"
 """Label of a training's pod: the name of its job's folder, at most 63 letters of it."""
 
 
-class OneWorkerReader(dg.PipesTempFileMessageReader):
-    """Reads what one worker says; Dagster's own warns that counting them is a preview."""
+class OneWorker:
+    """Says that one worker speaks; Dagster's own readers warn that counting them is a preview."""
 
     @property
     def expected_writer_count(self) -> int:
         """One."""
         return 1
+
+
+class OneWorkerReader(OneWorker, dg.PipesTempFileMessageReader):
+    """Reads what one worker writes into a file."""
 
 
 class PipesLauncher:
@@ -131,8 +135,13 @@ def open_pod_client() -> PodClient:
     """
     try:
         from dagster_k8s import PipesK8sClient
+        from dagster_k8s.pipes import PipesK8sPodLogsMessageReader
     except ImportError as error:
         raise MissingExtra(
             "a training on Kubernetes needs the package 'dagster-k8s'; install it with: pip install dagster-k8s"
         ) from error
-    return PipesK8sClient()
+
+    class PodReader(OneWorker, PipesK8sPodLogsMessageReader):
+        """Reads what one worker writes into its pod's log."""
+
+    return PipesK8sClient(message_reader=PodReader())
