@@ -61,7 +61,9 @@ class Unwrapped:
         self._incoming.release()
 
 
-async def ask_signed(lines: Lines, base_url: str, body: bytes, *, streams: bool, within_s: float) -> Unwrapped:
+async def ask_signed(
+    lines: Lines, base_url: str, body: bytes, *, streams: bool, within_s: float, total_s: float | None
+) -> Unwrapped:
     """Ask the variant that a `sagemaker://` address names.
 
     Args:
@@ -70,6 +72,7 @@ async def ask_signed(lines: Lines, base_url: str, body: bytes, *, streams: bool,
         body: of a chat completion or a completion.
         streams: whether the answer is to come in pieces.
         within_s: how long AWS may be silent.
+        total_s: how long the whole answer may take; None for as long as it likes.
 
     Raises:
         ConfigurationError, DeploymentError, MissingExtra: it cannot be asked so; nothing was sent.
@@ -80,4 +83,4 @@ async def ask_signed(lines: Lines, base_url: str, body: bytes, *, streams: bool,
     signed = [f"{name}: {value}" for name, value in headers.items() if name.lower() not in ("host", "content-length")]
     first = [f"POST {address.path} HTTP/1.1", f"host: {address.authority}", "accept-encoding: identity"]
     head = "\r\n".join([*first, *signed, f"content-length: {len(sent)}"]).encode() + b"\r\n\r\n"
-    return await Unwrapped.of(await lines.ask(address, head, sent, within_s), streams=streams, within_s=within_s)
+    return await Unwrapped.of(await lines.ask(address, head, sent, within_s, total_s), streams=streams, within_s=within_s)

@@ -151,24 +151,16 @@ class Upstreams:
         raw = ask.raw
         if arm.base_url is not None and ask.body.get("model") != arm.model:
             raw = _encoded({**ask.body, "model": arm.model})
-        if ask.streams:
-            return await self._begun(arm, ask, raw)
+        streams, idle_s = ask.body.get("stream") is True, self._timeouts.idle_s
+        incoming = await self._asked("POST", arm, ask.path, raw, ask.headers, None if streams else self._timeouts.total_s)
         try:
-            async with asyncio.timeout(self._timeouts.total_s):
-                return await self._begun(arm, ask, raw)
-        except TimeoutError as error:
-            raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
-
-    async def _begun(self, arm: Arm, ask: Ask, raw: bytes) -> Reply:
-        incoming = await self._asked("POST", arm, ask.path, raw, ask.headers)
-        idle_s = self._timeouts.idle_s
-        try:
-            if ask.streams and incoming.status == 200:
+            if streams and incoming.status == 200:
                 first = await _next_piece(arm, incoming, self._timeouts.first_byte_s)
                 if not first:
                     raise UpstreamFailed(f"{arm.model} sent an empty stream")
                 return Reply(arm, incoming, None, idle_s, first)
-            return Reply(arm, incoming, await _whole(arm, incoming, idle_s), idle_s)
+            whole = incoming.rest() if type(incoming) is Incoming else None
+            return Reply(arm, incoming, await _whole(arm, incoming, idle_s) if whole is None else whole, idle_s)
         except BaseException:
             incoming.release()
             raise
@@ -179,7 +171,7 @@ class Upstreams:
         Raises:
             UpstreamFailed: there is none.
         """
-        incoming = await self._asked("POST", arm, path, body, {})
+        incoming = await self._asked("POST", arm, path, body, {}, self._timeouts.total_s)
         try:
             return incoming.status, await _whole(arm, incoming, self._timeouts.idle_s)
         finally:
@@ -191,7 +183,7 @@ class Upstreams:
         Raises:
             UpstreamFailed: it lists nothing.
         """
-        incoming = await self._asked("GET", PRODUCTION_ARM, "/models", b"", {})
+        incoming = await self._asked("GET", PRODUCTION_ARM, "/models", b"", {}, self._timeouts.total_s)
         try:
             listed = parse_object(await _whole(PRODUCTION_ARM, incoming, self._timeouts.idle_s))
         finally:
@@ -216,7 +208,9 @@ class Upstreams:
         """Close the connections that wait for their next use."""
         self._lines.close()
 
-    async def _asked(self, method: str, arm: Arm, path: str, body: bytes, headers: Mapping[str, str]) -> Incoming | Unwrapped:
+    async def _asked(
+        self, method: str, arm: Arm, path: str, body: bytes, headers: Mapping[str, str], total_s: float | None
+    ) -> Incoming | Unwrapped:
         base_url, key = arm.base_url, self._serving_key
         if base_url is None:
             base_url, key = self.production_url, self._key
@@ -227,11 +221,11 @@ class Upstreams:
                     status=503,
                 )
         if base_url.startswith(SCHEME):
-            return await self._asked_signed(arm, base_url, path, body)
+            return await self._asked_signed(arm, base_url, path, body, total_s)
         try:
             address = address_of(base_url)
             head = request_head(method, address, path, key) + _told(headers) + b"content-length: %d\r\n\r\n" % len(body)
-            incoming = await self._lines.ask(address, head, body, self._timeouts.first_byte_s)
+            incoming = await self._lines.ask(address, head, body, self._timeouts.first_byte_s, total_s)
         except TimeoutError as error:
             raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
         except BROKEN as error:
@@ -244,13 +238,15 @@ class Upstreams:
             )
         return incoming
 
-    async def _asked_signed(self, arm: Arm, base_url: str, path: str, body: bytes) -> Unwrapped:
+    async def _asked_signed(self, arm: Arm, base_url: str, path: str, body: bytes, total_s: float | None) -> Unwrapped:
         if path not in SIGNED_PATHS:
             # No failure of the model's: nobody could ask it so.
             raise UpstreamFailed(f"{arm.model} stands behind SageMaker, which knows no {path}", answered=400)
         streams = (parse_object(body) or {}).get("stream") is True
         try:
-            return await ask_signed(self._lines, base_url, body, streams=streams, within_s=self._timeouts.first_byte_s)
+            async with asyncio.timeout(total_s):
+                within_s = self._timeouts.first_byte_s
+                return await ask_signed(self._lines, base_url, body, streams=streams, within_s=within_s, total_s=total_s)
         except TimeoutError as error:
             raise UpstreamFailed(f"{arm.model} did not answer in time", status=504) from error
         except (DeploymentError, ConfigurationError, MissingExtra) as error:

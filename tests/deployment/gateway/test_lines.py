@@ -1,6 +1,8 @@
 """Connections to servers that close them, are silent, or say more than they were asked."""
 
 import asyncio
+import contextlib
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +12,8 @@ from aiohttp.http import HttpProcessingError
 
 from continuum.deployment.gateway.lines import Address, Incoming, Lines, address_of
 
+HEAD = b"POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n"
+PACKED = gzip.compress(b"hello")
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -28,7 +32,7 @@ async def a_server(serve: Serve) -> AsyncIterator[Address]:
 
 
 async def ask(lines: Lines, address: Address, within_s: float = 5.0) -> Incoming:
-    return await lines.ask(address, b"POST /v1/x HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\n", b"{}", within_s)
+    return await lines.ask(address, HEAD, b"{}", within_s)
 
 
 async def whole(incoming: Incoming) -> bytes:
@@ -95,6 +99,71 @@ async def test_a_silent_server_is_given_up_and_so_is_one_that_falls_silent() -> 
         with pytest.raises(TimeoutError):
             await incoming.piece(0.1)
         incoming.release()
+
+
+async def test_an_answer_that_never_falls_silent_is_given_up_when_its_whole_time_is_up() -> None:
+    async def trickle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await a_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                writer.write(b"x")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+
+    lines = Lines(5.0)
+    async with a_server(trickle) as address:
+        incoming = await lines.ask(address, HEAD, b"{}", 5.0, 0.3)
+        with pytest.raises(TimeoutError):
+            await whole(incoming)
+        incoming.release()
+    lines.close()
+
+
+async def test_what_a_server_began_to_answer_on_a_connection_that_was_kept_is_not_asked_again() -> None:
+    asked = 0
+
+    async def torn(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal asked
+        for answer in (ANSWER, ANSWER[:20]):
+            await a_request(reader)
+            asked += 1
+            writer.write(answer)
+
+    lines = Lines(5.0)
+    async with a_server(torn) as address:
+        assert await whole(await ask(lines, address)) == b"hello"
+        with pytest.raises(aiohttp.ServerDisconnectedError):
+            await ask(lines, address)
+    lines.close()
+    assert asked == 2
+
+
+async def test_one_connection_serves_answers_of_every_form_in_turn() -> None:
+    forms = (
+        ANSWER,
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhel\r\n2\r\nlo\r\n0\r\n\r\n",
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n%b" % (len(PACKED), PACKED),
+    )
+    connections = 0
+
+    async def all_of_them(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        for answer in forms * 2:
+            await a_request(reader)
+            for byte in answer:
+                writer.write(bytes([byte]))
+                await asyncio.sleep(0)
+
+    lines = Lines(5.0)
+    async with a_server(all_of_them) as address:
+        found = [await whole(await ask(lines, address)) for _ in range(10)]
+        lines.close()
+    assert found == [b"hello", b"hello", b"", b"", b"hello"] * 2
+    assert connections == 1
 
 
 async def test_an_answer_that_breaks_off_is_an_error_and_one_that_is_no_http_too() -> None:
