@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from typer.core import TyperCommand, TyperGroup
 
 from continuum.commands import (
+    backfilling,
     constitution,
     data,
     datasets,
@@ -105,6 +106,7 @@ app.command()(golden.golden)
 
 # The stages by hand.
 app.command()(judging.annotate)
+app.command()(backfilling.backfill)
 app.command()(judging.judge)
 app.command()(labelling.label)
 app.command()(stages.curate)

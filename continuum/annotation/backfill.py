@@ -30,6 +30,10 @@ Driver = Literal["here", "dagster"]
 CRITERIA = TypeAdapter(tuple[Criterion, ...])
 
 
+class NothingToJudge(ConfigurationError):
+    """A task has no judge, or no traffic where it is looked for: of many tasks such a one can be left out."""
+
+
 @dataclass(frozen=True)
 class Opinion:
     """Whose opinion a backfill is after: the task's judge, by one rubric."""
@@ -86,10 +90,11 @@ def opinion_of(policy: TaskPolicy, criteria: Sequence[Criterion] | None = None) 
     """The task's judge, by the rubric that is given or by the policy's.
 
     Raises:
-        ConfigurationError: the task has no judge, or the criteria make no rubric.
+        NothingToJudge: the task has no judge.
+        ConfigurationError: the criteria make no rubric.
     """
     if policy.judge.model is None:
-        raise ConfigurationError(
+        raise NothingToJudge(
             f"task {policy.task!r} has no judge; name one with: continuum tasks set {policy.task} judge.model=NAME"
         )
     return Opinion(policy, normalised(policy.judge.criteria if criteria is None else tuple(criteria)))
@@ -99,6 +104,48 @@ def opinion_of_row(store: "Store", row: "BackfillRow") -> Opinion:
     """The opinion that a backfill is after."""
     policy = store.tasks.get(row.task).policy
     return opinion_of(policy, None if row.rubric is None else CRITERIA.validate_python(row.rubric))
+
+
+def planned(
+    store: "Store",
+    task: str,
+    *,
+    since: str | datetime | None = None,
+    until: str | datetime | None = None,
+    criteria: Sequence[Criterion] | None = None,
+    adopt: bool = False,
+    driver: Driver = "here",
+    asked_by: str,
+    id: str | None = None,
+    now: Clock = utc_now,
+) -> "BackfillRow":
+    """What `ask` would write down; nothing is written. The arguments and the errors are those of `ask`."""
+    from continuum.ids import new_id
+    from continuum.store.backfills import BackfillRow
+
+    policy = store.tasks.get(task).policy
+    if adopt and criteria is None:
+        raise ConfigurationError("there is nothing to adopt: name the rubric with --rubric FILE, or leave --adopt out")
+    opinion = opinion_of(policy, criteria)
+    at = now()
+    begin, end = window_of(policy, since, until, at)
+    found = count(store, opinion, begin, end)
+    if not found.wanted:
+        raise NothingToJudge(nothing_there(store, policy, begin, end))
+    return BackfillRow(
+        id=id or new_id(),
+        task=task,
+        driver=driver,
+        since=begin,
+        until=end,
+        rubric=None if criteria is None else CRITERIA.dump_python(opinion.criteria, mode="json"),
+        adopt=adopt,
+        asked_by=asked_by,
+        wanted=found.wanted,
+        judged=found.judged,
+        created_at=at,
+        updated_at=at,
+    )
 
 
 def ask(
@@ -129,55 +176,31 @@ def ask(
         now: the clock.
 
     Raises:
-        ConfigurationError: there is no such task, it has no judge, the rubric is none, or there is nothing in the window.
+        NothingToJudge: the task has no judge, or there is nothing in the window.
+        ConfigurationError: there is no such task, the window cannot be meant, or the rubric is none.
     """
-    from continuum.ids import new_id
-    from continuum.store.backfills import BackfillRow
-
-    if id is not None and (known := store.backfills.get(id)) is not None:
-        return known
-    policy = store.tasks.get(task).policy
-    if adopt and criteria is None:
-        raise ConfigurationError("there is nothing to adopt: name the rubric with --rubric FILE, or leave --adopt out")
-    opinion = opinion_of(policy, criteria)
-    at = now()
-    begin, end = window_of(policy, since, until, at)
-    found = count(store, opinion, begin, end)
-    if not found.wanted:
-        raise ConfigurationError(nothing_there(store, policy, begin, end))
-    row = BackfillRow(
-        id=id or new_id(),
-        task=task,
-        driver=driver,
-        since=begin,
-        until=end,
-        rubric=None if criteria is None else CRITERIA.dump_python(opinion.criteria, mode="json"),
-        adopt=adopt,
-        asked_by=asked_by,
-        wanted=found.wanted,
-        judged=found.judged,
-        created_at=at,
-        updated_at=at,
-    )
+    if id is not None and (there := store.backfills.get(id)) is not None:
+        return there
+    wanted = {"since": since, "until": until, "criteria": criteria, "adopt": adopt, "driver": driver}
+    row = planned(store, task, **wanted, asked_by=asked_by, id=id, now=now)
     store.backfills.add(row)
     return store.backfills.get(row.id) or row
 
 
-def ask_for_turn(store: "Store", task: str, *, driver: Driver = "here", asked_by: str, now: Clock = utc_now) -> "BackfillRow":
-    """Write down that a task is to be led through the whole wheel once.
+def planned_turn(store: "Store", task: str, *, driver: Driver = "here", asked_by: str, now: Clock = utc_now) -> "BackfillRow":
+    """What says that a task is to be led through the whole wheel once; nothing is written.
 
     Raises:
-        ConfigurationError: there is no such task, or nothing was captured for it.
+        NothingToJudge: nothing was captured for the task.
+        ConfigurationError: there is no such task.
     """
     from continuum.store.backfills import BackfillRow
 
     policy = store.tasks.get(task).policy
     if not store.interactions.count(task):
-        raise ConfigurationError(nothing_there(store, policy, None, None))
+        raise NothingToJudge(nothing_there(store, policy, None, None))
     at = now()
-    row = BackfillRow(task=task, kind="turn", driver=driver, asked_by=asked_by, created_at=at, updated_at=at)
-    store.backfills.add(row)
-    return row
+    return BackfillRow(task=task, kind="turn", driver=driver, asked_by=asked_by, created_at=at, updated_at=at)
 
 
 def ask_again(store: "Store", backfill_id: str, *, driver: Driver = "here", now: Clock = utc_now) -> "BackfillRow":

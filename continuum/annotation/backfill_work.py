@@ -32,8 +32,8 @@ INTERRUPTED = "interrupted; what was judged is kept"
 
 
 @dataclass
-class _Held:
-    """A claim while it is held."""
+class Held:
+    """A claim on a backfill while it is held."""
 
     done: int = 0
     """Judgements of this run so far."""
@@ -72,7 +72,7 @@ async def work(
     row = known(store, backfill_id)
     if row.kind != "judging" or not store.backfills.claim(row.id, holder, lasts=CLAIM_LASTS, now=now):
         raise ConfigurationError(held_words(known(store, backfill_id)))
-    held = _Held()
+    held = Held()
 
     def counting(done: int, total: int, note: str) -> None:
         held.done = done
@@ -80,7 +80,7 @@ async def work(
 
     try:
         opinion = opinion_of_row(store, row)
-        async with _holding(store, row, holder, held, now, beat_s):
+        async with holding(store, row, holder, held, now, beat_s):
             try:
                 stats = await opinion.annotator(store, api_key).annotate_backlog(
                     row.task, row.since, until=row.until, on_progress=counting, now=now
@@ -104,10 +104,15 @@ async def work(
 
 
 @contextlib.asynccontextmanager
-async def _holding(
-    store: "Store", row: "BackfillRow", holder: str, held: _Held, now: Callable[[], datetime], beat_s: float
+async def holding(
+    store: "Store",
+    row: "BackfillRow",
+    holder: str,
+    held: Held,
+    now: Callable[[], datetime] = utc_now,
+    beat_s: float = BEAT_S,
 ) -> AsyncIterator[None]:
-    """Keep the claim while the block runs; where it is lost, the block is cancelled."""
+    """Keep the claim while the block runs; where it is lost, `held` says so and the block is cancelled."""
     worker = asyncio.current_task()
 
     async def beat() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from continuum.annotation.annotator import Annotator
-from continuum.annotation.backfill import ask, ask_again, ask_for_turn, known, opinion_of, opinion_of_row
+from continuum.annotation.backfill import ask, ask_again, known, opinion_of, opinion_of_row, planned_turn
 from continuum.annotation.backfill_price import quote
 from continuum.annotation.backfill_work import CLAIM_LASTS, work
 from continuum.annotation.rubric_change import rubric_change
@@ -340,7 +340,7 @@ def test_a_task_that_is_unknown_empty_or_without_a_judge_is_told(store: Store) -
     with pytest.raises(ConfigurationError, match="nothing was captured"):
         asking(store)
     with pytest.raises(ConfigurationError, match="nothing was captured"):
-        ask_for_turn(store, "support", asked_by="me")
+        planned_turn(store, "support", asked_by="me")
     store.tasks.register(TaskPolicy(task="support"))
     with pytest.raises(ConfigurationError, match=r"has no judge.*judge\.model"):
         asking(store)
