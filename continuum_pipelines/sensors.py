@@ -4,8 +4,9 @@ Both decide from the store and from Dagster's own runs, so a tick that is lost o
 """
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -14,6 +15,7 @@ from dagster import DagsterRunStatus as Run
 from continuum.config import load_settings
 from continuum.spool.draining import collect
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
+from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.jobs import flywheel
 from continuum_pipelines.partitions import tasks
 from continuum_pipelines.resources.store import StoreResource
@@ -60,48 +62,71 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
     """Starts a turn of each task that has `auto_train_when` new interactions since its last one."""
     opened, now = store.build(), datetime.now(UTC)
     opened.tasks.saw_driver("dagster")
-    # Runs are read before the high-water mark: one that ends in between has moved the mark, and is not seen as idle too early.
+    # Runs are read before the high-water marks: one that ends in between has moved its mark, and is not seen as idle too early.
+    # The marks are read before what is new is counted: one that moves in between leaves less, and a run that stands down.
     active = active_runs(context.instance)
+    busy = {run.tags.get(PARTITION_TAG) for run in active}
+    release_dead_claims(context.instance, opened, active)
+    states, unreadable = opened.tasks.every()
+    new = opened.overview.new_interactions()
     first_seen: dict[str, str] = json.loads(context.cursor or "{}")
-    requests, reasons = [], []
-    for task in sorted(set(context.instance.get_dynamic_partitions("task")) & set(opened.tasks.names())):
-        state = opened.tasks.get(task)
-        release_dead_claim(context.instance, opened, state, active)
-        first_seen.setdefault(task, now.isoformat())
-        awaited = awaits_bootstrap(context.instance, task) and now - datetime.fromisoformat(first_seen[task]) < BOOTSTRAP_GRACE
+    with_partition = set(context.instance.get_dynamic_partitions("task"))
+    # Few tasks are young, and none asks Dagster for itself alone.
+    materialized = cache(lambda: context.instance.get_materialized_partitions(dg.AssetKey("raw_interactions")))
+    requests: list[dg.RunRequest] = []
+    reasons = [Reason(f"{name}: {error}", "with a policy that cannot be read", nearness=9) for name, error in unreadable.items()]
+    known = [state for state in states if state.name in with_partition]
+    for state in known:
+        seen_at = datetime.fromisoformat(first_seen.setdefault(state.name, now.isoformat()))
         decision = decide(
-            opened.tasks.get(task),
-            new=opened.interactions.count(task, after=state.trained_through),
-            running=any(run.tags.get(PARTITION_TAG) == task for run in active),
-            awaits_bootstrap=awaited,
+            state,
+            new=new.get(state.name, 0),
+            running=state.name in busy,
+            awaits_bootstrap=lambda task=state.name, at=seen_at: now - at < BOOTSTRAP_GRACE and task not in materialized(),
             now=now,
         )
-        (requests if isinstance(decision, dg.RunRequest) else reasons).append(decision)
+        if isinstance(decision, dg.RunRequest):
+            requests.append(decision)
+        else:
+            reasons.append(decision)
+    told = explained(reasons, nothing=f"0 of {len(states)} tasks have a partition yet")
+    if requests and reasons:
+        context.log.info(f"{len(requests)} turns; {told}")
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else dg.SkipReason("; ".join(reasons) or "no task has a partition yet"),
-        cursor=json.dumps(first_seen),
+        skip_reason=None if requests else dg.SkipReason(told),
+        cursor=json.dumps({name: at for name, at in first_seen.items() if name in with_partition}),
     )
 
 
-def decide(state: "TaskState", *, new: int, running: bool, awaits_bootstrap: bool, now: datetime) -> dg.RunRequest | str:
+def decide(
+    state: "TaskState", *, new: int, running: bool, awaits_bootstrap: Callable[[], bool], now: datetime
+) -> dg.RunRequest | Reason:
     """A run for the task, or the reason there is none.
 
     The run key names the mark and how many times the threshold has been passed since: the same tick again starts nothing, and
     after a turn that failed, or that had too few good examples, the next full batch starts another.
+
+    Args:
+        state: the task.
+        new: its interactions above its mark.
+        running: whether a run works on it.
+        awaits_bootstrap: tells whether its very first run is still to come; asked only where that decides.
+        now: the moment.
     """
     wanted = state.policy.auto_train_when
     if wanted is None:
-        return f"{state.name}: turns only when asked (auto_train_when is not set)"
-    numbers = f"{state.name}: {new} of {wanted} new interactions"
+        words = f"{state.name}: {new} new interactions, turns only when asked (auto_train_when is not set)"
+        return Reason(words, "turning only when asked", nearness=-1)
+    numbers, nearness = f"{state.name}: {new} of {wanted} new interactions", new / wanted
     if running:
-        return f"{numbers}, a run is under way"
+        return Reason(f"{numbers}, a run is under way", "with a run under way", nearness)
     if state.claimed_by and state.claimed_until and state.claimed_until > now:
-        return f"{numbers}, {state.claimed_by} is turning it"
+        return Reason(f"{numbers}, {state.claimed_by} is turning it", "turned by another driver", nearness)
     if new < wanted:
-        return numbers
-    if awaits_bootstrap:
-        return f"{numbers}, its first run is about to start"
+        return Reason(numbers, "below their threshold", nearness)
+    if awaits_bootstrap():
+        return Reason(f"{numbers}, its first run is about to start", "whose first run is about to start", nearness)
     return dg.RunRequest(
         run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{new // wanted}",
         partition_key=state.name,
@@ -119,15 +144,15 @@ def active_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
     return [*instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)), *crashed]
 
 
-def awaits_bootstrap(instance: dg.DagsterInstance, task: str) -> bool:
-    """Has nothing of the task ever been materialized?"""
-    wanted = dg.AssetRecordsFilter(dg.AssetKey("raw_interactions"), asset_partitions=[task])
-    return not instance.fetch_materializations(wanted, limit=1).records
-
-
-def release_dead_claim(instance: dg.DagsterInstance, store: "Store", state: "TaskState", active: Iterable[dg.DagsterRun]) -> None:
-    """Give back the claim of a Dagster run that was killed and is not repeated."""
-    holder = state.claimed_by or ""
-    root = holder.removeprefix(HOLDER)
-    if holder.startswith(HOLDER) and root not in {root_of(run) for run in active} and instance.get_run_by_id(root) is not None:
-        store.tasks.release(state.name, holder)
+def release_dead_claims(instance: dg.DagsterInstance, store: "Store", active: Iterable[dg.DagsterRun]) -> None:
+    """Give back the claims of Dagster runs that were killed and are not repeated."""
+    alive = {root_of(run) for run in active}
+    holders = {name: holder for name, holder in store.tasks.holders().items() if holder.startswith(HOLDER)}
+    roots = {name: root for name, holder in holders.items() if (root := holder.removeprefix(HOLDER)) not in alive}
+    if not roots:
+        return
+    # A run that this instance never had may be another's, and alive.
+    dead = {run.run_id for run in instance.get_runs(dg.RunsFilter(run_ids=sorted(set(roots.values()))))}
+    for name, root in roots.items():
+        if root in dead:
+            store.tasks.release(name, holders[name])

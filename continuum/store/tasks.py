@@ -100,6 +100,12 @@ class Tasks(Rows):
         with self.engine.connect() as connection:
             return list(connection.execute(select(tasks.c.name).order_by(tasks.c.name)).scalars())
 
+    def holders(self) -> dict[str, str]:
+        """Who holds the claim of each task that is claimed, by task; also where it has ended by itself."""
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(tasks.c.name, tasks.c.claimed_by).where(tasks.c.claimed_by.is_not(None)))
+            return {row.name: row.claimed_by for row in rows}
+
     def advance(self, name: str, *, base: int, to: int) -> bool:
         """Move the high-water mark from `base` to `to`; False when somebody else moved it first."""
         moved = update(tasks).where(tasks.c.name == name, tasks.c.trained_through == base).values(trained_through=to)

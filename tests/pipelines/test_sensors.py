@@ -4,9 +4,11 @@ from datetime import timedelta
 import dagster as dg
 import pytest
 from dagster import DagsterRunStatus as Run
+from sqlalchemy import event, update
 
 from continuum.ids import new_id
 from continuum.store.database import Store
+from continuum.store.tables import tasks
 from continuum_pipelines.claims import BASE_TAG, HOLDER, PARTITION_TAG
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.sensors import enough_new_data, new_tasks
@@ -69,6 +71,45 @@ def test_below_the_threshold_the_sensor_says_how_far_it_is(
 ) -> None:
     a_task(captured=9, auto_train_when=10)
     assert reason(tick()) == "support: 9 of 10 new interactions"
+
+
+def test_however_many_tasks_there_are_the_nearest_to_a_turn_are_told_and_the_others_counted(
+    a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]
+) -> None:
+    for number in range(30):
+        a_task(name=f"task-{number:02}", captured=number % 3, auto_train_when=10 if number % 2 else None)
+    told = reason(tick())
+    assert told.startswith("task-05: 2 of 10 new interactions; task-11: 2 of 10")
+    assert told.endswith("and 20 more: 15 turning only when asked, 5 below their threshold")
+    assert len(told) < 1000
+
+
+def test_the_sensor_asks_the_store_and_dagster_as_little_of_forty_tasks_as_of_two(
+    a_task: Callable[..., str], instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    asked: list[str] = []
+    for engine in (StoreResource().build().engine, instance.event_log_storage._engine, instance.run_storage._engine):  # type: ignore[attr-defined]
+        event.listen(engine, "before_cursor_execute", lambda _1, _2, statement, *_: asked.append(statement))
+    counts = []
+    for number in range(40):
+        a_task(name=f"task-{number:02}", captured=1, auto_train_when=1)
+        if number in (1, 39):
+            asked.clear()
+            assert "its first run is about to start" in reason(tick())
+            counts.append(len(asked))
+    assert counts[0] == counts[1] > 0
+
+
+def test_a_policy_that_cannot_be_read_keeps_no_other_task_from_its_turn(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=12, auto_train_when=10)
+    a_task(name="broken", captured=12, auto_train_when=10)
+    materialized(instance)
+    with store.engine.begin() as connection:
+        connection.execute(update(tasks).where(tasks.c.name == "broken").values(policy={"task": "broken", "no": 1}))
+
+    assert [request.partition_key for request in requests(tick())] == ["support"]
 
 
 def test_a_task_that_never_asked_is_not_turned(a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]) -> None:
