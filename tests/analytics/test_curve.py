@@ -140,9 +140,9 @@ async def test_four_versions_are_projected_with_an_interval(task: Store, judge: 
 
     found = curve.projections["helpfulness"]
     assert not isinstance(found, str)
-    assert found.examples == 400
+    assert found.examples == 800
     assert found.low <= found.mean <= found.high <= 1
-    assert "at 400 examples" in curve.summary()
+    assert "at 800 examples" in curve.summary()
 
 
 async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: ScriptedJudge) -> None:

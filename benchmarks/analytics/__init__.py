@@ -1,0 +1,1 @@
+"""Whether what the learning curve says comes true."""
