@@ -2,7 +2,7 @@
 
 | name | what it measures |
 |---|---|
-| projecting | curves that go on after the versions they were projected from: does the interval hold the truth, is the guess nearer |
+| projecting | curves that go on after the versions they were projected from: does the interval hold the truth |
 """
 
 from benchmarks.running import Suite, main
