@@ -77,6 +77,10 @@ class Route:
         return Choice(self.deployment_id, self.stable if arm == "stable" else (PRODUCTION_ARM,))
 
 
+TO_PRODUCTION = Route()
+"""Of a task without a deployment."""
+
+
 class RouteTable:
     """The routes of all tasks at one moment; a task without a deployment is answered by production."""
 
@@ -93,7 +97,7 @@ class RouteTable:
 
     def route(self, task: str) -> Route:
         """The route of a task."""
-        return self.routes.get(task, Route())
+        return self.routes.get(task, TO_PRODUCTION)
 
 
 def _route(newest_first: Sequence[DeploymentRecord]) -> Route:

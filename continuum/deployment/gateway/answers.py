@@ -22,17 +22,26 @@ MAX_EVENT_BYTES = 2**24
 """An event of a stream that is longer is not read along."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Answer:
-    """An answer as far as it could be read."""
+    """An answer as far as it could be read; made for each request, and never changed."""
 
-    message: Message | None = None
+    said: Mapping[str, Any] | None = None
+    """The message as the model sent it, which need not be one."""
     usage: Usage | None = None
     response_id: str | None = None
     model: str | None = None
     """The model that answered, by its own account."""
     error: str | None = None
     """What the server says went wrong."""
+
+    @property
+    def message(self) -> Message | None:
+        """What was said; None where it is no message."""
+        return _message(self.said)
+
+
+NO_ANSWER = Answer()
 
 
 def read_answer(body: bytes, read: "Callable[[Mapping[str, Any]], Answer] | None" = None) -> Answer:
@@ -43,18 +52,18 @@ def read_answer(body: bytes, read: "Callable[[Mapping[str, Any]], Answer] | None
         read: finds the answer in the body's object; that of a chat completion when None.
     """
     content = parse_object(body)
-    return Answer() if content is None else (read or chat_answer)(content)
+    return NO_ANSWER if content is None else (read or chat_answer)(content)
 
 
 def chat_answer(content: Mapping[str, Any]) -> Answer:
     """The answer in a chat completion."""
-    return _told(content, _message(_first_choice(content).get("message")))
+    return _told(content, _first_choice(content).get("message"))
 
 
 def completion_answer(content: Mapping[str, Any]) -> Answer:
     """The answer in a text completion, as the message that it is."""
     text = _first_choice(content).get("text")
-    return _told(content, _message({"content": text}) if isinstance(text, str) else None)
+    return _told(content, {"content": text} if isinstance(text, str) else None)
 
 
 def response_answer(content: Mapping[str, Any]) -> Answer:
@@ -67,7 +76,7 @@ def response_answer(content: Mapping[str, Any]) -> Answer:
     usage = usage if isinstance(usage, dict) else {}
     counted = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
     return Answer(
-        message=None if found is None else _message(found.message),
+        said=None if found is None else found.message,
         usage=_usage(counted),
         response_id=_text(content.get("id")),
         model=_text(content.get("model")),
@@ -80,9 +89,9 @@ def _first_choice(content: Mapping[str, Any]) -> Mapping[str, Any]:
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
 
 
-def _told(content: Mapping[str, Any], message: Message | None) -> Answer:
+def _told(content: Mapping[str, Any], said: Any) -> Answer:
     return Answer(
-        message=message,
+        said=said if isinstance(said, dict) else None,
         usage=_usage(content.get("usage")),
         response_id=_text(content.get("id")),
         model=_text(content.get("model")),
@@ -157,7 +166,7 @@ class StreamedResponseAnswer(Events):
             found = None
         if found is None:
             return Answer(error=self._error)
-        return Answer(_message(found.message), None, found.response_id, found.model, self._error)
+        return Answer(found.message, None, found.response_id, found.model, self._error)
 
 
 class StreamedAnswer(Events):
@@ -181,8 +190,8 @@ class StreamedAnswer(Events):
                 {"id": call.get("id", ""), "function": {"name": call.get("name", ""), "arguments": call.get("arguments", "")}}
                 for _, call in sorted(self._calls.items())
             ]
-        message = _message({"role": "assistant", **fields}) if fields else None
-        return Answer(message, self._usage, self._response_id, self._model, self._error)
+        said = {"role": "assistant", **fields} if fields else None
+        return Answer(said, self._usage, self._response_id, self._model, self._error)
 
     def event(self, event: Mapping[str, Any]) -> None:
         """Take one event."""
@@ -247,7 +256,7 @@ def _message(content: Any) -> Message | None:
 
 
 def _usage(content: Any) -> Usage | None:
-    if not isinstance(content, Mapping):
+    if not isinstance(content, dict):
         return None
     given, written = content.get("prompt_tokens"), content.get("completion_tokens")
     if not isinstance(given, int) or not isinstance(written, int):
@@ -261,6 +270,8 @@ def _text(value: Any) -> str | None:
 
 def _error(content: Mapping[str, Any]) -> str | None:
     error = content.get("error")
+    if error is None:
+        return None
     if isinstance(error, Mapping):
         return _text(error.get("message")) or json.dumps(error)[:300]
     return _text(error)

@@ -64,12 +64,13 @@ def chat_wants(body: Body) -> str | None:
 def chat_messages(body: Body, size: int, snapshot: Snapshot) -> Any:
     """The messages, copied where they may be more than a store takes."""
     messages = body["messages"]
+    if size >= PLAIN_BYTES:
+        return snapshot.take(messages)
+    for one in messages:
+        if not (isinstance(one, dict) and one.keys() in PLAIN_MESSAGE and isinstance(one["content"], str)):
+            return snapshot.take(messages)
     # Those that are words alone are JSON that was read a moment ago, and nobody's to change.
-    if size < PLAIN_BYTES and all(
-        isinstance(one, dict) and one.keys() in PLAIN_MESSAGE and isinstance(one["content"], str) for one in messages
-    ):
-        return messages
-    return snapshot.take(messages)
+    return messages
 
 
 def completion_wants(body: Body) -> str | None:

@@ -1,12 +1,12 @@
 """One call on its way through the gateway: what was asked, what became of it, and the interaction it leaves."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
 
-from continuum.deployment.gateway.answers import Answer
+from continuum.deployment.gateway.answers import NO_ANSWER, Answer
 from continuum.deployment.gateway.forms import Form
 from continuum.deployment.gateway.request import Request
 from continuum.deployment.gateway.upstream import Ask, UpstreamFailed
@@ -14,7 +14,7 @@ from continuum.deployment.routing import PRODUCTION, Arm, ArmName, unit_of
 from continuum.deployment.serving import BadRequest, parse_body
 from continuum.errors import ConfigurationError
 from continuum.ids import new_id
-from continuum.records import Feedback, Message
+from continuum.records import Feedback
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.spool.headers import CONVERSATION_ID, DEPLOYMENT, INTERACTION_ID, SAMPLED, TASK, USER_ID, VARIANT, decode, encode
 from continuum.spool.opinions import checked_feedback
@@ -28,11 +28,13 @@ FEEDBACK_FIELDS = (
 MAX_ID = 200
 """Characters of an id that a request brings along."""
 MAX_ERROR = 500
+ASSISTANT = "assistant"
+ROLE_AND_CONTENT = frozenset({"role", "content"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """A request for an answer, with all that its headers say about it."""
+    """A request for an answer, with all that its headers say about it; made for each request, and never changed."""
 
     ask: Ask
     form: Form
@@ -127,7 +129,7 @@ class Outcome:
         self.deployment_id = deployment_id
         self.arm: Arm | None = None
         """Who answered."""
-        self.answer = Answer()
+        self.answer = NO_ANSWER
         self.status: Literal["ok", "error", "cancelled"] = "cancelled"
         self.error: str | None = None
         self.latency_ms: float | None = None
@@ -178,7 +180,7 @@ class Outcome:
     def nobody(self) -> tuple[int, str]:
         """Nobody answered: the status and the words that the application is told."""
         message = "; ".join(str(failure) for _, failure in self._failures)
-        self.finish(Answer(), error=message)
+        self.finish(NO_ANSWER, error=message)
         return self._failures[-1][1].status, message
 
     def draft(self, production_url: str | None) -> dict[str, Any] | None:
@@ -197,7 +199,7 @@ class Outcome:
             "task": call.task,
             "started_ns": call.started_ns,
             "messages": messages,
-            "response": None if answer.message is None else _plain(answer.message, clean),
+            "response": _plain(answer, clean),
             "status": self.status,
             "error": None if self.error is None else clean_text(self.error, MAX_ERROR),
             "model": model,
@@ -234,11 +236,21 @@ class Outcome:
         return (time.monotonic() - self.call.clock) * 1000
 
 
-def _plain(message: Message, clean: Snapshot) -> Any:
-    """A message as plain JSON; one that is words alone needs no copying of its parts."""
-    if isinstance(message.content, str) and message.tool_calls is None and not message.model_extra:
-        return {"role": message.role, "content": clean.text(message.content)}
-    return clean.take(message)
+def _plain(answer: Answer, clean: Snapshot) -> Any:
+    """What was said as plain JSON; words alone need no copying of their parts."""
+    said = answer.said
+    if said is None:
+        return None
+    words = said.get("content")
+    if isinstance(words, str) and said.get("role", ASSISTANT) == ASSISTANT and _is_all(said, ROLE_AND_CONTENT):
+        return {"role": ASSISTANT, "content": clean.text(words)}
+    message = answer.message
+    return None if message is None else clean.take(message)
+
+
+def _is_all(said: Mapping[str, Any], names: Set[str]) -> bool:
+    """Whether a message holds nothing beside these fields."""
+    return (len(said) <= len(names) and said.keys() <= names) or all(said[name] is None for name in said.keys() - names)
 
 
 def _text(value: Any) -> str | None:

@@ -67,20 +67,15 @@ class UpstreamFailed(ContinuumError):
         """The HTTP status that came instead of an answer; None where none came."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Ask:
-    """One request for an answer, as the application sent it."""
+    """One request for an answer, as the application sent it; made for each request, and never changed."""
 
     path: str
     """Below the base URL."""
     raw: bytes
     body: Mapping[str, Any]
     headers: Mapping[str, str]
-
-    @property
-    def streams(self) -> bool:
-        """Whether the answer is to come in pieces."""
-        return self.body.get("stream") is True
 
 
 class Reply:
@@ -296,17 +291,21 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
 
 def passed_on(headers: Mapping[str, str]) -> list[tuple[str, str]]:
     """The headers of an answer that reach the application; who served it is the gateway's to say."""
-    found = []
+    found = [(name, value) for name, value in headers.items() if _passes(name)]
     hop = headers.get("connection")
-    named = frozenset(name.strip().lower() for name in hop.split(",")) if hop and hop.lower() not in USUAL else frozenset()
-    for name, value in headers.items():
-        lower = name.lower()
-        if lower not in KEPT_BACK and lower not in named and not lower.startswith(PREFIX):
-            found.append((name, value))
+    if hop and hop.lower() not in USUAL:
+        named = {name.strip().lower() for name in hop.split(",")}
+        found = [(name, value) for name, value in found if name.lower() not in named]
     return found
 
 
 USUAL = ("keep-alive", "close")
+
+
+@lru_cache(maxsize=1024)
+def _passes(name: str) -> bool:
+    lower = name.lower()
+    return lower not in KEPT_BACK and not lower.startswith(PREFIX)
 
 
 async def _next_piece(arm: Arm, incoming: Incoming | Unwrapped, within_s: float) -> bytes:
