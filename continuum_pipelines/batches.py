@@ -4,12 +4,16 @@ The glance only asks. What there is to settle may be fifty thousand rows, more t
 """
 
 import asyncio
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from dagster import DagsterRunStatus as Run
 
+from continuum.timespan import rounded
+from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.steps import step
@@ -58,26 +62,55 @@ def poll_batches(context: dg.SensorEvaluationContext, store: StoreResource) -> d
 
     opened = store.build()
     if not opened.batches.open():
-        return dg.SkipReason("no backlog is at a batch endpoint")
-    looks = asyncio.run(glance_at_batches(opened))
-    requests = [request for look in looks if look.due and (request := run_for(context.instance, look, datetime.now(UTC)))]
-    told = "; ".join(f"{look.batch}: {look.trouble or look.state}" for look in looks)
+        return dg.SkipReason("no backlog is at a batch endpoint (0 batches are open)")
+    looks, now = asyncio.run(glance_at_batches(opened)), datetime.now(UTC)
+    before = runs_of(context.instance, [look.batch for look in looks if look.due])
+    requests: list[dg.RunRequest] = []
+    reasons: list[Reason] = []
+    for look in looks:
+        decision = run_for(look, before.get(look.batch, ()), now) if look.due else still_out(look)
+        if isinstance(decision, dg.RunRequest):
+            requests.append(decision)
+        else:
+            reasons.append(decision)
+    told = explained(reasons, nothing="0 batches are left")
     return dg.SensorResult(run_requests=requests, skip_reason=None if requests else dg.SkipReason(told))
 
 
-def run_for(instance: dg.DagsterInstance, look: "Look", now: datetime) -> dg.RunRequest | None:
-    """A run for a batch; None while one is under way, and for a while after one that changed nothing.
+def runs_of(instance: dg.DagsterInstance, batches: Collection[str]) -> dict[str, list[dg.RunRecord]]:
+    """The runs that there were for each of these batches, newest first, in one read."""
+    found: dict[str, list[dg.RunRecord]] = defaultdict(list)
+    if batches:
+        for record in instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: sorted(batches)})):
+            found[record.dagster_run.tags[BATCH_TAG]].append(record)
+    return found
+
+
+def run_for(look: "Look", records: Sequence[dg.RunRecord], now: datetime) -> dg.RunRequest | Reason:
+    """A run for a batch; the reason why not while one is under way, and for a while after one that changed nothing.
 
     The run key names the batch, its state and how many runs there were for it in that state: the same tick again starts nothing.
+
+    Args:
+        look: how the batch is.
+        records: the runs that there were for it, newest first.
+        now: the moment.
     """
-    records = instance.get_run_records(dg.RunsFilter(tags={BATCH_TAG: look.batch}), limit=100)
     if any(record.dagster_run.status not in ENDED for record in records):
-        return None
+        return Reason(f"{look.batch}: {look.state}, a run is under way", "with a run under way", nearness=1)
     before = [record for record in records if record.dagster_run.tags.get(STATE_TAG) == look.state]
-    if before and now < before[0].create_timestamp + min(timedelta(minutes=2 ** min(len(before), 10)), LONGEST_PAUSE):
-        return None
+    if before and now < (again := before[0].create_timestamp + min(timedelta(minutes=2 ** min(len(before), 10)), LONGEST_PAUSE)):
+        words = f"{look.batch}: {look.state}, {len(before)} runs changed nothing, the next is in {rounded(again - now)}"
+        return Reason(words, "waiting after a run that changed nothing", nearness=2)
     return dg.RunRequest(
         run_key=f"batch:{look.batch}:{look.state}:{len(before)}",
         run_config=dg.RunConfig(ops={"settle_batch": ChosenBatch(batch=look.batch)}),
         tags={BATCH_TAG: look.batch, STATE_TAG: look.state},
     )
+
+
+def still_out(look: "Look") -> Reason:
+    """A batch that its provider has not ended, or whose provider does not say."""
+    if look.trouble:
+        return Reason(f"{look.batch}: {look.trouble}", "in trouble", nearness=3)
+    return Reason(f"{look.batch}: {look.state}", "not ended yet")

@@ -13,7 +13,7 @@ import dagster as dg
 from dagster import DagsterRunStatus as Run
 
 from continuum.config import load_settings
-from continuum.deployment.controller import Tick
+from continuum.deployment.controller import Tick, to_lead
 from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
 from continuum_pipelines.checks import deployment_result
@@ -76,9 +76,13 @@ def lead_deployments(context: dg.SensorEvaluationContext, store: StoreResource) 
     write_down(opened, channels, now)
     telling = is_something_to_tell(opened, channels, now)
     if not found and not telling:
-        return dg.SkipReason("nothing to lead, and nothing to tell")
+        looked_at = len(to_lead(opened))
+        return dg.SkipReason(
+            f"{looked_at} deployments are as they were at the last look, and {len(channels)} channels have nothing to be told"
+        )
     if is_under_way(context.instance, now):
-        return dg.SkipReason("a run is under way")
+        waiting = f"{len(found)} deployments and {'' if telling else 'no '}notifications wait for the next"
+        return dg.SkipReason(f"a run is under way; {waiting}")
     reason = ", ".join([*sorted(found), *(["notifications"] if telling else [])])
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"{JOB}:{now.isoformat()}", tags={"continuum/because": reason[:200]})],

@@ -9,13 +9,12 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING
 
 from continuum.deployment.controller import Looking, Tick, lead, to_lead
 from continuum.deployment.notifying import Channel, Told, tell
-from continuum.deployment.settling import policy_of
 from continuum.deployment.transitions import ON_TRIAL
-from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.timespan import utc_now
@@ -133,11 +132,12 @@ def due(store: "Store", seen: Mapping[str, Seen], now: datetime) -> dict[str, Se
         seen: what was known at the last look at each.
         now: the moment.
     """
-    found = {}
+    found, newest = {}, store.overview.last_sequences()
+    unwatched = cache(lambda: _unwatched(store))  # the policies are read once, and not at all where no champion is fresh
     for record in to_lead(store):
-        known = Seen(record.version, store.interactions.last_sequence(record.task), now)
+        known = Seen(record.version, newest.get(record.task, 0), now)
         before = seen.get(record.id)
-        if before is None or _is_due(record, before, known, lambda task=record.task: _is_watched(store, task)):
+        if before is None or _is_due(record, before, known, lambda task=record.task: task not in unwatched()):
             found[record.id] = known
     return found
 
@@ -168,8 +168,6 @@ def _is_due(record: DeploymentRecord, before: Seen, known: Seen, is_watched: Cal
     return any(before.at < record.step_at + timedelta(hours=h) <= known.at for h in hours)
 
 
-def _is_watched(store: "Store", task: str) -> bool:
-    try:
-        return policy_of(store, task).deployment.watch.after_promotion
-    except ConfigurationError:
-        return True  # Whoever leads it says what cannot be read.
+def _unwatched(store: "Store") -> set[str]:
+    """The tasks whose champions are left alone. One whose policy cannot be read is none: whoever leads it says so."""
+    return {state.name for state in store.tasks.every()[0] if not state.policy.deployment.watch.after_promotion}

@@ -163,13 +163,15 @@ def wait_after(attempts: int) -> timedelta | None:
 
 
 def _since(store: "Store", channel: str, since: datetime, now: datetime) -> "Iterator[Notification]":
-    records: dict[str, DeploymentRecord | None] = {}
-    for event in store.deployments.events_since(since):
-        if event.action in KINDS:
-            if event.deployment_id not in records:
-                records[event.deployment_id] = store.deployments.get(event.deployment_id)
-            if (record := records[event.deployment_id]) is not None:
-                yield of_event(record, event, channel, now)
+    events = [event for event in store.deployments.events_since(since) if event.action in KINDS]
+    records = store.deployments.get_many({event.deployment_id for event in events})
+    for event in events:
+        if (record := records.get(event.deployment_id)) is not None:
+            yield of_event(record, event, channel, now)
+    for verdict_id, items, at in store.reopenings.opened_verdicts(since):
+        if (given := store.verdicts.get(verdict_id)) is not None:
+            candidate = store.checkpoints.get(given.checkpoint_id)
+            yield of_reopening(given, given.checkpoint_id if candidate is None else candidate.name, items, at, channel, now)
     for verdict in store.verdicts.blocked_since(since):
         candidate = store.checkpoints.get(verdict.checkpoint_id)
         yield of_block(verdict, verdict.checkpoint_id if candidate is None else candidate.name, channel, now)
@@ -206,6 +208,14 @@ def of_block(verdict: Verdict, candidate: str, channel: str, now: datetime) -> "
     words = f"{verdict.task}: {candidate} is blocked by the guard: {reason}"
     told = {"action": "blocked", "model": candidate, "verdict_id": verdict.id, "reason": excerpt(reason, MOST_WORDS)}
     return _notification(_Named(f"verdict:{verdict.id}", verdict.task, "blocked", verdict.created_at), channel, words, told, now)
+
+
+def of_reopening(verdict: Verdict, model: str, items: int, at: datetime, channel: str, now: datetime) -> "Notification":
+    """What a channel is told of a verdict that was given on golden items of which people now say otherwise."""
+    reason = f"the verdict was given on {items} items of which people now say otherwise; it is given again"
+    words = f"{verdict.task}: {model} was {verdict.status}: {reason}"
+    told = {"action": "reopened", "model": model, "verdict_id": verdict.id, "items": items, "reason": reason}
+    return _notification(_Named(f"reopened:{verdict.id}", verdict.task, "reopened", at), channel, words, told, now)
 
 
 @dataclass(frozen=True)

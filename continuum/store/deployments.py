@@ -1,6 +1,6 @@
 """Deployments: the route table that the gateway reads, and the log of every change to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, desc, func, insert, select, up
 from sqlalchemy.exc import IntegrityError
 
 from continuum.serving_records import Change, DeploymentEvent, DeploymentRecord, DeploymentState
-from continuum.store.rows import Rows, from_row, insert_new, to_row
+from continuum.store.rows import Rows, from_row, in_batches, insert_new, to_row
 from continuum.store.tables import deployment_events, deployments
 
 SERVING = (DeploymentState.CANARY, DeploymentState.PAUSED, DeploymentState.PROMOTING, DeploymentState.LIVE)
@@ -34,6 +34,10 @@ class Deployments(Rows):
         """A deployment by id."""
         found = self._all(deployments.c.id == deployment_id)
         return found[0] if found else None
+
+    def get_many(self, ids: Iterable[str]) -> dict[str, DeploymentRecord]:
+        """The deployments among these ids that are in the store, by id."""
+        return {found.id: found for batch in in_batches(ids) for found in self._all(deployments.c.id.in_(batch))}
 
     def of(self, task: str) -> list[DeploymentRecord]:
         """A task's deployments, newest first."""

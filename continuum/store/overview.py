@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, func, select
+from sqlalchemy import Column, ColumnElement, func, select, union
 
 from continuum.store.judging_tables import anchor_rounds, reviews
 from continuum.store.rows import Rows
-from continuum.store.tables import annotations, checkpoints, datasets, interactions, snapshots, tasks
+from continuum.store.tables import annotations, checkpoints, datasets, deployments, interactions, snapshots, tasks
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,12 @@ class Overview(Rows):
         return self._of_each(select(func.count()).where(interactions.c.task == tasks.c.name, above).scalar_subquery())
 
     def last_sequences(self) -> dict[str, int]:
-        """The highest sequence number of each task; 0 where it has no interaction."""
-        newest = select(func.max(interactions.c.sequence)).where(interactions.c.task == tasks.c.name)
-        return {name: sequence or 0 for name, sequence in self._of_each(newest.scalar_subquery()).items()}
+        """The highest sequence number of each task, and of what was deployed without one; 0 where there is no interaction."""
+        names = union(select(tasks.c.name), select(deployments.c.task)).subquery()
+        newest = select(func.max(interactions.c.sequence)).where(interactions.c.task == names.c.name)
+        with self.engine.connect() as connection:
+            rows = connection.execute(select(names.c.name, newest.scalar_subquery()))
+            return {row[0]: row[1] or 0 for row in rows}
 
     def oldest_interactions(self) -> dict[str, datetime]:
         """When each task's first interaction began."""

@@ -1,7 +1,7 @@
 """The sensor of batches: a glance each minute, and one run for each batch that has ended."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import pytest
@@ -16,7 +16,8 @@ from continuum.models.pricing import Price
 from continuum.policy import TaskPolicy
 from continuum.store.database import Store
 from continuum.timespan import utc_now
-from continuum_pipelines.batches import BATCH_TAG, STATE_TAG, batch_collection, poll_batches, run_for
+from continuum_pipelines.batches import BATCH_TAG, STATE_TAG, batch_collection, poll_batches, run_for, runs_of
+from continuum_pipelines.explaining import Reason
 from continuum_pipelines.resources.store import StoreResource
 from tests.builders import interactions
 from tests.stub_batch import StubBatch, stub_batch
@@ -86,16 +87,31 @@ async def test_a_provider_that_does_not_answer_is_told_of(store: Store, instance
 
 def test_a_batch_has_one_run_at_a_time_and_after_one_that_changed_nothing_the_next_waits(instance: dg.DagsterInstance) -> None:
     look, now = Look("one", "completed", due=True), utc_now()
-    assert run_for(instance, look, now)
+
+    def asked(look: Look, at: datetime) -> dg.RunRequest | Reason:
+        return run_for(look, runs_of(instance, [look.batch]).get(look.batch, ()), at)
+
+    assert isinstance(asked(look, now), dg.RunRequest)
 
     tags = {BATCH_TAG: "one", STATE_TAG: "completed"}
     run = instance.add_run(dg.DagsterRun(job_name="batch_collection", run_id=new_id(), status=Run.STARTED, tags=tags))
-    assert run_for(instance, look, now) is None
+    assert asked(look, now) == Reason("one: completed, a run is under way", "with a run under way", 1)
 
     instance.delete_run(run.run_id)
     instance.add_run(dg.DagsterRun(job_name="batch_collection", run_id=new_id(), status=Run.FAILURE, tags=tags))
-    assert run_for(instance, look, now + timedelta(minutes=1)) is None
-    again = run_for(instance, look, now + timedelta(minutes=3))
-    assert again
+    waits = asked(look, now + timedelta(minutes=1))
+    assert isinstance(waits, Reason)
+    assert "1 runs changed nothing, the next is in" in waits.words
+    again = asked(look, now + timedelta(minutes=3))
+    assert isinstance(again, dg.RunRequest)
     assert again.run_key == "batch:one:completed:1"
-    assert run_for(instance, Look("one", "ended", due=True), now + timedelta(minutes=1))
+    assert isinstance(asked(Look("one", "ended", due=True), now + timedelta(minutes=1)), dg.RunRequest)
+
+
+def test_the_runs_of_many_batches_are_read_at_once_and_told_apart(instance: dg.DagsterInstance) -> None:
+    for batch, count in (("one", 2), ("two", 1)):
+        for _ in range(count):
+            instance.add_run(dg.DagsterRun(job_name="batch_collection", run_id=new_id(), tags={BATCH_TAG: batch}))
+    found = runs_of(instance, ["one", "two", "three"])
+    assert {batch: len(records) for batch, records in found.items()} == {"one": 2, "two": 1}
+    assert runs_of(instance, []) == {}

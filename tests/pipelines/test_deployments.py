@@ -59,7 +59,7 @@ def told(result: dg.SensorResult | dg.SkipReason) -> str:
 
 
 def test_without_a_deployment_no_run_is_started(store: Store, instance: dg.DagsterInstance) -> None:
-    assert told(tick(instance)) == "nothing to lead, and nothing to tell"
+    assert told(tick(instance)) == "0 deployments are as they were at the last look, and 0 channels have nothing to be told"
 
 
 def test_a_run_is_started_where_there_is_something_to_do_and_not_again_before_something_comes(
@@ -70,7 +70,7 @@ def test_a_run_is_started_where_there_is_something_to_do_and_not_again_before_so
     (request,) = first.run_requests or []
     assert request.tags["continuum/because"] == trial.id
 
-    assert told(tick(instance, first.cursor)) == "nothing to lead, and nothing to tell"
+    assert told(tick(instance, first.cursor)).startswith("1 deployments are as they were at the last look")
     store.interactions.add(interactions(1, id="new"))
     assert isinstance(tick(instance, first.cursor), dg.SensorResult)
 
@@ -116,7 +116,7 @@ def test_while_a_run_is_under_way_no_other_is_started(store: Store, instance: dg
     under_way = instance.create_run_for_job(deployment_watch)
     instance.report_run_canceling(under_way)  # Neither ended nor to be started by anybody.
 
-    assert told(tick(instance)) == "a run is under way"
+    assert told(tick(instance)) == "a run is under way; 1 deployments and no notifications wait for the next"
 
 
 def test_messages_that_wait_start_a_run_though_nothing_is_to_be_led(
@@ -132,7 +132,7 @@ def test_messages_that_wait_start_a_run_though_nothing_is_to_be_led(
     assert run(instance).success
     (message,) = store.notifications.waiting()
     assert (message.kind, message.attempts) == ("rollback", 1)
-    assert told(tick(instance, found.cursor)) == "nothing to lead, and nothing to tell"  # Not yet again.
+    assert told(tick(instance, found.cursor)).startswith("0 deployments are as they were")  # Not yet again.
 
 
 def test_one_that_cannot_be_led_fails_the_run_by_name(
