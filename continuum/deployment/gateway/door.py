@@ -85,6 +85,9 @@ class Connection(BaseProtocol):
         if upgraded:
             self._refuse(400, "the gateway speaks HTTP/1.1 and switches to nothing else")
         elif messages:
+            # The parser stops behind a request that asks for another protocol, and drops what came with it: what may have
+            # been a second request must be sent again, on another connection.
+            self.closing = self.closing or any(message.upgrade for message, _ in messages)
             self._waiting.extend(messages)
             self._payload = messages[-1][1]
             self._has_begun = False

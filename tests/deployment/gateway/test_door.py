@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -129,6 +130,21 @@ async def test_a_switch_of_protocols_is_refused() -> None:
         answer = await said_to(port, upgrade + b"anything at all")
     assert b"anything" not in answer
     assert b"101 " not in answer
+
+
+@pytest.mark.parametrize("body", [b"", b"hello"])
+async def test_a_request_that_would_rather_speak_another_protocol_is_answered_and_ends_its_connection(body: bytes) -> None:
+    wish = b"connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n"
+    first = b"POST /first HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n%b\r\n%b" % (len(body), wish, body)
+    async with a_door(limits=replace(QUICK, idle_s=75.0)) as (_, port):
+        # Whoever sends two at once must see at once that the second has to be sent again.
+        together = await said_to(port, first + HELLO)
+        assert together.count(b"HTTP/1.1 200 OK") == 1
+        assert b"connection: close" in together
+        assert together.endswith(body or b"/first")
+        apart = await said_to(port, first[:-5], first[-5:] + HELLO, pause_s=0.05)
+        assert apart.count(b"HTTP/1.1 200 OK") == 1
+    assert apart.endswith(body or b"/first")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
