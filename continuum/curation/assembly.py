@@ -21,6 +21,7 @@ from continuum.curation.pool import Pool, Traffic, eligible, read_traffic
 from continuum.curation.preferences import Preferences, preferences_of, spoken_of
 from continuum.curation.quality import Rated
 from continuum.curation.referrals import Referrals, doubts_of, refer
+from continuum.curation.reopened import Heard, listen, note, remember, settle, told
 from continuum.curation.version import publish_version
 from continuum.dataset import Dataset
 from continuum.dataset_rows import Removed
@@ -65,6 +66,7 @@ class Found:
     sealed: Sealed
     golden: Sequence[GoldenItem]
     golden_id: str | None
+    heard: Heard
 
     @property
     def rows(self) -> list[Rated]:
@@ -96,19 +98,29 @@ def assemble(store: "Store", policy: TaskPolicy, recipe: Recipe, tools: Tools) -
     tools.on_progress(5, STEPS, "comparing what was chosen with what could have been")
     coverage = _coverage(store, policy.task, choice, found, tools.embedder, recipe)
     built = _built(choice, coverage, referrals, _preferences(found, tools.embedder, recipe), found, recipe)
+    notes = [*_notes(choice, found, recipe), *note(built.feedback)]
     tools.on_progress(6, STEPS, "writing the dataset")
     config = configuration(recipe, policy.splits, tools.embedder.id)
     dataset = publish_version(
-        store, policy.task, built, config, golden=found.golden_id, notes=_notes(choice, found, recipe), now=tools.now
+        store,
+        policy.task,
+        built,
+        config,
+        golden=found.golden_id,
+        notes=notes,
+        before=lambda fingerprint: remember(store, found.heard, found.traffic, policy.task, fingerprint),
+        now=tools.now,
     )
+    settle(store, found.heard, found.traffic, dataset.fingerprint, tools.now())
     tools.on_progress(STEPS, STEPS, f"{dataset.name}: {len(dataset)} examples")
     return dataset
 
 
 def _find(store: "Store", policy: TaskPolicy, recipe: Recipe, tools: Tools) -> Found:
     tools.on_progress(0, STEPS, "reading interactions")
+    heard = listen(store, policy.task, tools.now())
     after = learned_through(store, policy.task) if recipe.only_new else 0
-    traffic = read_traffic(store, policy, start_of(recipe.time_window, tools.now()), after)
+    traffic = read_traffic(store, policy, start_of(recipe.time_window, heard.at), after, heard.again)
     tools.on_progress(1, STEPS, f"holding out the golden side of {traffic.sides.report.interactions} interactions")
     golden = hold_out(store, policy, now=tools.now, sides=traffic.sides)
     pool = eligible(store, traffic, recipe.min_quality_score, recipe.intent_tag)
@@ -124,7 +136,7 @@ def _find(store: "Store", policy: TaskPolicy, recipe: Recipe, tools: Tools) -> F
     by_id = sorted(distinct.kept, key=lambda rated: rated.interaction.id)
     items = golden.items if golden else ()
     sealed = seal(by_id, items, tools.embedder, recipe.deduplication_threshold, sides=traffic.sides)
-    return Found(traffic, pool, distinct, sealed, items, golden.fingerprint if golden else None)
+    return Found(traffic, pool, distinct, sealed, items, golden.fingerprint if golden else None, heard)
 
 
 def _require(choice: Choice, found: Found, task: str, recipe: Recipe) -> None:
@@ -216,6 +228,7 @@ def _built(
         rated_answers=preferences.answers,
         control=drawn,
         removed=_removed(found),
+        feedback=told(found.heard, found.traffic.again, examples),
         reports={name: report for name, report in reports.items() if report is not None},
     )
 

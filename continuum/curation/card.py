@@ -124,6 +124,7 @@ def _made(dataset: Dataset) -> str:
         ("to", _value(window.get("last") or "-")),
         ("in order of arrival, after", _value(manifest.get("after", 0))),
         ("through", _value(manifest.get("through", 0))),
+        *((("considered again, as people said more", _value(again)),) if (again := _again(manifest)) else ()),
         *((f"{name} dataset", _value(fingerprint or "none")) for name, fingerprint in parents.items()),
     ]
     steps = [(name, f"{left:,}") for name, left in funnel(dataset)]
@@ -135,6 +136,10 @@ def _made(dataset: Dataset) -> str:
         _table(("lineage", ""), lineage),
     ]
     return "\n\n".join(parts)
+
+
+def _again(manifest: Mapping[str, Any]) -> int:
+    return int(manifest.get("feedback", {}).get("reopened", 0))
 
 
 def _scores(dataset: Dataset) -> str:

@@ -57,6 +57,8 @@ class Assembled:
     """As many of the rows of `sealed`, drawn at random."""
     removed: Sequence[Removed] = ()
     """Beside the duplicates, which are known from `distinct`."""
+    feedback: Mapping[str, Any] = field(default_factory=dict)
+    """When people's word was read, and what was considered again because of it."""
     reports: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """By the names of REPORTS."""
 
@@ -87,6 +89,7 @@ def manifest_of(
         "after": built.traffic.after,
         "through": built.traffic.through,
         "window": _window(built.traffic),
+        "feedback": dict(built.feedback),
         "counts": _counts(built),
         "score_histogram": dict(score_histogram([rated.score for rated in built.pool.scored])),
         "splits": built.traffic.sides.report.as_dict(),

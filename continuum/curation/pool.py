@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -31,6 +32,8 @@ class Traffic:
     through: int
     """Sequence number of the last interaction that was seen."""
     sides: Sides
+    again: frozenset[str] = frozenset()
+    """Those of the interactions that would be left out as older, but that people have said something else of since."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,9 @@ class Pool:
     """Stage to interactions: what was seen, and what each stage left out."""
 
 
-def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, after: int = 0) -> Traffic:
+def read_traffic(
+    store: "Store", policy: TaskPolicy, since: datetime | None, after: int = 0, again: AbstractSet[str] = frozenset()
+) -> Traffic:
     """Read a task once: everything decides the sides, only what lies in the window is kept.
 
     Args:
@@ -53,6 +58,7 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, aft
         policy: whose.
         since: the window begins here.
         after: and past this sequence number.
+        again: interactions that lie in the window whenever they came.
     """
     recent: list[Interaction] = []
     older = 0
@@ -63,14 +69,15 @@ def read_traffic(store: "Store", policy: TaskPolicy, since: datetime | None, aft
     def passing() -> Iterator[Interaction]:
         nonlocal older
         for number, interaction in enumerate(store.interactions.scan(policy.task, status=None)):
-            if number >= known and (since is None or interaction.started_at >= since):
+            fresh = number >= known and (since is None or interaction.started_at >= since)
+            if fresh or interaction.id in again:
                 recent.append(interaction)
             else:
                 older += 1
             yield interaction
 
     sides = decided_sides(store, policy, passing())
-    return Traffic(recent, older, after, through, sides)
+    return Traffic(recent, older, after, through, sides, frozenset(again & {interaction.id for interaction in recent}))
 
 
 def eligible(store: "Store", traffic: Traffic, min_score: float, intent_tag: str = "intent") -> Pool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from continuum.errors import ConfigurationError, StoreError
 from continuum.excerpts import excerpt
 from continuum.provenance.artifacts import verify_artifact
-from continuum.records import Checkpoint
+from continuum.records import Checkpoint, Verdict
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.splits.golden_leaks import Leak
 from continuum.splits.sample import whole_groups
@@ -55,14 +55,18 @@ def champion_of(store: "Store", task: str) -> Checkpoint | None:
     return checkpoint
 
 
-def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) -> Baseline:
+def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset, again: Verdict | None = None) -> Baseline:
     """What a candidate is compared with: the champion, else production, else, where it answered nothing, the bare base model.
+
+    The champion itself is compared with what the verdict on it that is given anew compared it with.
 
     Raises:
         ConfigurationError: the champion's checkpoint is not in the store, or the candidate is the champion.
     """
     champion = champion_of(store, candidate.task)
-    if champion is not None and champion.id == candidate.id:
+    if champion is not None and champion.id == candidate.id and again is not None:
+        champion = _compared_with(store, again)
+    elif champion is not None and champion.id == candidate.id:
         raise ConfigurationError(
             f"{candidate.name} is what serves task {candidate.task!r} now, which candidates are compared with; guard another"
         )
@@ -71,6 +75,18 @@ def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset) ->
     if any(item.production is not None for item in golden if item.kind != "alignment"):
         return Baseline(PRODUCTION, PRODUCTION)
     return Baseline(BASE, f"{Path(candidate.base_model).name} without an adapter")
+
+
+def _compared_with(store: "Store", verdict: Verdict) -> Checkpoint | None:
+    """The checkpoint that a verdict compared its candidate with; None for production and the bare base model."""
+    if verdict.baseline in (PRODUCTION, BASE):
+        return None
+    checkpoint = store.checkpoints.get(verdict.baseline)
+    if checkpoint is None:
+        raise ConfigurationError(
+            f"verdict {verdict.id} compared with checkpoint {verdict.baseline}, which the store does not have; restore the store"
+        )
+    return checkpoint
 
 
 def require_files(candidate: Checkpoint, baseline: Baseline) -> None:

@@ -160,6 +160,7 @@ class RegressionGuard:
         candidate_model: Checkpoint,
         on_progress: Progress = silent,
         *,
+        again: Verdict | None = None,
         on_measured: Callable[[Measurement], object] | None = None,
     ) -> Verdict:
         """Compare a candidate with the champion, or with production's own answers before there is one.
@@ -172,6 +173,8 @@ class RegressionGuard:
         Args:
             candidate_model: the checkpoint in question.
             on_progress: told how far it is.
+            again: an earlier verdict on the candidate that is given anew, as people say otherwise of what it was given on. The
+                champion is then compared with what it was compared with, and it is no further try on these questions.
             on_measured: given what was measured before anything is decided, such as both models' answers for an audit.
 
         Raises:
@@ -183,7 +186,7 @@ class RegressionGuard:
         store = self.store or default_store()
         policy = policy_of(store, candidate_model.task)
         golden = self._golden(candidate_model.task, store)
-        baseline = baseline_of(store, candidate_model, golden)
+        baseline = baseline_of(store, candidate_model, golden, again)
         check_capability_thresholds(store, self.thresholds)
         answerer = self.answerer or LocalAnswerer(candidate_model.base_model)
         if isinstance(answerer, LocalAnswerer):
@@ -195,6 +198,8 @@ class RegressionGuard:
         learned = {prompt: leaks[item.interaction_id] for prompt, item in probes.items() if item.interaction_id in leaks}
         items, notes = usable_items(golden, baseline, trained, set(leaks), self.limit)
         notes += learned_notes(learned, len(probes))
+        if again is not None:
+            notes.append(f"given anew in place of verdict {again.id}: people say otherwise of items that it was given on")
         if not items:
             raise ConfigurationError(
                 f"golden dataset {golden.name!r} has no item to ask ({'; '.join(notes) or 'it is empty'}); let it grow with: "
@@ -203,7 +208,7 @@ class RegressionGuard:
         measures = self._measures(policy, items).kept_in(store)
         check_thresholds(self.thresholds, (*measures.metrics, CHECKS))
         notes += await asyncio.to_thread(judge_notes, store, policy, measures, judged_models(store, candidate_model, baseline))
-        use, earlier = await asyncio.to_thread(self._look, store, golden, items, candidate_model, baseline)
+        use, earlier = await asyncio.to_thread(self._look, store, golden, items, candidate_model, baseline, again)
 
         found = await measure(
             Session(
@@ -263,12 +268,23 @@ class RegressionGuard:
         return found
 
     def _look(
-        self, store: "Store", golden: GoldenDataset, items: Sequence[GoldenItem], model: Checkpoint, baseline: Baseline
+        self,
+        store: "Store",
+        golden: GoldenDataset,
+        items: Sequence[GoldenItem],
+        model: Checkpoint,
+        baseline: Baseline,
+        again: Verdict | None,
     ) -> "tuple[GoldenUse | None, list[GoldenUse]]":
         """The candidate's place in the ledger of these questions, and those before it; taken before anything is measured."""
         if not self.config.ledger:
             return None, []
         ids = [item.interaction_id for item in items]
+        if again is not None:
+            before = store.golden_uses.sharing(golden.task, golden.fingerprint, ids)
+            mine = next((one for one in before if (one.checkpoint_id, one.baseline) == (model.id, baseline.id)), None)
+            if mine is not None:
+                return mine, before
         use = store.golden_uses.claim(golden.task, golden.fingerprint, ids, model.id, baseline.id)
         return use, store.golden_uses.sharing(golden.task, golden.fingerprint, ids)
 

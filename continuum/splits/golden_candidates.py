@@ -32,7 +32,7 @@ def candidates(
         sides: say which group each is in.
         before: the items of the newest version by id: a question keeps the lot it was given.
     """
-    answered = [_cleaned(one) for one in held if one.status == "ok" and one.messages and one.response and is_storable(one.id)]
+    answered = [cleaned(one) for one in held if one.status == "ok" and one.messages and one.response and is_storable(one.id)]
     feedback = store.feedback.of(answered)
     raters = store.raters.of(policy.task)
     items: list[GoldenItem] = []
@@ -43,7 +43,7 @@ def candidates(
     return items
 
 
-def _cleaned(interaction: Interaction) -> Interaction:
+def cleaned(interaction: Interaction) -> Interaction:
     """The interaction as capture would have left it: SQLite takes NUL from whoever writes past it, and a golden item does not."""
     if all(map(is_storable, texts_of(interaction))):
         return interaction

@@ -1,6 +1,7 @@
 """The rows of a training, gathered from the store and from the line of models behind it.
 
-Nothing golden, held out or violating is among what is trained on; what was left out is counted and named.
+Nothing golden, held out, violating or rejected since it was learned is among what is trained on; what was left out is counted and
+named.
 """
 
 from collections.abc import Sequence
@@ -14,8 +15,10 @@ from continuum.constitution.filtering import Violation, last_request, unfiltered
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.fine_tuning import FineTuneConfig
+from continuum.policy import CurationPolicy
 from continuum.provenance.earlier import held_out, line_of_datasets
 from continuum.records import Checkpoint, Message
+from continuum.splits.second_thoughts import rejected
 from continuum.training.job import Inputs, ReplayRow, Trial
 from continuum.training.replay import ReplayBuffer
 
