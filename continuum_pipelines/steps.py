@@ -44,8 +44,10 @@ def step(work: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(work)
     def held(context: dg.AssetExecutionContext | dg.OpExecutionContext, *arguments: Any, **resources: Any) -> Any:
         try:
-            done = work(context, *arguments, **resources)
-            return finished(done) if inspect.iscoroutine(done) else done
+            if inspect.iscoroutinefunction(work):
+                return finished(work(context, *arguments, **resources))
+            # In a thread: while a database driver waits in C, no signal is heard in the main one.
+            return finished(asyncio.to_thread(work, context, *arguments, **resources))
         except (dg.Failure, dg.RetryRequested):
             raise
         except Exception as error:
