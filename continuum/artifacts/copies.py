@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
+from stat import S_ISREG
 
 from continuum.artifacts.listing import LISTING, MENDING, OBJECTS, Entry, Listing, hash_of
 from continuum.artifacts.places import Kind, folder_at, is_remote, require_known, uri_for
@@ -128,12 +129,15 @@ def forget(uri: str) -> None:
     """Delete this machine's copies of an artifact, whoever may be reading them."""
     with _locked(uri, fcntl.LOCK_EX):
         for folder in _folders(_place(uri)):
-            shutil.rmtree(folder, ignore_errors=True)
+            # In one step, so that nobody reads the half of one.
+            gone = folder.with_name(f"{DRAFT}{new_id()}")
+            folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
 
 
 @contextmanager
-def changed_copy(copy: Path) -> Iterator[Path]:
-    """A copy of a copy that may be written to, for a while; what a killed process left of one is swept.
+def changed_copy(uri: str, copy: Path) -> Iterator[Path | None]:
+    """A copy of a copy that may be written to, for a while, or None where that is gone; what killed processes leave is swept.
 
     Raises:
         StoreError: there is no room for it.
@@ -142,11 +146,14 @@ def changed_copy(copy: Path) -> Iterator[Path]:
     draft = place / f"{DRAFT}files"
     try:
         try:
-            shutil.copytree(copy, draft, copy_function=shutil.copyfile)
-            _mark_used(draft)
+            with _locked(uri, fcntl.LOCK_SH):
+                there = copy.is_dir()
+                if there:
+                    shutil.copytree(copy, draft, copy_function=shutil.copyfile)
+                    _mark_used(draft)
         except (OSError, shutil.Error) as error:
             raise StoreError(f"{copy} cannot be copied to be changed ({error}); make room, and do it again") from error
-        yield draft
+        yield draft if there else None
     finally:
         shutil.rmtree(place, ignore_errors=True)
 
@@ -179,7 +186,7 @@ def sweep(*, at: float | None = None) -> int:
 def _deleted(copy: Path, at: float) -> bool:
     """Delete a copy that nobody uses; False where somebody does."""
     gone = copy.with_name(f"{DRAFT}{new_id()}")
-    with suppress(OSError), _lock_on(copy.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
+    with suppress(OSError, StoreError), _lock_on(copy.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
         if at - copy.stat().st_mtime < IN_USE_S:
             return False
         copy.rename(gone)
@@ -230,7 +237,9 @@ def _mend(storage: Storage, uri: str, copy: Path, listing: Listing, draft: Path)
             _make_way(copy, path)
             (draft / str(number)).replace(_nested(copy, path))
         else:
-            place.unlink(missing_ok=True)
+            # It may have gone with the folder that it was in.
+            with suppress(FileNotFoundError, NotADirectoryError):
+                place.unlink()
 
 
 def _make_way(copy: Path, path: str) -> None:
@@ -330,7 +339,8 @@ def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
-            total += path.lstat().st_size
+            about = path.lstat()
+            total += about.st_size if S_ISREG(about.st_mode) else 0
     return total
 
 

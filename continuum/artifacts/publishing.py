@@ -94,12 +94,15 @@ def change(uri: str | Path, edit: Callable[[Path], T], *, now: Callable[[], date
     storage = open_storage(plain)
     while True:
         copy, listing, tag = copies.current(storage, plain)
-        with copies.changed_copy(copy) as draft:
+        with copies.changed_copy(plain, copy) as draft:
+            # Another process of this machine may have changed it meanwhile, and deleted the copy of what was before.
+            if draft is None:
+                continue
             made = edit(draft)
-            changed = _replaced(storage, plain, draft, listing, tag)
-        if changed:
-            _sweep(storage, str(above(plain)), now() - LEFTOVER)
-            return made
+            if _replaced(storage, plain, draft, listing, tag):
+                break
+    _sweep(storage, str(above(plain)), now() - LEFTOVER)
+    return made
 
 
 def remove(uri: str) -> None:

@@ -15,7 +15,7 @@ from continuum.artifacts.storage import MOST_READ, PIECE, Listed, Stored, no_roo
 from continuum.errors import MissingExtra, StoreError
 
 LARGEST_PUT = 5 * 2**30
-"""Bytes that one request may carry; a larger file goes in parts, and is read back, since no one hash is then told of it."""
+"""Bytes that one request may carry; a larger file goes in parts."""
 NOT_THERE = {"NoSuchKey", "404"}
 TAKEN = {"PreconditionFailed", "ConditionalRequestConflict", "412", "409"}
 CHANGED = TAKEN | NOT_THERE
@@ -70,21 +70,16 @@ class S3Storage:
                 return written(body.iter_chunks(PIECE), path, size, url)
 
     def put_file(self, url: str, path: Path, digest: str) -> None:
-        """See `Storage`: S3 refuses bytes that have another hash, and tells the hash of what it has."""
+        """See `Storage`: what is there is read back, since not every server looks at the hash that it is sent."""
         place = _place(url)
-        whole = path.stat().st_size <= self._largest_put
         checksum = base64.b64encode(bytes.fromhex(digest)).decode()
         with _asking(url), path.open("rb") as file:
-            if whole:
+            if path.stat().st_size <= self._largest_put:
                 self._client.put_object(**place, Body=file, ChecksumAlgorithm="SHA256", ChecksumSHA256=checksum)
             else:
                 self._client.upload_fileobj(file, place["Bucket"], place["Key"])
-            told = self._client.head_object(**place, ChecksumMode="ENABLED").get("ChecksumSHA256") if whole else None
-            if told is None:
-                with closing(self._client.get_object(**place)["Body"]) as body:
-                    found = file_digest(body, "sha256").hexdigest()  # pyright: ignore[reportArgumentType]
-            else:
-                found = base64.b64decode(told).hex()
+            with closing(self._client.get_object(**place)["Body"]) as body:
+                found = file_digest(body, "sha256").hexdigest()
         if found != digest:
             raise StoreError(f"{url} does not hold what was sent to it, or {path} was changed meanwhile; do it again")
 
@@ -155,7 +150,8 @@ def _client(process: int, asked: tuple[tuple[str, str], ...]) -> Any:
     except ImportError as error:
         raise MissingExtra("artifacts in S3 need boto3; install it with: pip install boto3") from error
     try:
-        return boto3.client("s3", config=Config(connect_timeout=10))
+        # The default session would keep the credentials that it found first, whatever the environment says later.
+        return boto3.Session().client("s3", config=Config(connect_timeout=10))
     except (BotoCoreError, ValueError) as error:
         raise StoreError(
             f"no client for S3 can be made of the environment ({type(error).__name__}); correct AWS_PROFILE, AWS_DEFAULT_REGION "
@@ -171,7 +167,16 @@ class _Missing(StoreError):
 def _asking(url: str) -> Iterator[None]:
     """Say what went wrong, and what to do; what the library says may name keys, and is not repeated."""
     from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError, PartialCredentialsError
+    from botocore.exceptions import (
+        BotoCoreError,
+        ClientError,
+        ConnectionError,
+        FlexibleChecksumError,
+        HTTPClientError,
+        IncompleteReadError,
+        NoCredentialsError,
+        PartialCredentialsError,
+    )
     from urllib3.exceptions import HTTPError
 
     bucket = url.split("/")[2]
@@ -198,7 +203,9 @@ def _asking(url: str) -> Iterator[None]:
         else:
             said = f"S3 does not do what is asked of it for {url} ({code}); try again, or look at the server"
         raise StoreError(said) from error
-    except (HTTPClientError, HTTPError) as error:
+    except FlexibleChecksumError as error:
+        raise StoreError(f"{url} does not hold the bytes that the storage's own checksum says; {MENDING}") from error
+    except (ConnectionError, HTTPClientError, IncompleteReadError, HTTPError) as error:
         raise StoreError(
             f"no answer for s3://{bucket} ({type(error).__name__}); look at the network, AWS_DEFAULT_REGION and "
             "AWS_ENDPOINT_URL_S3, and try again"

@@ -108,14 +108,15 @@ def read_version(uri: str | Path, recorded: Mapping[str, Any] | None = None) -> 
     """
     while True:
         folder = local(uri)
-        manifest = _read_manifest(folder / MANIFEST)
-        name = _rows_name(folder, manifest)
+        name = None
         try:
+            manifest = _read_manifest(folder / MANIFEST)
+            name = _rows_name(folder, manifest)
             rows = _bytes_of(folder / name)
         except StoreError:
-            # An erasure may have put another file in its place at this moment.
+            # An erasure may have put another file in its place at this moment, or another copy in the place of this one.
             now = local(uri)
-            if now == folder and _rows_name(now, _read_manifest(now / MANIFEST)) == name:
+            if now == folder and (name is None or _rows_name(now, _read_manifest(now / MANIFEST)) == name):
                 raise
         else:
             return _compared(folder, name, rows, manifest, recorded)
