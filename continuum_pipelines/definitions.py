@@ -9,6 +9,7 @@ from continuum_pipelines.assets.judged_annotations import judged_annotations
 from continuum_pipelines.assets.learning_curve import learning_curve
 from continuum_pipelines.assets.lora_checkpoint import lora_checkpoint
 from continuum_pipelines.assets.raw_interactions import raw_interactions
+from continuum_pipelines.backfills import backfill, requested_backfills, requested_turns
 from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.deployments import deployment_watch, lead_deployments
 from continuum_pipelines.jobs import anchors, annotation, curve, flywheel, retention
@@ -28,9 +29,17 @@ defs = dg.Definitions(
         deployment,
         learning_curve,
     ],
-    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch],
+    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch, backfill],
     schedules=[nightly_annotation, anchors_when_due, nightly_retention, nightly_learning_curve],
-    sensors=[new_tasks, bootstrap_new_tasks, enough_new_data, poll_batches, lead_deployments],
+    sensors=[
+        new_tasks,
+        bootstrap_new_tasks,
+        enough_new_data,
+        poll_batches,
+        lead_deployments,
+        requested_backfills,
+        requested_turns,
+    ],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.
     executor=dg.in_process_executor,

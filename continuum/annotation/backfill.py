@@ -213,7 +213,7 @@ def ask_again(store: "Store", backfill_id: str, *, driver: Driver = "here", now:
     if row.unreadable:
         _forget_unreadable(store, row)
     every = ("open", "working", "incomplete", "cancelled", "done")
-    if not store.backfills.move(row.id, every, "open", now=now, driver=driver, unreadable=0, failed=0, reason=None):
+    if not store.backfills.move(row.id, every, "open", now=now, driver=driver, attempts=0, unreadable=0, failed=0, reason=None):
         raise ConfigurationError(held_words(known(store, backfill_id)))
     return known(store, backfill_id)
 

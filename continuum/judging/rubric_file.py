@@ -29,7 +29,19 @@ def read_rubric(path: Path) -> tuple[Criterion, ...]:
     Raises:
         ConfigurationError: it cannot be read, or is no rubric; the message says where and what to write.
     """
-    content = _content(path)
+    return checked_rubric(_content(path), str(path))
+
+
+def checked_rubric(content: Any, path: str) -> tuple[Criterion, ...]:
+    """The criteria that plain values hold, such as a list of mappings.
+
+    Args:
+        content: the values.
+        path: where they are from, for errors.
+
+    Raises:
+        ConfigurationError: they are no rubric.
+    """
     if isinstance(content, Mapping) and set(content) == {"criteria"}:
         content = content["criteria"]
     if not isinstance(content, list) or not content:
@@ -105,7 +117,7 @@ def _yaml(text: str) -> Any:
         raise ConfigurationError(f"it cannot be read as YAML; write a list like: {EXAMPLE}") from error
 
 
-def _criterion(path: Path, number: int, entry: Any) -> Criterion:
+def _criterion(path: str, number: int, entry: Any) -> Criterion:
     def refuse(what: str) -> ConfigurationError:
         return ConfigurationError(f"{path}, criterion {number}: {what}")
 

@@ -46,7 +46,7 @@ class BackfillRow(Record):
     state: State = "open"
     asked_by: str
     attempts: int = 0
-    """How often somebody began to work on it."""
+    """How often somebody began to work on it since it was last asked for."""
     wanted: int = 0
     """Interactions of the window that are to have a judgement."""
     judged: int = 0

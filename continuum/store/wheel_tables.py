@@ -26,15 +26,14 @@ reopenings = Table(
     Index(None, "task", "settled_at"),
 )
 
-# How far late feedback was looked for: one row a task with nothing in `used_by`, one for each training set that was met, and one
-# for each verdict that matters and was looked through.
+# How far late feedback was looked for: a row with nothing in `used_by` for all tasks, and for those that were looked at by
+# themselves; one for each training set that was met, and one for each verdict that matters and was looked through.
 feedback_looks = Table(
     "feedback_looks",
     metadata,
     Column("task", Text, primary_key=True),
     Column("used_by", Text, primary_key=True),
-    # Of the task's own row: feedback that arrived by then was looked at. Of a dataset version: when it read what people had said.
-    # Of a verdict: when it was looked through.
+    # When it was looked for. Of a dataset version: when that read what people had said.
     Column("at", UtcDateTime, nullable=False),
     # Of a dataset version: it considered the interactions after the first of these numbers and through the second, of those the
     # ones that began at `since` or later; and whether it remembers what had been said shortly before it read.
@@ -64,7 +63,7 @@ backfills = Table(
     Column("adopt", Boolean, nullable=False),
     Column("state", Text, nullable=False),
     Column("asked_by", Text, nullable=False),
-    # How often somebody began to work on it.
+    # How often somebody began to work on it since it was last asked for.
     Column("attempts", Integer, nullable=False),
     Column("wanted", Integer, nullable=False),
     Column("judged", Integer, nullable=False),
