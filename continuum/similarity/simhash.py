@@ -80,6 +80,8 @@ class RecentFingerprints:
         # left the window need no clearing, because numbers only fall along a chain and a walk ends at the first old one.
         self._heads = [array("q", [-1]) * 65_536 for _ in range(BANDS)]
         self._before = [array("q", [-1]) * window for _ in range(BANDS)]
+        # What was found for a fingerprint holds until it leaves the window: whatever comes later is no earlier.
+        self._found: dict[int, int] = {}
 
     def near(self, fingerprint: str, id: str) -> str | None:
         """The id of the earliest call within 3 bits among the last ones, and remember this one.
@@ -88,7 +90,14 @@ class RecentFingerprints:
         """
         if fingerprint == BLANK:
             return None
-        earliest = self._earliest(int(fingerprint, 16))
+        value = int(fingerprint, 16)
+        earliest = self._found.get(value, -1)
+        if earliest < max(0, self._next - self._window):
+            earliest = self._earliest(value)
+            if earliest is not None:
+                if len(self._found) >= self._window:
+                    self._found.clear()
+                self._found[value] = earliest
         found = None if earliest is None else self._ids[earliest % self._window]
         self.remember(fingerprint, id)
         return found
