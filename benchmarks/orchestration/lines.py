@@ -29,8 +29,8 @@ SEVEN = (
     "deployment",
     "learning_curve",
 )
-LOCKED = {"raw_interactions": "snapshots", "curated_dataset": "datasets", "deployment": "deployments"}
-"""What an asset writes at its end, and must wait for while somebody else holds it."""
+LOCKED = {"raw_interactions": "raters", "curated_dataset": "datasets", "deployment": "deployments"}
+"""A table that an asset waits for while somebody else holds it: the first reads it on its way, the others write it at the end."""
 JUDGED = ("judged_annotations", "guard_verdict", "learning_curve")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RIGHT = "It takes two days by train."
@@ -138,7 +138,9 @@ class Line:
 
         try:
             with connection.cursor() as cursor:
-                cursor.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+                # What is only written to may be read meanwhile, by those who count.
+                mode = "ACCESS EXCLUSIVE" if table == "raters" else "EXCLUSIVE"
+                cursor.execute(f"LOCK TABLE {table} IN {mode} MODE")
             yield is_waited_for
         finally:
             for one in (connection, looking):
