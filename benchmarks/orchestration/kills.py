@@ -114,6 +114,7 @@ def kill(at: Site, victim: str, run: str) -> None:
         time.sleep(AWAY_S)
         at.database.start()
         eventually(lambda: psycopg2.connect(at.url.replace("+psycopg2", "")).close() is None, "Postgres answers")
+        at.stack.look()
 
 
 def lead(at: Site, line: Line, victims: Mapping[str, str], found: Found | None = None) -> list[Kill]:

@@ -32,6 +32,10 @@ BACKFILL = """mutation ($it: LaunchBackfillParams!) { launchPartitionBackfill(ba
 TERMINATE = """mutation ($it: String!) { terminateRun(runId: $it) {
   __typename ... on TerminateRunFailure { message } ... on PythonError { message } } }"""
 
+LOOK = """query { runsOrError(limit: 1) { __typename } assetsOrError { __typename } instance { daemonHealth { id } }
+  runTagKeysOrError { __typename } schedulesOrError(repositorySelector: {repositoryName: "__repository__",
+  repositoryLocationName: "%s"}) { __typename } }"""
+
 T = TypeVar("T")
 
 
@@ -129,22 +133,30 @@ class Stack:
         """Cancel a run, as the UI does."""
         self.ask(TERMINATE, run)
 
+    def look(self) -> None:
+        """Look at runs, assets and schedules, as a person does: after a database was away, each first look may fail."""
+        eventually(lambda: self._post(LOOK % self.location, None).get("data"), "the webserver has found its database again")
+
     def ask(self, query: str, it: Any) -> dict[str, Any]:
         """Ask the webserver for one thing.
 
         Raises:
             RuntimeError: it does not do it.
         """
-        body = json.dumps({"query": query, "variables": {"it": it}}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310
-            said = json.load(answer)
+        said = self._post(query, it)
         if not said.get("data"):
             raise RuntimeError(str(said)[:2000])
         (found,) = said["data"].values()
         if not found["__typename"].endswith("Success"):
             raise RuntimeError(str(found)[:2000])
         return found
+
+    def _post(self, query: str, it: Any) -> dict[str, Any]:
+        body = json.dumps({"query": query, "variables": {"it": it}}).encode()
+        address = f"http://127.0.0.1:{self.port}/graphql"
+        request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:  # noqa: S310  our own server
+            return json.load(answer)
 
     def worker_of(self, run: str) -> RunWorker | None:
         """Which process executes a run; None while none does."""
