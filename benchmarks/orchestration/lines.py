@@ -94,8 +94,9 @@ class Line:
 
         def last() -> dg.DagsterRun | None:
             newest = self.attempts(run)[-1]
-            will_retry = newest.status is Run.FAILURE and newest.tags.get("dagster/will_retry") == "true"
-            return newest if newest.status in FINISHED and not will_retry else None
+            # Whether a failure is repeated is written down a moment after it.
+            open_end = newest.status is Run.FAILURE and newest.tags.get("dagster/will_retry") != "false"
+            return newest if newest.status in FINISHED and not open_end else None
 
         return eventually(last, f"run {run} of {self.task} ends", within_s=within_s)
 
