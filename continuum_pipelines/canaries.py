@@ -1,14 +1,18 @@
 """A deployment's trial as the Dagster UI shows it: the confidence sequence of its quality, and the split of the traffic."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
 
 from continuum.deployment.watch.course import Course, Point, Split, course_of
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
-from continuum.store.database import Store
 from continuum_pipelines.plots import ACCENT, BAD, FAINT, HEIGHT, MARGIN, WIDTH, between, fitting, spread, text
 from continuum_pipelines.tables import markdown, rows_table
+
+if TYPE_CHECKING:
+    from continuum.store.database import Store
 
 LEFT = 34
 POINTS = 22
@@ -20,8 +24,25 @@ WIDEST = 2.0
 """And at most so many times as far as the last bounds: the first ones, of a few conversations, reach from -1 to 1."""
 
 
-def metadata_of(store: Store, record: DeploymentRecord, policy: TaskPolicy) -> dict[str, Any]:
-    """What a deployment shows of its trial: two pictures, and the tables that they are drawn from."""
+def metadata_of(store: "Store", task: str) -> dict[str, Any]:
+    """What a task's newest trial shows: who may serve, two pictures, and the tables that they are drawn from."""
+    route = route_table(store.deployments.serving(task))
+    record = next(iter(store.deployments.of(task)), None)
+    return {"route": route} | ({} if record is None else trial_metadata(store, record, store.tasks.get(task).policy))
+
+
+def route_table(route: Sequence[DeploymentRecord]) -> dg.TableMetadataValue | None:
+    """Who may receive the task's traffic now, and how much of it."""
+    return rows_table(
+        [
+            {"model": row.model, "state": str(row.state), "traffic": f"{row.traffic:.0%}", "alarm": row.alarm or "-"}
+            for row in route
+        ]
+    )
+
+
+def trial_metadata(store: "Store", record: DeploymentRecord, policy: TaskPolicy) -> dict[str, Any]:
+    """One deployment's trial."""
     course, events = course_of(store, record, policy), store.deployments.events(record.id)
     about = f"{record.model} less {record.stable_model}"
     return {

@@ -9,67 +9,93 @@ from continuum.records import Verdict
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum_pipelines.partitions import tasks
 
-with warnings.catch_warnings():
-    # Partitions of a check are a preview in Dagster 1.13; without them one task's pass would hide another task's failure.
-    warnings.simplefilter("ignore", dg.PreviewWarning)
-    judge_calibrated = dg.AssetCheckSpec(
-        "judge_calibrated",
-        asset="judged_annotations",
-        partitions_def=tasks,
-        description="Enough answers that were drawn at random are labelled by people to say what the judge's scores mean.",
-    )
-    judge_drift = dg.AssetCheckSpec(
-        "judge_drift",
-        asset="judged_annotations",
-        partitions_def=tasks,
-        description="The judge scores the frozen anchors as it did when it was first asked.",
-    )
-    judge_gamed = dg.AssetCheckSpec(
-        "judge_gamed",
-        asset="judged_annotations",
-        partitions_def=tasks,
-        description="People and a second judge bear out a rise of the judge that selects what is learned from.",
-    )
-    dataset_sealed = dg.AssetCheckSpec(
-        "dataset_sealed",
-        asset="curated_dataset",
-        partitions_def=tasks,
-        description="Nothing that may be trained on is, begins like or repeats a golden question.",
-    )
-    dataset_diverse = dg.AssetCheckSpec(
-        "dataset_diverse",
-        asset="curated_dataset",
-        partitions_def=tasks,
-        description="The task's own models wrote no more of the answers than they may, and the answers differ as others' do.",
-    )
-    constitution_kept = dg.AssetCheckSpec(
-        "constitution_kept",
-        asset="lora_checkpoint",
-        partitions_def=tasks,
-        description="No held-out question of a constraint is answered against it that was answered in keeping with it before.",
-    )
-    forgetting_budget = dg.AssetCheckSpec(
-        "forgetting_budget",
-        asset="lora_checkpoint",
-        partitions_def=tasks,
-        description="The training lost no more of what earlier datasets taught than the policy's budget allows.",
-    )
-    no_regression = dg.AssetCheckSpec(
-        "no_regression",
-        asset="guard_verdict",
-        partitions_def=tasks,
-        description="The candidate is not worse than what serves now. The check stops nothing: the deployment reads the verdict.",
-    )
-    deployment_healthy = dg.AssetCheckSpec(
-        "deployment_healthy",
-        asset="deployment",
-        partitions_def=tasks,
-        description="Nothing that serves has an alarm, and the newest deployment was not taken back.",
-    )
+
+def _check(name: str, asset: str, says: str, otherwise: str) -> dg.AssetCheckSpec:
+    """A check by task: what it says when it passes, and what to do otherwise."""
+    with warnings.catch_warnings():
+        # Partitions of a check are a preview in Dagster 1.13; without them one task's pass would hide another task's failure.
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        return dg.AssetCheckSpec(name, asset=asset, partitions_def=tasks, description=f"{says} {otherwise}")
 
 
-JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed)
-DATASET_CHECKS = (dataset_sealed, dataset_diverse)
+spool_lag = _check(
+    "spool_lag",
+    "raw_interactions",
+    "Captures of this machine reach the store within ten minutes.",
+    "When it warns: is the store reachable from the applications, and does one of them hang? `continuum drain` stores "
+    "what dead processes left.",
+)
+judge_calibrated = _check(
+    "judge_calibrated",
+    "judged_annotations",
+    "Enough answers that were drawn at random are labelled by people to say what the judge's scores mean.",
+    "When it warns: `continuum label TASK`.",
+)
+judge_drift = _check(
+    "judge_drift",
+    "judged_annotations",
+    "The judge scores the frozen anchors as it did when it was first asked.",
+    "When it fails: the provider changed the model behind the name; pin a version, or have old traffic judged anew.",
+)
+judge_gamed = _check(
+    "judge_gamed",
+    "judged_annotations",
+    "People and a second judge bear out a rise of the judge that selects what is learned from.",
+    "When it fails: models learn to please this judge; change the rubric or the judge before the next turn.",
+)
+budget_kept = _check(
+    "budget_kept",
+    "judged_annotations",
+    "Nothing was charged beyond the task's budget, and no dead process holds money reserved.",
+    "When it fails: was the budget lowered, or does the endpoint charge more than its price in the policy?",
+)
+dataset_sealed = _check(
+    "dataset_sealed",
+    "curated_dataset",
+    "Nothing that may be trained on is, begins like or repeats a golden question.",
+    "When it fails: do not train on it; build the version again.",
+)
+dataset_diverse = _check(
+    "dataset_diverse",
+    "curated_dataset",
+    "The task's own models wrote no more of the answers than they may, and the answers differ as others' do.",
+    "When it warns: bring in answers of people or of another model.",
+)
+duplicates = _check(
+    "duplicates",
+    "curated_dataset",
+    "No two examples of the version's files teach the same, by the task's deduplication threshold.",
+    "When it warns: build the version again, and tell of texts that have hundreds of look-alikes.",
+)
+constitution_kept = _check(
+    "constitution_kept",
+    "lora_checkpoint",
+    "No held-out question of a constraint is answered against it that was answered in keeping with it before.",
+    "When it fails: raise `training.probe_share`; the guard may block the model for it.",
+)
+forgetting_budget = _check(
+    "forgetting_budget",
+    "lora_checkpoint",
+    "The training lost no more of what earlier datasets taught than the policy's budget allows.",
+    "When it warns: a higher `lambda_ewc` or a larger replay buffer.",
+)
+no_regression = _check(
+    "no_regression",
+    "guard_verdict",
+    "The candidate is not worse than what serves now. The check stops nothing: the deployment reads the verdict.",
+    "When it fails the previous model stays, and the verdict's table says what got worse.",
+)
+deployment_healthy = _check(
+    "deployment_healthy",
+    "deployment",
+    "Nothing that serves has an alarm, and the newest deployment was not taken back.",
+    "When it fails: `continuum deployments TASK` says what it waits for.",
+)
+
+
+CAPTURE_CHECKS = (spool_lag,)
+JUDGE_CHECKS = (judge_calibrated, judge_drift, judge_gamed, budget_kept)
+DATASET_CHECKS = (dataset_sealed, dataset_diverse, duplicates)
 TRAINING_CHECKS = (constitution_kept, forgetting_budget)
 
 

@@ -12,6 +12,7 @@ from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.backfills import backfill, requested_backfills, requested_turns
 from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.deployments import deployment_watch, lead_deployments
+from continuum_pipelines.describing import described
 from continuum_pipelines.jobs import anchors, annotation, curve, flywheel, retention
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -20,15 +21,17 @@ from continuum_pipelines.schedules import anchors_when_due, nightly_annotation, 
 from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
 
 defs = dg.Definitions(
-    assets=[
-        raw_interactions,
-        judged_annotations,
-        curated_dataset,
-        lora_checkpoint,
-        guard_verdict,
-        deployment,
-        learning_curve,
-    ],
+    assets=described(
+        [
+            raw_interactions,
+            judged_annotations,
+            curated_dataset,
+            lora_checkpoint,
+            guard_verdict,
+            deployment,
+            learning_curve,
+        ]
+    ),
     jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch, backfill],
     schedules=[nightly_annotation, anchors_when_due, nightly_retention, nightly_learning_curve],
     sensors=[

@@ -7,10 +7,14 @@ read on a light ground and on a dark one.
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from continuum.excerpts import excerpt
+
+if TYPE_CHECKING:
+    from continuum.statistics.means import Estimate
 
 MARKDOWN_SHOWN_INLINE = 1000
 WIDTH, HEIGHT = 320, 96
@@ -20,6 +24,7 @@ GOOD, BAD, OPEN = "#2a7", "#d44", "#b80"
 PLAIN = "/+:=',;-._~"
 """What stands as it is in an address that Markdown reads; spaces, brackets, `&` and all that is not ASCII do not."""
 MOST_POINTS = 30
+MOST_MEANS = 7
 LONGEST_TITLE = 60
 
 
@@ -55,6 +60,33 @@ def bar_plot(counts: Mapping[str, int], title: str) -> str:
         [f"<g text-anchor='middle'>{drawn}{shown}</g>" for shown in (labels + numbers, labels, "")],
         title,
     )
+
+
+def means_plot(means: "Mapping[str, Estimate]", title: str) -> str:
+    """Means with their intervals side by side, each named below it; of many the first and the newest; empty without any.
+
+    Args:
+        means: name to the mean; one of a single answer has no interval.
+        title: what it shows.
+    """
+    each = [(name, *(one.mean if end is None else end for end in (one.low, one.mean, one.high))) for name, one in means.items()]
+    shown = [*each[:1], *each[1:][-(MOST_MEANS - 1) :]]
+    ends = [end for _, low, mean, high in shown for end in (low, mean, high)]
+    if not shown or not all(map(isfinite, ends)):
+        return ""
+    room, lowest, highest = (WIDTH - MARGIN) / len(shown), min(ends), max(ends)
+    path, line, names, numbers = "", [], "", ""
+    for n, (name, low, mean, high) in enumerate(shown):
+        x = round(MARGIN + n * room + room / 2)
+        bottom, y, top = (between(end, lowest, highest, HEIGHT - MARGIN, MARGIN) for end in (low, mean, high))
+        path += f"M{x},{bottom}V{top}M{x - 3},{y}h6"
+        line.append(f"{x},{y}")
+        names += text(x, HEIGHT - 4, name[-10:])
+        numbers += text(x, 10, f"{mean:.2f}")
+    drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='2'/>"
+    joined = f"<polyline points='{','.join(line)}' fill='none' stroke='{FAINT}'/>" if len(shown) > 1 else ""
+    bodies = (joined + drawn + names + numbers, drawn + names, drawn)
+    return fitting([f"<g text-anchor='middle'>{body}</g>" for body in bodies], title)
 
 
 def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:

@@ -17,6 +17,7 @@ from continuum.training.measured import GENERAL, VALIDATION, Measured
 from continuum.training.plots import curves_svg, matrix_svg
 from continuum.training.trainer import TrainingResult
 from continuum_pipelines.checks import constitution_kept, forgetting_budget
+from continuum_pipelines.heatmaps import matrix_plot
 from continuum_pipelines.plots import image, line_plot
 from continuum_pipelines.tables import counts_table, markdown, rows_table
 
@@ -45,7 +46,7 @@ def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
     losses = [step["loss"] for step in result.history if "loss" in step]
     shown: dict[str, Any] = {
         "loss": markdown(line_plot(losses, "training loss")),
-        "curves": markdown(image(curves_svg(result.history), "the run by step")),
+        "curves_large": markdown(image(curves_svg(result.history), "the run by step")),
         "left_out": counts_table("constraint", Counter(violation.constraint for violation in result.violations)),
         "left_out_rows": rows_table(
             [
@@ -62,6 +63,12 @@ def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
     return shown if report is None else shown | _forgetting(report)
 
 
+def name_of_parent(store: "Store", checkpoint: Checkpoint) -> str | None:
+    """The checkpoint that a training went on from, with where it lies; None for the first of a line."""
+    parent = store.checkpoints.get(checkpoint.parent_id) if checkpoint.parent_id else None
+    return f"{parent.name} ({parent.uri})" if parent else checkpoint.parent_id
+
+
 def _forgetting(report: ForgettingReport) -> dict[str, Any]:
     matrix = report.matrix
     shares = [[None if cell is None else cell.probability for cell in row] for row in matrix.cells]
@@ -71,12 +78,13 @@ def _forgetting(report: ForgettingReport) -> dict[str, Any]:
     return {
         "backward_transfer": report.backward_transfer,
         "forgetting": report.forgetting,
+        "known": markdown(matrix_plot(matrix, "what each version knows of each dataset")),
         "matrix": rows_table(
             [{"version": name} | dict(zip(titles, row, strict=True)) for name, row in zip(matrix.versions, shares, strict=True)]
             if titles
             else []
         ),
-        "matrix_picture": markdown(image(matrix_svg(matrix), "what each version knows") if titles else ""),
+        "matrix_large": markdown(image(matrix_svg(matrix), "what each version knows") if titles else ""),
         "changes": rows_table(
             [
                 {

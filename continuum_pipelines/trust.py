@@ -1,24 +1,23 @@
-"""How far a task's judge can be believed: three checks and the figures beside them, all read from the store."""
+"""How far a task's judge can be believed, and what it costs: checks and the figures beside them, all read from the store."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from continuum.annotation.trust import Trust, spending
-from continuum.policy import TaskPolicy
-from continuum_pipelines.checks import judge_calibrated, judge_drift, judge_gamed
+from continuum.annotation.money import Money
+from continuum.annotation.trust import Trust
+from continuum_pipelines.checks import budget_kept, judge_calibrated, judge_drift, judge_gamed
 from continuum_pipelines.tables import rows_table
 
 if TYPE_CHECKING:
     from continuum.store.anchors import AnchorRound
-    from continuum.store.database import Store
 
 UNJUDGED = "no judge has scored anything"
 
 
-def checks_of(trust: Trust) -> list[dg.AssetCheckResult]:
-    """The results of the three checks; each passes while there is no judge to doubt."""
+def checks_of(trust: Trust, money: Money) -> list[dg.AssetCheckResult]:
+    """The results of the checks; each passes while there is no judge to doubt and no money spent."""
     found, gamed = trust.calibration, trust.gamed
     calibrated = dg.AssetCheckResult(
         check_name=judge_calibrated.name,
@@ -33,10 +32,10 @@ def checks_of(trust: Trust) -> list[dg.AssetCheckResult]:
         description=UNJUDGED if gamed is None else gamed.words(),
         metadata={} if gamed is None else shown(gamed.as_dict()),
     )
-    return [calibrated, drift_result(trust.round), watched]
+    return [calibrated, drift_result(trust.round), watched, budget_result(money)]
 
 
-def metadata_of(trust: Trust, store: "Store", policy: TaskPolicy) -> dict[str, Any]:
+def metadata_of(trust: Trust, money: Money) -> dict[str, Any]:
     """What the asset shows besides: the mean as far as it can be believed, agreement with people, and the money."""
     agreement = trust.calibration.agreement if trust.calibration else None
     return {
@@ -48,7 +47,7 @@ def metadata_of(trust: Trust, store: "Store", policy: TaskPolicy) -> dict[str, A
         "kappa_of_a_constant": agreement and agreement.constant_kappa,
         "answers_with_feedback": agreement and agreement.interactions,
         "jury_alpha": trust.jury["overall"].value if "overall" in trust.jury else None,
-        "spend_by_purpose": spend_table(store, policy),
+        "spend_by_purpose": spend_table(money),
     }
 
 
@@ -65,10 +64,29 @@ def drift_result(newest: "AnchorRound | None") -> dg.AssetCheckResult:
     )
 
 
-def spend_table(store: "Store", policy: TaskPolicy) -> dg.TableMetadataValue | None:
+def budget_result(money: Money) -> dg.AssetCheckResult:
+    """A task's accounts as the result of the check; what only waits for a sweep warns, what was spent beyond a share fails."""
+    return dg.AssetCheckResult(
+        check_name=budget_kept.name,
+        passed=money.kept,
+        severity=dg.AssetCheckSeverity.ERROR if money.beyond else dg.AssetCheckSeverity.WARN,
+        description=money.words(),
+        metadata=shown(
+            {
+                "period": money.period,
+                "spent_or_reserved_usd": round(money.committed_usd, 6),
+                "budget_usd": money.limit_usd,
+                "held_by_dead_usd": money.dead_usd,
+            }
+        )
+        | ({"purposes": table} if (table := spend_table(money)) else {}),
+    )
+
+
+def spend_table(money: Money) -> dg.TableMetadataValue | None:
     """A task's money of this period by what it is for; None where it has spent nothing."""
-    rows = spending(store, policy)
-    return rows_table([row.as_dict() for row in rows]) if any(row.spent_usd or row.reserved_usd for row in rows) else None
+    spent = any(row.spent_usd or row.reserved_usd for row in money.rows)
+    return rows_table([row.as_dict() for row in money.rows]) if spent else None
 
 
 def shown(evidence: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from typing import Any
 import dagster as dg
 
 from continuum.guard.pairs import Outcome
-from continuum.guard.reading import Finding, findings, interval, signed
-from continuum.records import Verdict
+from continuum.guard.reading import Finding, failed, findings, interval, permission, signed
+from continuum.guard.report import to_markdown
+from continuum.records import Checkpoint, Verdict
+from continuum.tracking.tracker import Tracker
 from continuum_pipelines.plots import BAD, FAINT, GOOD, OPEN, fitting, text
-from continuum_pipelines.tables import rows_table
+from continuum_pipelines.tables import link, markdown, rows_table
 
 WIDTH, LEFT, ROW = 380, 120, 16
 LONGEST_LABEL = 16
@@ -18,6 +20,30 @@ LEAST_REACH = 0.05
 """The axis shows at least this far below and above no change."""
 COLOURS = {Outcome.REGRESSED: BAD, Outcome.UNDECIDED: OPEN, Outcome.PASSED: GOOD}
 """In the order in which checks are drawn: what is worst comes first, and is left out last."""
+
+
+def metadata_of(verdict: Verdict, candidate: Checkpoint, runs: Tracker) -> dict[str, Any]:
+    """What a verdict shows: what may be done now, every check, and where the report, the proof and the run are."""
+    from continuum.provenance.proof import PROOF  # SQLAlchemy starts here
+
+    baseline, golden = verdict.evidence["baseline"]["model"], verdict.evidence["golden"]
+    run = candidate.mlflow_run_id
+    return {
+        "verdict": verdict.id,
+        "permission": permission(verdict),
+        "candidate": candidate.name,
+        "baseline": baseline,
+        "golden_dataset": f"{golden['name']}: {golden['items']} items in {golden['groups']} groups",
+        "failed_checks": "; ".join(failed(verdict)) or "none",
+        "max_traffic": verdict.max_traffic,
+        "required_examples": verdict.required_examples,
+        "forest": markdown(forest_plot(verdict, f"{candidate.name} less {baseline}")),
+        "checks": checks_table(verdict),
+        "report": markdown(to_markdown(verdict)),
+        "report_page": f"continuum guard --replay {verdict.id} --report verdict.html",
+        "proof": dg.MetadataValue.path(f"{candidate.uri.rstrip('/')}/{PROOF}"),
+        "mlflow_run": link(runs.run_url(run) if run else None) or run,
+    }
 
 
 def forest_plot(verdict: Verdict, title: str) -> str:

@@ -76,6 +76,22 @@ def write_snapshots(
     return SnapshotReport(written, rows, compacted, removed)
 
 
+def schema_of_newest(store: "Store", task: str) -> pl.Schema | None:
+    """The columns of a task's newest part, as its file has them; None where there is none, or it is on another machine.
+
+    Raises:
+        StoreError: the database failed.
+    """
+    with store.engine.connect() as connection:
+        fresh = [part for part in parts_of(connection, task) if not part.stale]
+    try:
+        return parts.scan([fresh[-1].uri]).collect_schema() if fresh else None
+    except Exception as error:
+        if not parts.is_missing(error):
+            raise
+        return None
+
+
 def rewrite_stale(store: "Store", task: str) -> tuple[int, int, int]:
     """Write the stale parts of a task anew from the database; returns parts and rows written, and parts removed."""
     root = load_settings().snapshots_url

@@ -3,7 +3,6 @@
 import dagster as dg
 
 from continuum.guard.guard import RegressionGuard
-from continuum.guard.report import forest_markdown, to_markdown
 from continuum_pipelines.checks import no_regression, regression_result
 from continuum_pipelines.handover import idle_status, materialized
 from continuum_pipelines.partitions import bootstrap, tasks
@@ -11,7 +10,7 @@ from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.steps import step
-from continuum_pipelines.tables import markdown, rows_table
+from continuum_pipelines.verdicts import metadata_of
 
 
 @dg.asset(
@@ -23,7 +22,14 @@ async def guard_verdict(
 ) -> dg.MaterializeResult:
     """The guard's word on the newest checkpoint, against what serves now, on questions no training has seen.
 
-    A model that is blocked is a good answer, not a failed run: the check shows it, and the previous model stays.
+    **Reads** the candidate, the champion or production, and the golden dataset; both are asked the
+    same questions and judged alike.
+
+    **Leaves** a verdict, approved, blocked or inconclusive, with its evidence and a proof that can be verified. In the picture
+    *forest* each line is a 95% interval of candidate less baseline, with a tick at what is allowed.
+
+    **When it is red**: the candidate is blocked, which is a good answer and not a failed run: the previous model stays. *checks*
+    says what got worse. An inconclusive verdict says how many golden examples would decide.
     """
     opened, task = store.build(), context.partition_key
     candidate = next(reversed(opened.checkpoints.of(task)), None)
@@ -35,28 +41,11 @@ async def guard_verdict(
         status = idle or "waiting for a checkpoint"
         standing = opened.verdicts.latest(candidate.id) if candidate else None
         return materialized(status, idle=True, checks=[regression_result(standing, status)])
-    verdict = await RegressionGuard.for_task(opened.tasks.get(task).policy, store=opened, tracker=tracker.build()).evaluate(
+    runs = tracker.build()
+    verdict = await RegressionGuard.for_task(opened.tasks.get(task).policy, store=opened, tracker=runs).evaluate(
         candidate_model=candidate, on_progress=log_progress(context)
     )
-    rows = [
-        {"metric": name, "low": span.low, "delta": verdict.deltas[name], "high": span.high, "p_regressed": verdict.p_values[name]}
-        for name, span in verdict.intervals.items()
-    ]
-    baseline, golden = verdict.evidence["baseline"]["model"], verdict.evidence["golden"]
-    status = f"{verdict.status}: {candidate.name} against {baseline}"
+    status = f"{verdict.status}: {candidate.name} against {verdict.evidence['baseline']['model']}"
     return materialized(
-        status,
-        {
-            "verdict": verdict.id,
-            "candidate": candidate.name,
-            "baseline": baseline,
-            "golden_dataset": f"{golden['name']}: {golden['items']} items in {golden['groups']} groups",
-            "failed_checks": "; ".join(verdict.failed_checks) or "none",
-            "max_traffic": verdict.max_traffic,
-            "required_examples": verdict.required_examples,
-            "deltas": rows_table(rows),
-            "intervals": markdown(forest_markdown(verdict)),
-            "report": markdown(to_markdown(verdict)),
-        },
-        checks=[regression_result(verdict, status)],
+        status, metadata_of(verdict, candidate, runs), checks=[regression_result(verdict, status)], version=verdict.id
     )

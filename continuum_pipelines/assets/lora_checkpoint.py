@@ -19,7 +19,7 @@ from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import TrainingResource
 from continuum_pipelines.steps import step
 from continuum_pipelines.tables import link, rows_table
-from continuum_pipelines.trainings import checks_of, metadata_of
+from continuum_pipelines.trainings import checks_of, metadata_of, name_of_parent
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -39,8 +39,15 @@ async def lora_checkpoint(
 ) -> dg.MaterializeResult:
     """A LoRA adapter that goes on from the task's last one and is held near what that one knew.
 
-    One model is trained at a time. Nothing is trained twice by one recipe on one dataset, nor while another driver turns it. The
-    worker is a process of its own, started through Pipes; two checks say whether a constraint was lost, and too much forgotten.
+    **Reads** the newest dataset and the adapter at the head of the task's line. One model is trained at a time, in a process of
+    its own; nothing is trained twice by one recipe on one dataset, nor while another driver turns the task.
+
+    **Leaves** an adapter with its manifest, a run in MLflow, the loss by step, and what every version of the line still knows of
+    what it learned: in the picture *known* darker is better, and a row that fades to its right has forgotten.
+
+    **When it is red**: *constitution_kept* names questions that are answered against a constraint since; *forgetting_budget* says
+    how much was lost of what earlier datasets taught. A run whose worker was killed goes on from its last state by itself; one
+    that diverged wants a lower learning rate.
     """
     opened, task = store.build(), context.partition_key
     policy = opened.tasks.get(task).policy
@@ -74,8 +81,9 @@ async def lora_checkpoint(
         {
             "checkpoint": model.id,
             "adapter": dg.MetadataValue.path(model.uri),
-            "dataset": dataset.name,
-            "parent": model.parent_id,
+            "dagster/uri": model.uri,
+            "dataset": f"{dataset.name} ({dataset.uri})",
+            "parent": name_of_parent(opened, model),
             "generation": model.generation,
             "base_model": model.base_model,
             "mlflow_run": link(runs.run_url(model.mlflow_run_id) if model.mlflow_run_id else None) or model.mlflow_run_id,
@@ -84,6 +92,7 @@ async def lora_checkpoint(
             **metadata_of(opened, result),
         },
         checks=checks_of(opened, model, status),
+        version=model.id,
     )
 
 

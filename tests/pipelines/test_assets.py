@@ -78,9 +78,9 @@ def test_the_checks_of_a_waiting_task_do_not_fail(a_task: Callable[..., str], in
     a_task(captured=2)
     result = defs.resolve_job_def("flywheel").execute_in_process(instance=instance, partition_key="support")
     checks = {check.check_name: check for check in result.get_asset_check_evaluations()}
-    judge, dataset = {"judge_calibrated", "judge_drift", "judge_gamed"}, {"dataset_sealed", "dataset_diverse"}
-    training = {"constitution_kept", "forgetting_budget"}
-    assert checks.keys() == judge | dataset | training | {"no_regression", "deployment_healthy"}
+    judge = {"judge_calibrated", "judge_drift", "judge_gamed", "budget_kept"}
+    dataset, training = {"dataset_sealed", "dataset_diverse", "duplicates"}, {"constitution_kept", "forgetting_budget"}
+    assert checks.keys() == judge | dataset | training | {"spool_lag", "no_regression", "deployment_healthy"}
     assert all(check.passed for check in checks.values())
     assert "no candidate to judge: waiting" in str(checks["no_regression"].description)
     assert checks["judge_calibrated"].description == "no judge has scored anything"

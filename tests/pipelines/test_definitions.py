@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from continuum_pipelines.checks import JUDGE_CHECKS, no_regression
+from continuum_pipelines.checks import no_regression
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.instance import open_instance
 from continuum_pipelines.partitions import tasks
@@ -56,12 +57,24 @@ def test_the_guard_is_a_check_by_task_that_blocks_nothing() -> None:
     assert no_regression.asset_key == dg.AssetKey("guard_verdict")
 
 
-def test_the_judge_has_three_checks_by_task_that_block_nothing() -> None:
-    assert [check.name for check in JUDGE_CHECKS] == ["judge_calibrated", "judge_drift", "judge_gamed"]
-    for check in JUDGE_CHECKS:
+CHECKS = {
+    "raw_interactions": ["spool_lag"],
+    "judged_annotations": ["judge_calibrated", "judge_drift", "judge_gamed", "budget_kept"],
+    "curated_dataset": ["dataset_sealed", "dataset_diverse", "duplicates"],
+    "lora_checkpoint": ["constitution_kept", "forgetting_budget"],
+    "guard_verdict": ["no_regression"],
+    "deployment": ["deployment_healthy"],
+}
+
+
+def test_every_check_is_by_task_blocks_nothing_and_says_what_to_do() -> None:
+    checks = [check for asset in LINE for check in defs.resolve_assets_def(asset).check_specs]
+    assert {asset: [check.name for check in checks if check.asset_key == dg.AssetKey(asset)] for asset in CHECKS} == CHECKS
+    assert len(checks) == 12
+    for check in checks:
         assert check.partitions_def == tasks
         assert not check.blocking
-        assert check.asset_key == dg.AssetKey("judged_annotations")
+        assert re.search(r"\. When it (warns|fails)", str(check.description))
 
 
 def test_each_asset_file_is_named_as_its_asset() -> None:
