@@ -1,8 +1,10 @@
 """A real HTTP server on loopback that answers chat completions as a test tells it to."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,6 +54,29 @@ async def stub_endpoint(reply: Callable[[int, dict[str, Any]], Reply | Awaitable
         yield stub
     finally:
         await runner.cleanup()
+
+
+@contextmanager
+def stub_in_thread(reply: Callable[[int, dict[str, Any]], Reply | Awaitable[Reply]]) -> Iterator[StubEndpoint]:
+    """The same in a thread with a loop of its own, for those who ask from a loop or a process of their own."""
+    ready, found = threading.Event(), list[tuple[StubEndpoint, asyncio.AbstractEventLoop, asyncio.Event]]()
+
+    async def serve() -> None:
+        async with stub_endpoint(reply) as stub:
+            stop = asyncio.Event()
+            found.append((stub, asyncio.get_running_loop(), stop))
+            ready.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    ready.wait(30)
+    (stub, loop, stop) = found[0]
+    try:
+        yield stub
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
 
 
 def completion(text: str | None, *, given: int = 100, said: int = 20, finish: str = "stop") -> dict[str, Any]:

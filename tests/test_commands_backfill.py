@@ -1,9 +1,8 @@
 """`continuum backfill` as typed: what it does, says and refuses, and how it exits."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,37 +17,30 @@ from continuum.rubric import Criterion
 from continuum.store.database import Store
 from continuum.timespan import utc_now
 from tests.builders import interactions
-from tests.stub_endpoint import StubEndpoint, error, scores, stub_endpoint
+from tests.stub_endpoint import StubEndpoint, error, scores, stub_in_thread
 
 FOURS = scores(helpfulness=4, accuracy=4, conciseness=4, tone=4)
 TRUTH = (Criterion("truth", 1.0, "Nothing in it is made up"),)
 RUBRIC = "- {name: truth, weight: 1, description: Nothing in it is made up}\n"
 
 
-class Judge(StubEndpoint):
-    """The stub in a thread with a loop of its own, since a command has its own too."""
+@dataclass
+class Judge:
+    """The stub, and what it says."""
 
-    reply: Callable[[int, dict[str, Any]], Any] = staticmethod(lambda n, body: FOURS)
+    stub: StubEndpoint
+    reply: Callable[[int, dict[str, Any]], Any] = lambda n, body: FOURS
+
+    @property
+    def calls(self) -> int:
+        return self.stub.calls
 
 
 @pytest.fixture
 def judge() -> Iterator[Judge]:
-    loop, ready, serving = asyncio.new_event_loop(), threading.Event(), Judge()
-    stop = asyncio.Event()
-
-    async def serve() -> None:
-        async with stub_endpoint(lambda n, body: serving.reply(n, body)) as stub:
-            serving.base_url, serving.bodies = stub.base_url, stub.bodies
-            ready.set()
-            await stop.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    ready.wait(10)
-    yield serving
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    with stub_in_thread(lambda n, body: found.reply(n, body)) as stub:
+        found = Judge(stub)
+        yield found
 
 
 @pytest.fixture
@@ -60,7 +52,7 @@ def rubric(tmp_path: Path) -> str:
 
 def a_task(store: Store, judge: Judge, name: str = "support", count: int = 5, **fields: Any) -> None:
     """A task with that many answers, the newest an hour old and the others a day apart."""
-    values = {"model": "stub", "base_url": judge.base_url, "admission": "off", "concurrency": 2}
+    values = {"model": "stub", "base_url": judge.stub.base_url, "admission": "off", "concurrency": 2}
     store.tasks.register(TaskPolicy(task=name, judge=JudgePolicy(**values | fields)))
     newest = utc_now() - timedelta(hours=1)
     rows = interactions(count, task=name)

@@ -187,6 +187,7 @@ async def _submitted(
             f"{judge.name!r} has no batch endpoint: a batch takes one model at an endpoint; set judge.mode=live, or judge.jury=[]"
         )
     await annotator.admit(policy, on_progress=on_progress, now=now)
+    store.annotations.select_by(policy.task, judge=judge.name, rubric=rubric_fingerprint(annotator.criteria), now=now)
     return await submit_backlog(store, policy, judge, annotator.criteria, since=since, on_progress=on_progress, now=now)
 
 

@@ -179,10 +179,13 @@ class Annotations(Rows):
 
         They are as new as the decision: of what several rubrics say of an interaction, the newest selects.
         """
-        tried = and_(annotations.c.task == task, annotations.c.judge == judge, annotations.c.rubric == rubric)
-        chosen = update(annotations).where(tried, annotations.c.role == "trial").values(role="selecting", created_at=now())
+        of = and_(annotations.c.task == task, annotations.c.judge == judge, annotations.c.rubric == rubric)
+        tried = and_(of, annotations.c.role == "trial")
+        with self.engine.connect() as connection:
+            if connection.execute(select(annotations.c.id).where(tried).limit(1)).first() is None:
+                return 0  # As nearly always; nobody is kept from writing for it.
         with self.engine.begin() as connection:
-            return connection.execute(chosen).rowcount
+            return connection.execute(update(annotations).where(tried).values(role="selecting", created_at=now())).rowcount
 
     def count(self, task: str) -> int:
         """How many annotations a task has."""

@@ -45,6 +45,17 @@ def test_rows_and_all_that_was_said_of_them_are_held(filled: Store) -> None:
     assert checked(filled, content) == RowsChecked(rows=3, opinions=4)
 
 
+def test_a_score_that_was_only_tried_is_no_part_of_a_proof_and_may_select_later(filled: Store) -> None:
+    filled.annotations.add([Annotation(interaction_id="i1", task="support", judge="j", rubric="new", role="trial")])
+    before = committed_rows(filled, "interactions of d", IDS)
+    assert checked(filled, before) == RowsChecked(rows=3, opinions=3)
+
+    assert filled.annotations.select_by("support", judge="j", rubric="new") == 1
+
+    assert checked(filled, before) == RowsChecked(rows=3, opinions=3)
+    assert checked(filled, committed_rows(filled, "interactions of d", IDS)).opinions == 4
+
+
 def test_what_is_said_is_hidden_by_the_salt_of_what_it_is_said_of(filled: Store) -> None:
     filled.feedback.add([Feedback(id="twice", interaction_id="i1", score=5)])
     first = committed_rows(filled, "interactions of d", IDS)
