@@ -30,6 +30,8 @@ from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
 from continuum.records import Checkpoint, Record, Verdict
+from continuum.rejudging import attempt_of, catch_up
+from continuum.reopening import look
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.signals.decorator import capture
 from continuum.store import default_store
@@ -90,7 +92,11 @@ class Status(Record):
     task: str
     interactions: int
     new_interactions: int
-    """Captured since the last turn."""
+    """Captured since the last turn, and those from before that late feedback reopened."""
+    reopened: int = 0
+    """How many of them are reopened."""
+    reopened_verdicts: int = 0
+    """Verdicts that were given on golden items of which people now say otherwise."""
     train_when: int | None
     champion: str
     """Which model answers the task's traffic, or most of it."""
@@ -169,27 +175,32 @@ def status_of(store: "Store", task: str, *, now: Callable[[], datetime] = utc_no
     """
     state = store.tasks.get(task)
     total = store.interactions.count(task)
-    new = store.interactions.count(task, after=state.trained_through)
+    waiting = store.reopenings.counts(task).get(task)
+    reopened = waiting.interactions if waiting else 0
+    new = store.interactions.count(task, after=state.trained_through) + reopened
     champion = store.deployments.champion(task)
     canary = next((d for d in store.deployments.serving(task) if champion is None or d.id != champion.id), None)
     return Status(
         task=task,
         interactions=total,
         new_interactions=new,
+        reopened=reopened,
+        reopened_verdicts=waiting.verdicts if waiting else 0,
         train_when=state.policy.auto_train_when,
         champion=champion.model if champion else "production",
         canary=canary.model if canary else None,
         canary_traffic=canary.traffic if canary else 0.0,
         driver=state.driver,
         driver_seen_at=state.driver_seen_at,
-        advice=_advice(new, state.policy.auto_train_when, state.driver_seen_at, now()),
+        advice=_advice(new, reopened, state.policy.auto_train_when, state.driver_seen_at, now()),
     )
 
 
-def _advice(new: int, wanted: int | None, driver_seen_at: datetime | None, now: datetime) -> str:
+def _advice(new: int, reopened: int, wanted: int | None, driver_seen_at: datetime | None, now: datetime) -> str:
+    late = f"{reopened} reopened by late feedback" if reopened else ""
     if wanted is None:
-        return "turns only when asked: continuum turn TASK, or set auto_train_when"
-    progress = f"{new} of {wanted} new interactions"
+        return "turns only when asked: continuum turn TASK, or set auto_train_when" + (f"; {late}" if late else "")
+    progress = f"{new} of {wanted} new interactions" + (f" ({late})" if late else "")
     if driver_seen_at is None or now - driver_seen_at > DRIVER_UNSEEN_AFTER:
         seen = (
             "no driver has been seen" if driver_seen_at is None else f"no driver seen since {driver_seen_at:%Y-%m-%d %H:%M} UTC"
@@ -212,6 +223,9 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
         clock = Stopwatch()
         with clock.phase("gather"):
             await asyncio.to_thread(gather, opened, task, on_progress=on_progress)
+        if opened.reopenings.open_of(task):
+            with clock.phase("judge again"):
+                await catch_up(opened, task, on_progress=on_progress)
         if policy.judge.model and policy.auto_annotate:
             with clock.phase("annotate"):
                 for trouble in (await annotate(opened, policy, on_progress=on_progress)).troubles:
@@ -283,17 +297,25 @@ async def deploy_if_allowed(policy: TaskPolicy, model: Checkpoint, verdict: Verd
 
 
 async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30, on_progress: Progress = silent) -> None:
-    """Turn the wheel whenever `auto_train_when` new interactions have come, and lead the task's deployments, until cancelled."""
+    """Turn the wheel whenever `auto_train_when` new interactions have come, and lead the task's deployments, until cancelled.
+
+    Late feedback is looked for beside it: what it reopens counts as new, and verdicts that it reopens are given again.
+    """
     opened = store or default_store()
     # Beside the turns, of which one may take hours: a candidate before real traffic is looked at meanwhile.
     leading = asyncio.create_task(drive(opened, task, every=timedelta(seconds=every_s), on_round=_tell_round))
-    tried_at = -1
+    tried_at, tried_again = (-1, -1), None
     try:
         while True:
             opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
-            newest = opened.interactions.last_sequence(task)
+            await asyncio.to_thread(look, opened, task)
+            attempt = attempt_of(opened.reopenings.open_of(task), utc_now())
+            if attempt is not None and attempt != tried_again:
+                tried_again = attempt
+                await catch_up(opened, task, on_progress=on_progress)
+            newest = (opened.interactions.last_sequence(task), opened.reopenings.count(task))
             # A turn that is waiting for data leaves the mark where it was; it is tried again only when more has come.
-            if due(opened, task) and newest > tried_at:
+            if due(opened, task) and newest != tried_at:
                 tried_at = newest
                 report = await turn(task, store=opened, on_progress=on_progress)
                 logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
@@ -313,10 +335,12 @@ def _tell_round(found: Round) -> None:
 
 
 def due(store: "Store", task: str) -> bool:
-    """Has the task as many new interactions as its policy waits for?"""
+    """Has the task as many new interactions as its policy waits for, with those that late feedback reopened?"""
     state = store.tasks.get(task)
     wanted = state.policy.auto_train_when
-    return wanted is not None and store.interactions.count(task, after=state.trained_through) >= wanted
+    if wanted is None:
+        return False
+    return store.interactions.count(task, after=state.trained_through) + store.reopenings.count(task) >= wanted
 
 
 @contextlib.contextmanager

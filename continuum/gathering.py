@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from continuum.config import load_settings
 from continuum.progress import Progress, silent
 from continuum.records import Record
+from continuum.reopening import look
 from continuum.signals.implicit import derive_implicit
 from continuum.signals.reliability import assess_raters
 from continuum.spool.draining import collect
@@ -39,6 +40,10 @@ class Gathered(Record):
     """Implicit feedback newly derived from the logs."""
     raters: int
     """People whose verdicts were weighed."""
+    reopened: int = 0
+    """Interactions that a training set had considered, and that late feedback opened again."""
+    reopened_golden_items: int = 0
+    """Golden items that a verdict was given on, and of which people say otherwise since the last time."""
 
 
 class LetGo(Record):
@@ -87,6 +92,7 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
     on_progress(0, 0, "reading what the logs say")
     implicit = derive_implicit(store, task, embedder=cached_embedder(load_settings()), now=now)
     raters = assess_raters(store, task)
+    late = look(store, task, now=now)
     on_progress(0, 0, "writing snapshots")
     written = write_snapshots(store, task, now=now)
     return Gathered(
@@ -96,4 +102,6 @@ def gather(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now, 
         snapshot_rows=written.rows,
         implicit_signals=implicit.added,
         raters=len(raters.raters),
+        reopened=late.opened.get(task, 0),
+        reopened_golden_items=late.verdicts.get(task, 0),
     )

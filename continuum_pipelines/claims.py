@@ -62,5 +62,5 @@ def stand_down(context: dg.AssetExecutionContext, store: "Store") -> str | None:
     wanted = state.policy.auto_train_when
     if wanted is None:
         return "waiting to be asked (auto_train_when is not set)"
-    new = store.interactions.count(state.name, after=state.trained_through)
+    new = store.interactions.count(state.name, after=state.trained_through) + store.reopenings.count(state.name)
     return None if new >= wanted else f"waiting ({new} of {wanted})"

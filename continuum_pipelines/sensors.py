@@ -59,7 +59,7 @@ bootstrap_new_tasks = dg.AutomationConditionSensorDefinition(
 
 @dg.sensor(job=flywheel, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
-    """Starts a turn of each task that has `auto_train_when` new interactions since its last one."""
+    """Starts a turn of each task that has `auto_train_when` new interactions since its last one; reopened ones count as new."""
     opened, now = store.build(), datetime.now(UTC)
     opened.tasks.saw_driver("dagster")
     # Runs are read before the high-water marks: one that ends in between has moved its mark, and is not seen as idle too early.
@@ -68,7 +68,7 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
     busy = {run.tags.get(PARTITION_TAG) for run in active}
     release_dead_claims(context.instance, opened, active)
     states, unreadable = opened.tasks.every()
-    new = opened.overview.new_interactions()
+    new, waiting = opened.overview.new_interactions(), opened.reopenings.counts()
     first_seen: dict[str, str] = json.loads(context.cursor or "{}")
     with_partition = set(context.instance.get_dynamic_partitions("task"))
     # Few tasks are young, and none asks Dagster for itself alone.
@@ -81,6 +81,8 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
         decision = decide(
             state,
             new=new.get(state.name, 0),
+            reopened=waiting[state.name].interactions if state.name in waiting else 0,
+            settled_by=lambda task=state.name: opened.reopenings.newest_settler(task),
             running=state.name in busy,
             awaits_bootstrap=lambda task=state.name, at=seen_at: now - at < BOOTSTRAP_GRACE and task not in materialized(),
             now=now,
@@ -100,12 +102,21 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
 
 
 def decide(
-    state: "TaskState", *, new: int, running: bool, awaits_bootstrap: Callable[[], bool], now: datetime
+    state: "TaskState",
+    *,
+    new: int,
+    running: bool,
+    awaits_bootstrap: Callable[[], bool],
+    now: datetime,
+    reopened: int = 0,
+    settled_by: Callable[[], str | None] = lambda: None,
 ) -> dg.RunRequest | Reason:
     """A run for the task, or the reason there is none.
 
     The run key names the mark and how many times the threshold has been passed since: the same tick again starts nothing, and
-    after a turn that failed, or that had too few good examples, the next full batch starts another.
+    after a turn that failed, or that had too few good examples, the next full batch starts another. Interactions that late
+    feedback reopened count as new, and learning from them moves no mark: where the threshold is passed with their help, the key
+    names what considered such ones last.
 
     Args:
         state: the task.
@@ -113,24 +124,28 @@ def decide(
         running: whether a run works on it.
         awaits_bootstrap: tells whether its very first run is still to come; asked only where that decides.
         now: the moment.
+        reopened: interactions below the mark that are to be considered again.
+        settled_by: the dataset that considered reopened ones last; asked only where that decides.
     """
-    wanted = state.policy.auto_train_when
+    wanted, fresh = state.policy.auto_train_when, new + reopened
+    late = f" ({reopened} of them reopened by late feedback)" if reopened else ""
     if wanted is None:
-        words = f"{state.name}: {new} new interactions, turns only when asked (auto_train_when is not set)"
+        words = f"{state.name}: {fresh} new interactions{late}, turns only when asked (auto_train_when is not set)"
         return Reason(words, "turning only when asked", nearness=-1)
-    numbers, nearness = f"{state.name}: {new} of {wanted} new interactions", new / wanted
+    numbers, nearness = f"{state.name}: {fresh} of {wanted} new interactions{late}", fresh / wanted
     if running:
         return Reason(f"{numbers}, a run is under way", "with a run under way", nearness)
     if state.claimed_by and state.claimed_until and state.claimed_until > now:
         return Reason(f"{numbers}, {state.claimed_by} is turning it", "turned by another driver", nearness)
-    if new < wanted:
+    if fresh < wanted:
         return Reason(numbers, "below their threshold", nearness)
     if awaits_bootstrap():
         return Reason(f"{numbers}, its first run is about to start", "whose first run is about to start", nearness)
+    batch = f"{new // wanted}" if new >= wanted else f"{fresh // wanted}:{settled_by() or 'none'}"
     return dg.RunRequest(
-        run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{new // wanted}",
+        run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{batch}",
         partition_key=state.name,
-        tags={TRIGGER_TAG: f"{new} new interactions", BASE_TAG: str(state.trained_through)},
+        tags={TRIGGER_TAG: f"{fresh} new interactions{late}", BASE_TAG: str(state.trained_through)},
     )
 
 

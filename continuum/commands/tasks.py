@@ -26,12 +26,13 @@ def tasks(context: typer.Context) -> None:
     """List the tasks."""
     if context.invoked_subcommand:
         return
-    table = Table("task", "interactions", "new", "trains at", "answers", "canary", box=None)
+    table = Table("task", "interactions", "new", "reopened", "trains at", "answers", "canary", box=None)
     store = brought_in()
     for status in _statuses(store):
         canary = f"{status.canary} {status.canary_traffic:.0%}" if status.canary else "-"
         wanted = str(status.train_when) if status.train_when else "when asked"
-        table.add_row(status.task, str(status.interactions), str(status.new_interactions), wanted, status.champion, canary)
+        counts = (str(one) for one in (status.interactions, status.new_interactions, status.reopened))
+        table.add_row(status.task, *counts, wanted, status.champion, canary)
     console.print(table if store.tasks.names() else "no task yet: capture something, or `continuum import FILE.jsonl`")
 
 
@@ -68,6 +69,8 @@ def status(task: Annotated[str | None, typer.Argument(help="Name of the task; al
     for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
         say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.advice}")
+        if said.reopened_verdicts:
+            say(f"  {said.reopened_verdicts} verdicts were given on golden items of which people now say otherwise")
         for one in standings(store, said.task, now=utc_now()):
             say(f"  {one.record.model} is {one.record.state} at {one.record.traffic:.0%}: {excerpt(one.next, LONGEST_WORDS)}")
             if one.record.alarm:

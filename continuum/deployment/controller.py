@@ -201,11 +201,14 @@ class _Turn:
     async def take(self) -> Tick:
         """Look, and do what is to be done."""
         record = self.record
-        if record.state is DeploymentState.LIVE and not self.policy.watch.after_promotion:
-            return self._nothing("it is the champion, and the task's policy asks for no watch after the promotion")
         blocked = await asyncio.to_thread(self._blocked)
+        if blocked is not None and record.state is DeploymentState.LIVE:
+            # Live traffic says nothing against it, and what would take over again may be worse: people decide.
+            return await self._alarm(blocked.reason, blocked.evidence)
         if blocked is not None:
             return await self._take_back(blocked)
+        if record.state is DeploymentState.LIVE and not self.policy.watch.after_promotion:
+            return self._nothing("it is the champion, and the task's policy asks for no watch after the promotion")
         found = await self._look(self.means.store, record, self._task_policy, now=self.at)
         cause = self._cause(found.words, found.evidence)
         if found.action == "rollback":
@@ -299,10 +302,15 @@ class _Turn:
         return max(timedelta(0), self.at - self.record.step_at)
 
     def _blocked(self) -> Cause | None:
-        """Why it is taken back, where the guard has blocked it since."""
-        if self.record.verdict_id is None or self.record.state is DeploymentState.LIVE:
+        """Why it may not serve any more, where the guard has blocked it since."""
+        if self.record.verdict_id is None:
             return None
-        verdict = newest_verdict(self.means.store, self.record)
+        try:
+            verdict = newest_verdict(self.means.store, self.record)
+        except DeploymentError:
+            if self.record.state is not DeploymentState.LIVE:
+                raise
+            return None  # A champion is watched all the same.
         if verdict is None or verdict.status is not VerdictStatus.BLOCKED:
             return None
         why = f"the guard's newest verdict blocks it: {', '.join(verdict.failed_checks) or verdict.id}"

@@ -33,6 +33,8 @@ class TrafficSummary(Record):
     last_at: AwareDatetime | None
     new: int
     """Interactions that arrived since the last turn learned from the task."""
+    reopened: int = 0
+    """Interactions from before, of which people said something since, so that the next turn considers them again."""
 
     @property
     def rated(self) -> int:
@@ -64,6 +66,7 @@ def summarise(store: "Store", task: str) -> TrafficSummary:
         first_at=first_at,
         last_at=last_at,
         new=store.interactions.count(task, after=trained_through),
+        reopened=store.reopenings.count(task),
     )
 
 

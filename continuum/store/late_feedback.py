@@ -12,12 +12,14 @@ from hashlib import sha256
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 
+from continuum.store.judging_tables import reviews
 from continuum.store.rows import Rows, in_batches
-from continuum.store.tables import feedback, interactions
+from continuum.store.sides import CODES
+from continuum.store.tables import dataset_items, datasets, feedback, interactions, sides, verdicts
 
 OVERLAP = timedelta(minutes=10)
-"""How far clocks may differ, and how long a transaction that writes feedback may take: of what reached the store so shortly before
-it was read, a hash tells whether it was seen, and not the time."""
+"""How far clocks may differ, and how long a transaction that writes feedback may take: of what reached the store so shortly
+before it was read, a hash tells whether it was seen, and not the time."""
 NOTHING = sha256(b"").hexdigest()
 """What stands for an interaction that nobody has judged."""
 
@@ -32,6 +34,16 @@ class Spoken:
     started_at: datetime
     arrived_at: datetime
     """When the newest of it reached the store."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """A verdict, and what it was given on."""
+
+    id: str
+    task: str
+    checkpoint_id: str
+    golden_id: str
 
 
 class LateFeedback(Rows):
@@ -75,7 +87,47 @@ class LateFeedback(Rows):
                         verdicts[interaction_id].add(feedback_id)
         return {one: sha256("\n".join(sorted(names)).encode()).hexdigest() for one, names in verdicts.items()}
 
+    def held_apart(self, ids: Iterable[str], draw: str) -> set[str]:
+        """Those of the interactions that no training set may hold, whatever is said of them.
 
+        They are or were golden, are anchors, or stand on the golden side or in quarantine by this draw.
+        """
+        found: set[str] = set()
+        golden = select(dataset_items.c.interaction_id).join(datasets, datasets.c.id == dataset_items.c.dataset_id)
+        golden = golden.where(datasets.c.kind == "golden")
+        anchors = select(reviews.c.interaction_id).where(reviews.c.queue == "anchor")
+        other_side = select(sides.c.interaction_id).where(sides.c.side.in_(APART), sides.c.draw == draw)
+        with self.engine.connect() as connection:
+            for batch in in_batches(ids):
+                found.update(connection.execute(golden.where(dataset_items.c.interaction_id.in_(batch))).scalars())
+                found.update(connection.execute(anchors.where(reviews.c.interaction_id.in_(batch))).scalars())
+                found.update(connection.execute(other_side.where(sides.c.interaction_id.in_(batch))).scalars())
+        return found
+
+    def golden_items(self, ids: Iterable[str], among: Collection[str]) -> dict[str, set[str]]:
+        """Those of the interactions that these golden datasets hold, by dataset."""
+        found: dict[str, set[str]] = defaultdict(set)
+        with self.engine.connect() as connection:
+            for batch in in_batches(ids):
+                held = select(dataset_items.c.dataset_id, dataset_items.c.interaction_id)
+                for dataset_id, one in connection.execute(held.where(dataset_items.c.interaction_id.in_(batch))):
+                    if dataset_id in among:
+                        found[dataset_id].add(one)
+        return dict(found)
+
+    def newest_verdicts(self, checkpoints: Iterable[str]) -> list[Given]:
+        """The newest verdict on each of these checkpoints, of those that have one; without its evidence."""
+        newest: dict[str, Given] = {}
+        columns = (verdicts.c.id, verdicts.c.task, verdicts.c.checkpoint_id, verdicts.c.golden_id)
+        with self.engine.connect() as connection:
+            for batch in in_batches(checkpoints):
+                query = select(*columns).where(verdicts.c.checkpoint_id.in_(batch))
+                for row in connection.execute(query.order_by(verdicts.c.created_at, verdicts.c.id)):
+                    newest[row.checkpoint_id] = Given(*row)
+        return list(newest.values())
+
+
+APART = (CODES["golden"], CODES["quarantined"])
 WHAT = ("id", "task", "sequence", "started_at")
 
 

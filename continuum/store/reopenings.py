@@ -170,6 +170,13 @@ class Reopenings(Rows):
             settled += in_one_transaction(self.engine, partial(_settle, said=batch, waits=waits, by=by, at=at))
         return settled
 
+    def opened_verdicts(self, since: datetime) -> list[tuple[str, int, datetime]]:
+        """The verdicts of which items were opened at this time or later: id, how many items, and when the first was."""
+        query = select(reopenings.c.used_by, func.count(), func.min(reopenings.c.opened_at))
+        query = query.where(reopenings.c.use == "verdict", reopenings.c.opened_at >= since).group_by(reopenings.c.used_by)
+        with self.engine.connect() as connection:
+            return [(row[0], row[1], row[2]) for row in connection.execute(query.order_by(func.min(reopenings.c.opened_at)))]
+
     def drop_open(self, used_by: Iterable[str]) -> None:
         """Forget what is open of verdicts that no longer matter."""
         with self.engine.begin() as connection:
@@ -178,11 +185,22 @@ class Reopenings(Rows):
 
     # --- how far was looked -------------------------------------------------------------------------------------------
 
-    def looks(self, tasks: Collection[str] | None = None) -> list[Look]:
-        """How far was looked: in every task, and in what it made."""
-        query = select(feedback_looks)
-        if tasks is not None:
-            query = query.where(feedback_looks.c.task.in_(tasks))
+    def marks(self) -> dict[str, datetime]:
+        """When late feedback was last looked for: by task, and under the empty name in all tasks at once."""
+        return {look.task: look.at for look in self._looks(feedback_looks.c.used_by == "")}
+
+    def versions(self, tasks: Collection[str]) -> list[Look]:
+        """The training sets of these tasks that were met."""
+        return [look for batch in in_batches(tasks) for look in self._looks(_is_version() & feedback_looks.c.task.in_(batch))]
+
+    def verdicts_looked_through(self, task: str | None = None) -> set[str]:
+        """Ids of the verdicts whose golden items were all looked at since they were given."""
+        return {look.used_by for look in self._looks((feedback_looks.c.used_by != "") & ~_is_version(), task)}
+
+    def _looks(self, condition: ColumnElement[bool], task: str | None = None) -> list[Look]:
+        query = select(feedback_looks).where(condition)
+        if task is not None:
+            query = query.where(feedback_looks.c.task == task)
         with self.engine.connect() as connection:
             return [from_row(Look, row) for row in connection.execute(query)]
 
@@ -226,6 +244,10 @@ def _open(connection: Connection, *, rows: list[Reopening]) -> int:
         connection.execute(statement.on_conflict_do_update(index_elements=list(reopenings.primary_key), set_=again))
         opened += 1
     return opened
+
+
+def _is_version() -> ColumnElement[bool]:
+    return feedback_looks.c.through.is_not(None)
 
 
 def _open_of(verdict: str) -> ColumnElement[bool]:
