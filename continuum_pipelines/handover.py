@@ -47,17 +47,17 @@ def idle_status(context: dg.AssetExecutionContext, upstream: str) -> str | None:
     """
     wanted = dg.AssetRecordsFilter(dg.AssetKey(upstream), asset_partitions=[context.partition_key])
     event = next(iter(context.instance.fetch_materializations(wanted, limit=1).records), None)
-    if event is None or IDLE not in metadata_of(event) or not is_of_this_turn(context, event.run_id):
+    if event is None or IDLE not in metadata_of(event) or not is_of_one_turn(context.instance, context.run, event.run_id):
         return None
     return str(metadata_of(event)[STATUS])
 
 
-def is_of_this_turn(context: dg.AssetExecutionContext, run_id: str) -> bool:
-    """Whether a run is this one, or one that this one repeats."""
-    if run_id == context.run.run_id:
+def is_of_one_turn(instance: dg.DagsterInstance, run: dg.DagsterRun, other: str) -> bool:
+    """Whether the run with an id is this one, or one that this one repeats."""
+    if other == run.run_id:
         return True
-    other = context.instance.get_run_by_id(run_id) if context.run.root_run_id else None
-    return other is not None and root_of(other) == root_of(context.run)
+    found = instance.get_run_by_id(other) if run.root_run_id else None
+    return found is not None and root_of(found) == root_of(run)
 
 
 def metadata_of(record: dg.EventLogRecord) -> dict[str, Any]:

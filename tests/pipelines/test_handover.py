@@ -1,0 +1,27 @@
+"""What one asset tells the next, also across a run that was killed and is repeated."""
+
+import dagster as dg
+
+from continuum.ids import new_id
+from continuum_pipelines.handover import is_of_one_turn
+
+
+def a_run(instance: dg.DagsterInstance, root: dg.DagsterRun | None = None, parent: dg.DagsterRun | None = None) -> dg.DagsterRun:
+    ids = {"root_run_id": root and root.run_id, "parent_run_id": (parent or root) and (parent or root).run_id}
+    return instance.add_run(dg.DagsterRun(job_name="flywheel", run_id=new_id(), **ids))
+
+
+def test_a_retry_takes_up_what_the_killed_run_and_the_retries_before_it_left(instance: dg.DagsterInstance) -> None:
+    killed = a_run(instance)
+    first = a_run(instance, root=killed)
+    second = a_run(instance, root=killed, parent=first)
+    assert all(is_of_one_turn(instance, second, run.run_id) for run in (killed, first, second))
+    assert is_of_one_turn(instance, first, killed.run_id)
+
+
+def test_another_turn_of_the_task_is_another_turn(instance: dg.DagsterInstance) -> None:
+    earlier, killed = a_run(instance), a_run(instance)
+    retry = a_run(instance, root=killed)
+    assert not is_of_one_turn(instance, killed, earlier.run_id)
+    assert not is_of_one_turn(instance, retry, earlier.run_id)
+    assert not is_of_one_turn(instance, retry, new_id())
