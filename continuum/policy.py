@@ -399,16 +399,13 @@ class TaskPolicy(Policy):
         return checked_task_name(value)
 
 
-TASK_NAME = re.compile(r"(?!\.)[A-Za-z0-9_.-]{1,100}")
-
-
 def checked_task_name(name: str) -> str:
     """A task's name is part of file names, model names and Dagster partitions: letters, digits, `_`, `-` and `.` only.
 
     Raises:
         ConfigurationError: the name holds anything else, is empty, starts with a dot or is longer than 100 characters.
     """
-    if not isinstance(name, str) or not TASK_NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(r"(?!\.)[A-Za-z0-9_.-]{1,100}", name):
         raise ConfigurationError(
             f"task name {name!r} must be 1 to 100 letters, digits, '_', '-' or '.', and not start with a dot"
         )

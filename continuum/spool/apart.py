@@ -21,13 +21,16 @@ from typing import Any, BinaryIO, cast
 
 import orjson
 
-from continuum.spool.draining import BATCH_LINES, Drain, Drained, Outage
+from continuum.config import load_settings
+from continuum.spool.draining import Drain, Drained, Outage
 from continuum.spool.segments import Opened, Segment, read_lines
-from continuum.store import default_store
+from continuum.store import store_at
 
 PROGRAM = "from continuum.spool.apart import work; work()"
 END_S = 5.0
 """How long the child may go on with its last batch."""
+APART_LINES = 2048
+"""Lines of a batch: each has a price of its own, and here it keeps nobody waiting."""
 YOUNG_GARBAGE = 20_000
 """New objects before the collector looks for cycles: the rows of a batch are no garbage, and records have none."""
 
@@ -48,7 +51,7 @@ class DrainApart:
         told = self._asked({"do": "step", "path": str(segment.path), "end": end} | piece)
         if "gone" in told:
             # Somebody has removed the file, or moved it; whoever has it open can still read it.
-            read = read_lines(segment, offset, end, most=BATCH_LINES)
+            read = read_lines(segment, offset, end, most=APART_LINES)
             told = self._written(read.lines, piece | {"end": read.offset})
         return told["offset"], Drained(**told["drained"])
 
@@ -119,7 +122,8 @@ def work() -> None:
     # What a redactor or a library prints must not be taken for an answer.
     os.dup2(2, 1)
     gc.set_threshold(YOUNG_GARBAGE, 20, 20)
-    drain, settled = Drain(default_store), False
+    url = load_settings().database_url.get_secret_value()
+    drain, settled = Drain(lambda: store_at(url), batch_lines=APART_LINES), False
     with suppress(BrokenPipeError):
         while line := asked.readline():
             question = orjson.loads(line)

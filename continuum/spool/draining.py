@@ -83,11 +83,17 @@ class Drain:
     Args:
         open_store: called for each batch; it must be cheap once the store is open.
         on_stored: called with the interactions of each batch once they are stored; what it raises is logged.
+        batch_lines: how many lines of a segment are written in one transaction, at most; BATCH_LINES when None.
     """
 
     def __init__(
-        self, open_store: "Callable[[], Store]", on_stored: Sequence[Callable[[Sequence[Interaction]], None]] = ()
+        self,
+        open_store: "Callable[[], Store]",
+        on_stored: Sequence[Callable[[Sequence[Interaction]], None]] = (),
+        *,
+        batch_lines: int | None = None,
     ) -> None:
+        self._batch_lines = batch_lines
         self._open_store = open_store
         self._on_stored = on_stored
         self._near = NearRepeats()
@@ -121,7 +127,7 @@ class Drain:
         Raises:
             Outage: the store is out; nothing is known of what was written.
         """
-        read = read_lines(segment, offset, end, most=BATCH_LINES)
+        read = read_lines(segment, offset, end, most=self._batch_lines or BATCH_LINES)
         if read.offset == offset:
             return offset, Drained()
         return self.write_piece(read.lines, segment.name, offset, read.offset)

@@ -25,6 +25,7 @@ FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 FIRST_BUFFER = 2**20
 CHUNK_BYTES = 2**20
+LINES_A_CHUNK = 512
 MAX_LINE_BYTES = 2**25
 """A longer line cannot be one of ours: it is what a failing disk left."""
 
@@ -247,12 +248,12 @@ class Read:
 
 
 def read_lines(segment: Segment | InMemory | Opened, offset: int, end: int, *, most: int) -> Read:
-    """Whole lines from an offset on: at most `most` of them, and about CHUNK_BYTES.
+    """Whole lines from an offset on: at most `most` of them, and about CHUNK_BYTES for each LINES_A_CHUNK of those.
 
     A torn line at the end, of a process that died while it wrote, is none. Bytes that go on for MAX_LINE_BYTES without an end are
     given back as one line, which nobody will be able to read, so that what follows them can be.
     """
-    size = CHUNK_BYTES
+    size = CHUNK_BYTES * max(1, most // LINES_A_CHUNK)
     while True:
         content = segment.read(offset, min(size, end - offset))
         cut = content.rfind(b"\n") + 1

@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from continuum.spool.apart import DrainApart
+from continuum.spool.apart import APART_LINES, DrainApart
 from continuum.spool.draining import BATCH_LINES, Drain, Drained, Drains, Outage, counted, drain_abandoned
 from continuum.spool.sampling import remember_rates
 from continuum.spool.segments import Segment, abandoned, read_lines
@@ -65,6 +65,7 @@ class Work:
         self.generation = generation
         self.wake = spool.wake
         self.drain: Drains = DrainApart() if spool.apart else Drain(spool.open_store, spool.on_stored)
+        self.batch_lines = APART_LINES if spool.apart else BATCH_LINES
         self.offsets: dict[str, int] = {}
         """How far each own segment is drained."""
         self.synced: tuple[str, int] = ("", 0)
@@ -85,7 +86,7 @@ class Work:
         memory = self.spool.memory
         with self.spool.lock:
             # Copied under the lock: the buffer moves when it makes room, and offsets with it.
-            read = read_lines(memory, memory.offset, memory.size, most=BATCH_LINES)
+            read = read_lines(memory, memory.offset, memory.size, most=self.batch_lines)
             length = read.offset - memory.offset
         if not read.lines:
             return False
@@ -150,7 +151,7 @@ class Work:
             return
         spool.idle = False
         self.wake.clear()
-        if 0 < spool.waiting < BATCH_LINES:
+        if 0 < spool.waiting < self.batch_lines:
             # Whoever waits for the store cuts it short.
             self.wake.wait(spool.linger_s)
             self.wake.clear()

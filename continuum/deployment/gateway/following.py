@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from continuum.config import load_settings
 from continuum.deployment.gateway.last_known import read_known, write_known
 from continuum.deployment.routing import RouteTable
 from continuum.policy import BreakerPolicy
 from continuum.records import Record
 from continuum.serving_records import DeploymentRecord
-from continuum.store import default_store
+from continuum.store import store_at
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -27,8 +28,11 @@ FILE = "routes.json"
 class WhenThere:
     """The default store, opened when something is asked of it: a gateway starts while there is none."""
 
+    def __init__(self) -> None:
+        self._url = load_settings().database_url.get_secret_value()
+
     def __getattr__(self, name: str) -> Any:
-        return getattr(default_store(), name)
+        return getattr(store_at(self._url), name)
 
 
 logger = logging.getLogger(__name__)
