@@ -3,6 +3,7 @@
 import asyncio
 import sys
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -239,6 +240,25 @@ async def test_nobody_else_works_on_what_is_worked_on(store: Store) -> None:
         await worked(store, row)
     with pytest.raises(ConfigurationError, match="--cancel"):
         ask_again(store, row.id, now=lambda: NOW)
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+async def test_two_backfills_of_the_same_traffic_at_once_ask_about_each_answer_once(
+    request: pytest.FixtureRequest, home: Path, database: str
+) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    url = request.getfixturevalue("postgres_url") if database == "postgres" else f"sqlite:///{home / 'continuum.db'}"
+    store = open_store(url)
+    store.interactions.add(interactions(20))
+    async with stub_endpoint(lambda n, body: scores(truth=2)) as stub:
+        a_task(store, stub)
+        rows = [asking(store, criteria=TRUTH, adopt=True), asking(store, criteria=TRUTH)]
+        done = await asyncio.gather(*(worked(store, row, holder=row.id) for row in rows))
+    assert [(row.state, row.judged) for row in done] == [("done", 20)] * 2
+    assert stub.calls == 20
+    assert store.tasks.get("support").policy.judge.criteria == TRUTH
+    assert len(store.annotations.of([one.id for one in store.interactions.scan("support")])) == 20
+    store.close()
 
 
 @pytest.mark.slow
