@@ -40,6 +40,8 @@ class Kill:
     """Whether they all failed, and somebody had to launch the asset once more."""
     seconds: float
     """From the kill to the asset."""
+    trainers: int = 0
+    """Workers of trainings that were at work when their run's process was killed; they ended too, or this was not come to."""
 
 
 @dataclass
@@ -125,14 +127,16 @@ def lead(at: Site, line: Line, victims: Mapping[str, str], found: Found | None =
             line.materialize(asset)
             continue
         with line.middle_of(asset) as run:
+            trainers = set(line.trainers()) if victims[asset] == "worker" else set()
             begun = time.monotonic()
             kill(at, victims[asset], run)
+            eventually(lambda: not trainers & set(line.trainers()), "the trainer ends with its run")  # noqa: B023
         last = line.ended(run)
         statuses = tuple(attempt.status for attempt in line.attempts(run))
         again = last.status is not Run.SUCCESS
         if again:
             last = line.materialize(asset)
-        kills.append(Kill(asset, victims[asset], statuses, again, time.monotonic() - begun))
+        kills.append(Kill(asset, victims[asset], statuses, again, time.monotonic() - begun, len(trainers)))
         if last.status is not Run.SUCCESS:
             raise RuntimeError(f"{asset} of {line.task} could not be made again: {line.stack.said(last.run_id)[-3:]}")
     if found is not None:

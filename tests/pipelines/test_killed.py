@@ -3,8 +3,6 @@
 Seven kills are made here, one in each asset; `python -m benchmarks.orchestration --only kills` makes all twenty-one.
 """
 
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,6 @@ from dagster import DagsterRunStatus as Run
 
 from benchmarks.orchestration.kills import Found, Site, lead, look_back, rotations, site
 from benchmarks.orchestration.lines import SEVEN
-from benchmarks.orchestration.stack import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -38,6 +35,7 @@ def test_a_line_that_is_killed_in_each_asset_has_in_the_end_what_its_undisturbed
     assert [one.asset for one in kills if one.needed_another] == []
     assert all(one.statuses[-1] is Run.SUCCESS for one in kills)
     assert all(one.statuses[0] is Run.FAILURE for one in kills if one.victim == "worker"), "a killed process was noticed"
+    assert {one.asset: one.trainers for one in kills if one.trainers} == {"lora_checkpoint": 1}, "the trainer ended with its run"
     assert found.disturbed["line"] == twin.left()
     assert twin.left().checkpoints == twin.left().verdicts == twin.left().deployments == 1
     assert (found.stuck, found.slots, found.orphans) == (0, 0, 0)
@@ -59,19 +57,3 @@ def test_a_run_that_lost_its_whole_stack_is_failed_and_repeated_when_the_stack_i
     assert any(f"the run's process {worker.pid} is gone on this host" in said for said in at.stack.said(run))
     assert line.left().annotations == at.store.interactions.count("lost")
     assert line.left().reserved_micro_usd == 0
-
-
-def test_a_trainer_does_not_outlive_the_process_of_its_run(at: Site, tiny_base: Path) -> None:
-    line = at.line("orphan", tiny_base)
-    for asset in SEVEN[:3]:
-        line.materialize(asset)
-
-    with line.middle_of("lora_checkpoint") as run:
-        (trainer,) = line.trainers()
-        worker = at.stack.worker_of(run)
-        assert worker is not None
-        os.kill(worker.pid, signal.SIGKILL)
-        eventually(lambda: trainer not in line.trainers(), "the trainer ends", within_s=40)
-    assert line.ended(run).status is Run.SUCCESS
-    assert line.left().checkpoints == 1
-    assert line.left().trainings_begun == 0
