@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from continuum.deployment.watch.course import Course, Point, Split, course_of
+from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum_pipelines.plots import ACCENT, BAD, FAINT, HEIGHT, MARGIN, WIDTH, between, fitting, spread, text
@@ -29,6 +30,15 @@ def metadata_of(store: "Store", task: str) -> dict[str, Any]:
     route = route_table(store.deployments.serving(task))
     record = next(iter(store.deployments.of(task)), None)
     return {"route": route} | ({} if record is None else trial_metadata(store, record, store.tasks.get(task).policy))
+
+
+def pictures_of(store: "Store", task: str) -> dict[str, Any]:
+    """The two pictures of a task's newest trial, where there is something to draw."""
+    try:
+        found = metadata_of(store, task)
+    except ConfigurationError:
+        return {}  # A policy that cannot be read is told of by whoever leads the deployment.
+    return {name: found[name] for name in ("quality", "split") if found.get(name) is not None}
 
 
 def route_table(route: Sequence[DeploymentRecord]) -> dg.TableMetadataValue | None:

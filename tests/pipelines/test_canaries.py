@@ -1,0 +1,69 @@
+"""What a deployment shows of its trial, from real calls that a real watch has looked at."""
+
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from continuum.serving_records import DeploymentEvent, DeploymentRecord
+from continuum.store.database import Store
+from continuum_pipelines.canaries import metadata_of, pictures_of
+from continuum_pipelines.deployments import evaluation_of
+from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE
+from tests.deployment.live import GOOD, LATER, a_deployment, a_policy, both, mixed, seen
+
+
+def rows_of(table: dg.TableMetadataValue) -> list[dict[str, Any]]:
+    return [dict(record.data) for record in table.value.records]
+
+
+@pytest.fixture
+async def trial(store: Store) -> DeploymentRecord:
+    """Half of the traffic for an hour, judged and written down."""
+    store.tasks.register(a_policy())
+    record = a_deployment(store, shares=(0.5,))
+    found = await seen(store, record, both(record, mixed(120, 0.05), mixed(120, 0.05)))
+    current = store.deployments.get(record.id)
+    assert current is not None
+    fields = {"deployment_id": record.id, "at": LATER, "actor": "test", "from_traffic": 0.5, "to_traffic": 0.5}
+    event = DeploymentEvent(**fields, action="hold", reason="a person | looks <b>", evidence=dict(found.evidence))
+    changed = store.deployments.change(current, event)
+    assert changed is not None
+    return changed
+
+
+async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, trial: DeploymentRecord) -> None:
+    shown = metadata_of(store, "support")
+
+    for name in ("quality", "split"):
+        assert len(shown[name].value) < MARKDOWN_SHOWN_INLINE
+    assert rows_of(shown["route"]) == [{"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"}]
+    assert rows_of(shown["steps"])[-1] | {"since": ""} == {
+        "since": "",
+        "configured": "50%",
+        "served": "50.0%",
+        "candidate": 120,
+        "stable": 120,
+    }
+    last = rows_of(shown["looks"])[-1]
+    assert (last["candidate"], last["stable"]) == (120, 120)
+    assert last["at_least"] <= last["difference"] <= last["at_most"]
+    assert rows_of(shown["events"])[-1]["reason"] == "a person | looks <b>"
+
+
+async def test_what_happens_between_two_turns_shows_in_the_check(store: Store, trial: DeploymentRecord) -> None:
+    assert {"quality", "split"} <= evaluation_of(store, "support").metadata.keys()
+
+
+def test_a_young_trial_shows_its_split_alone(store: Store) -> None:
+    store.tasks.register(a_policy())
+    record = a_deployment(store)
+    store.interactions.add(both(record, [GOOD] * 3, [GOOD] * 3))
+    assert pictures_of(store, "support").keys() == {"split"}
+
+
+def test_a_task_that_deployed_nothing_shows_nothing(store: Store) -> None:
+    store.tasks.register(a_policy())
+    assert metadata_of(store, "support") == {"route": None}
+    assert pictures_of(store, "support") == {}
+    assert pictures_of(store, "nobody") == {}
