@@ -107,8 +107,9 @@ class Gateway:
         required = True if keys is None and not is_loopback(host) else keys
         self._warns = worker[0] == 0 and not is_loopback(host)  # the first worker does for all
         self._following = Following(store, folder, trusts_file=goes_on)
-        self._keys = Keys(store, folder, required=required, workers=worker[1])
         # By the port: a home may have several gateways.
+        shared = folder / f"limits-{port}" if worker[1] > 1 else None
+        self._keys = Keys(store, folder, required=required, workers=worker[1], shared=shared)
         self.metrics = Metrics(folder / f"counts-{port}" if worker[1] > 1 else None, worker[0])
         self._trips = Trips(store)
         self._breakers = Breakers(self._following.policy_of, self._tripped)
@@ -191,6 +192,7 @@ class Gateway:
         await asyncio.to_thread(self._spool.close, STORE_S)
         self.metrics.tell_refused(0.0)
         await asyncio.to_thread(self.metrics.flush)
+        self._keys.close()
 
     async def flush(self) -> bool:
         """Wait until what was served so far is in the store; False when the store does not take it."""

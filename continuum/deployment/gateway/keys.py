@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from continuum.deployment.gateway.buckets import Bucket, SharedBucket, SharedBuckets
 from continuum.deployment.gateway.last_known import read_known, write_known
 from continuum.errors import StoreError
 from continuum.records import Record
@@ -78,41 +79,12 @@ UNKNOWN = Refused(
 ANYBODY = Allowed(None, False)
 
 
-class Bucket:
-    """A token bucket: a minute's worth of requests at once, and from then on as many a minute.
-
-    Args:
-        per_minute: how many; a bucket holds at least one whole request.
-        clock: seconds that never go back.
-    """
-
-    __slots__ = ("_clock", "_full", "_left", "_per_s", "_seen")
-
-    def __init__(self, per_minute: float, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._per_s = per_minute / 60
-        self._full = max(1.0, per_minute)
-        self._left = self._full
-        self._seen = clock()
-
-    def take(self) -> float:
-        """Take one; 0.0 where there was one, else in how many seconds there will be."""
-        now = self._clock()
-        left = min(self._full, self._left + (now - self._seen) * self._per_s)
-        self._seen = now
-        if left >= 1.0:
-            self._left = left - 1.0
-            return 0.0
-        self._left = left
-        return (1.0 - left) / self._per_s
-
-
 @dataclass(frozen=True, slots=True)
 class _Entry:
     hash: bytes
     allowed: Allowed
     tasks: frozenset[str] | None
-    bucket: Bucket | None
+    bucket: Bucket | SharedBucket | None
 
 
 class KnownKeys(Record):
@@ -134,7 +106,8 @@ class Keys:
         folder: where the last known ones are kept.
         required: True asks for a key even where none was made, so that everybody is refused: right wherever others than this
             machine's users reach the gateway. False never asks. None asks once there is one.
-        workers: how many workers share a key's limit; each allows its part of it, since they share no memory.
+        workers: how many workers share a key's limit.
+        shared: the file in which they count together; where there is none, or no room in it, each allows its part of a limit.
         clock: seconds that never go back.
     """
 
@@ -145,6 +118,7 @@ class Keys:
         *,
         required: bool | None = None,
         workers: int = 1,
+        shared: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.store_error: str | None = None
@@ -157,6 +131,7 @@ class Keys:
         self._state: KeysState | None = None
         self._entries: dict[str, _Entry] = {}
         self._buckets: dict[str, tuple[int, Bucket]] = {}
+        self._shared = None if shared is None else _shared(shared, clock)
         self._instead: Allowed | Refused | None = ANYBODY if required is False else UNKNOWN
         """What is said to everybody, whatever they bring; None where keys are compared."""
         self._nobody = _Entry(NO_HASH, ANYBODY, None, None)
@@ -194,6 +169,11 @@ class Keys:
         if entry.bucket is not None and (wait := entry.bucket.take()):
             return _too_many(wait)
         return entry.allowed
+
+    def close(self) -> None:
+        """Let go of what the workers share; nothing is checked after this."""
+        if self._shared is not None:
+            self._shared.close()
 
     def refresh(self) -> None:
         """Read the keys again if one was made or revoked; the last known ones stay where the store does not answer.
@@ -244,7 +224,9 @@ class Keys:
 
     def _entry(self, key: GatewayKey) -> _Entry:
         bucket = None
-        if key.requests_per_minute is not None:
+        if key.requests_per_minute is not None and self._shared is not None:
+            bucket = self._shared.bucket(key.id, key.requests_per_minute)
+        if key.requests_per_minute is not None and bucket is None:
             # A key that was read again goes on with what it had left.
             limit, bucket = self._buckets.get(key.id) or (0, None)
             if bucket is None or limit != key.requests_per_minute:
@@ -268,6 +250,14 @@ class Keys:
             write_known(self._file, known)
         except OSError as error:
             logger.warning("the keys cannot be kept at %s, a start without the store will not know them: %s", self._file, error)
+
+
+def _shared(file: Path, clock: Callable[[], float]) -> SharedBuckets | None:
+    try:
+        return SharedBuckets(file, clock)
+    except OSError as error:
+        logger.warning("the workers cannot count together in %s, each allows its part of a key's limit: %s", file, error)
+        return None
 
 
 def _too_many(wait_s: float) -> Refused:

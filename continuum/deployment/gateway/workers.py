@@ -67,6 +67,7 @@ async def serve_workers(plan: Plan) -> None:
     with reserved(plan.host, plan.port) as port:
         plan = Plan(**{**asdict(plan), "port": port})
         shutil.rmtree(settings.home / "gateway" / f"counts-{port}", ignore_errors=True)
+        (settings.home / "gateway" / f"limits-{port}").unlink(missing_ok=True)
         places = [Place(plan, number) for number in range(plan.workers)]
         try:
             begun = await asyncio.gather(*(place.begin() for place in places), return_exceptions=True)

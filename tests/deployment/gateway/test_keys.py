@@ -6,12 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import settings as runs
-from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
-from continuum.deployment.gateway.keys import FILE, Allowed, Bucket, Keys, Refused
+from continuum.deployment.gateway.keys import FILE, Allowed, Keys, Refused
 from continuum.store.database import Store, open_store
 from continuum.store.gateway_keys import NewKey
 
@@ -195,18 +192,33 @@ def test_several_workers_share_a_limit(store: Store, folder: Path) -> None:
     assert let_in == 20
 
 
-@given(
-    per_minute=st.integers(1, 600),
-    pauses=st.lists(st.floats(0, 30, allow_nan=False), max_size=60),
-)
-@runs(deadline=None)
-def test_a_bucket_never_gives_more_than_it_holds_and_what_came_since(per_minute: int, pauses: list[float]) -> None:
-    clock = Clock()
-    bucket, began, taken = Bucket(per_minute, clock), clock.seconds, 0
-    for pause in pauses:
-        clock.seconds += pause
-        taken += bucket.take() == 0.0
-        assert taken <= max(1, per_minute) + (clock.seconds - began) * per_minute / 60 + 1e-6
+def test_workers_that_count_together_let_one_of_them_have_all_of_a_limit(store: Store, folder: Path) -> None:
+    new, clock = store.gateway_keys.create("web-app", requests_per_minute=20), Clock()
+    workers = [Keys(store, folder, workers=4, shared=folder / "limits", clock=clock) for _ in range(4)]
+    for worker in workers:
+        worker.refresh()
+
+    alone = [reason(workers[0].check(bearer(new), "support")) for _ in range(25)]
+
+    assert alone == [None] * 20 + ["too_many"] * 5
+    assert [reason(worker.check(bearer(new), "support")) for worker in workers] == ["too_many"] * 4
+    clock.seconds += 6
+    assert [reason(worker.check(bearer(new), "support")) for worker in workers] == [None, None, "too_many", "too_many"]
+    for worker in workers:
+        worker.close()
+
+
+def test_workers_that_cannot_count_together_share_a_limit_out(
+    store: Store, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    new = store.gateway_keys.create("web-app", requests_per_minute=20)
+    folder.mkdir(parents=True)
+    (folder / "limits").mkdir()
+    keys = Keys(store, folder, workers=4, shared=folder / "limits", clock=Clock())
+    keys.refresh()
+
+    assert [reason(keys.check(bearer(new), "support")) for _ in range(6)] == [None] * 5 + ["too_many"]
+    assert "each allows its part of a key's limit" in caplog.text
 
 
 # --- without the store -----------------------------------------------------------------------------------------------
