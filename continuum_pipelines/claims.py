@@ -34,7 +34,11 @@ def root_of(run: dg.DagsterRun) -> str:
 @contextmanager
 def training_claim(context: dg.AssetExecutionContext, store: "Store") -> Iterator[str | None]:
     """Hold the task's claim; yields None, or who holds it instead when another driver is turning the task."""
-    claim = claimed(store, context.partition_key, HOLDER + root_of(context.run))
+    task = context.partition_key
+    holder = store.tasks.get(task).claimed_by
+    if holder is not None and is_over(context.instance, holder):
+        store.tasks.release(task, holder)
+    claim = claimed(store, task, HOLDER + root_of(context.run))
     try:
         claim.__enter__()
     except ConfigurationError as held:
@@ -44,6 +48,21 @@ def training_claim(context: dg.AssetExecutionContext, store: "Store") -> Iterato
         yield None
     finally:
         claim.__exit__(None, None, None)
+
+
+def is_over(instance: dg.DagsterInstance, holder: str) -> bool:
+    """Whether the holder of a claim is a run of this instance that has ended, was killed perhaps, and is not repeated."""
+    root = holder.removeprefix(HOLDER)
+    if not holder.startswith(HOLDER) or (run := instance.get_run_by_id(root)) is None:
+        return False
+    group = instance.get_run_group(root)
+    return all(one.is_finished and not will_be_repeated(one) for one in (group[1] if group else [run]))
+
+
+def will_be_repeated(run: dg.DagsterRun) -> bool:
+    """Whether a run has failed and its automatic retry is still to come; so it is while nobody has said that it is not."""
+    decided = run.tags.get("dagster/will_retry") == "false" or "dagster/auto_retry_run_id" in run.tags
+    return run.status is dg.DagsterRunStatus.FAILURE and not decided
 
 
 def stand_down(context: dg.AssetExecutionContext, store: "Store") -> str | None:

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import dagster as dg
 import psycopg2
-from dagster import DagsterRunStatus as Run
 
 from benchmarks.orchestration.judge import MODEL, HoldingJudge
-from benchmarks.orchestration.stack import Stack, eventually, processes_of
+from benchmarks.orchestration.stack import PATIENCE_S, Stack, eventually, processes_of
 from continuum.fine_tuning import FineTuneConfig
 from continuum.policy import CurationPolicy, GuardPolicy, JudgePolicy, TaskPolicy
 from continuum.records import Feedback, Interaction, Message
 from continuum.store.database import Store
+from continuum_pipelines.claims import will_be_repeated
 
 SEVEN = (
     "raw_interactions",
@@ -35,8 +35,7 @@ JUDGED = ("judged_annotations", "guard_verdict", "learning_curve")
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RIGHT = "It takes two days by train."
 QUESTIONS = 60
-TRAINING = FineTuneConfig(learning_rate=1e-2, epochs=60, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
-FINISHED = (Run.SUCCESS, Run.FAILURE, Run.CANCELED)
+TRAINING = FineTuneConfig(learning_rate=1e-2, epochs=20, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
 
 
 @dataclass(frozen=True)
@@ -85,18 +84,16 @@ class Line:
         self.store.feedback.add(Feedback(interaction_id=row.id, score=1, correction=RIGHT) for row in rows)
         self.stack.instance.add_dynamic_partitions("task", [self.task])
 
-    def materialize(self, asset: str, *, within_s: float = 120) -> dg.DagsterRun:
+    def materialize(self, asset: str, *, within_s: float = PATIENCE_S) -> dg.DagsterRun:
         """Have one asset made, undisturbed."""
         return self.ended(self.stack.materialize(asset, self.task), within_s=within_s)
 
-    def ended(self, run: str, *, within_s: float = 120) -> dg.DagsterRun:
+    def ended(self, run: str, *, within_s: float = PATIENCE_S) -> dg.DagsterRun:
         """The last of a run and its retries, once it has ended and no other will come."""
 
         def last() -> dg.DagsterRun | None:
             newest = self.attempts(run)[-1]
-            # Whether a failure is repeated is written down a moment after it.
-            open_end = newest.status is Run.FAILURE and newest.tags.get("dagster/will_retry") != "false"
-            return newest if newest.status in FINISHED and not open_end else None
+            return newest if newest.is_finished and not will_be_repeated(newest) else None
 
         return eventually(last, f"run {run} of {self.task} ends", within_s=within_s)
 

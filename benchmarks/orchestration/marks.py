@@ -16,7 +16,6 @@ from pathlib import Path
 
 import dagster as dg
 import yaml
-from dagster import DagsterRunStatus as Run
 from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
@@ -26,6 +25,7 @@ from benchmarks.orchestration.stack import ROOT, Stack, eventually
 from continuum.policy import CurationPolicy, GuardPolicy, TaskPolicy
 from continuum.records import Checkpoint, Feedback
 from continuum.store.database import Store, open_store
+from continuum_pipelines.claims import will_be_repeated
 
 TASK = "support"
 KILLS, KILLS_QUICK = 10, 2
@@ -154,9 +154,7 @@ def policy(base: Path) -> TaskPolicy:
 
 def runs_under_way(stack: Stack) -> list[dg.DagsterRun]:
     """The runs that have not ended, and those that will be repeated."""
-    repeated = dg.RunsFilter(statuses=[Run.FAILURE], tags={"dagster/will_retry": "true"})
-    crashed = [run for run in stack.instance.get_runs(repeated) if "dagster/auto_retry_run_id" not in run.tags]
-    return [run for run in stack.instance.get_runs() if not run.is_finished] + crashed
+    return [run for run in stack.instance.get_runs() if not run.is_finished or will_be_repeated(run)]
 
 
 def in_the_middle_of(stack: Stack) -> str:

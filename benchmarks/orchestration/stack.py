@@ -24,7 +24,7 @@ from continuum_pipelines.run_workers import RunWorker
 
 ROOT = Path(__file__).parents[2]
 LOCATION = "benchmarks.orchestration.location"
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 LAUNCH = """mutation ($it: ExecutionParams!) { launchRun(executionParams: $it) {
   __typename ... on LaunchRunSuccess { run { runId } } ... on InvalidSubsetError { message } ... on PythonError { message } } }"""
 BACKFILL = """mutation ($it: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $it) {

@@ -12,7 +12,7 @@ from dagster import DagsterRunStatus as Run
 from benchmarks.orchestration.kills import Found, Site, lead, look_back, rotations, site
 from benchmarks.orchestration.lines import SEVEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from benchmarks.orchestration.kills import Site, site
 from benchmarks.orchestration.lines import SEVEN, Line
 from benchmarks.orchestration.stack import eventually
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")
