@@ -11,7 +11,8 @@ from continuum_pipelines.handover import is_of_one_turn
 
 def a_run(instance: dg.DagsterInstance, root: dg.DagsterRun | None = None, parent: dg.DagsterRun | None = None) -> dg.DagsterRun:
     ids = {"root_run_id": root and root.run_id, "parent_run_id": (parent or root) and (parent or root).run_id}
-    return instance.add_run(dg.DagsterRun(job_name="flywheel", run_id=new_id(), **ids))
+    tags = {f"dagster/{name}": id_ for name, id_ in ids.items() if id_}
+    return instance.add_run(dg.DagsterRun(job_name="flywheel", run_id=new_id(), tags=tags, **ids))
 
 
 def test_a_retry_takes_up_what_the_killed_run_and_the_retries_before_it_left(instance: dg.DagsterInstance) -> None:
