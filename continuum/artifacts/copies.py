@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from stat import S_ISREG
 
-from continuum.artifacts.listing import LISTING, MENDING, OBJECTS, Entry, Listing, hash_of
+from continuum.artifacts.listing import HASH, LISTING, MENDING, OBJECTS, Entry, Listing, hash_of
 from continuum.artifacts.places import Kind, folder_at, is_remote, require_known, uri_for
 from continuum.artifacts.storage import Storage, no_room, open_storage
 from continuum.config import load_settings
@@ -172,8 +172,12 @@ def sweep(*, at: float | None = None) -> int:
     copies: list[tuple[float, int, Path]] = []
     for place in _folders(settings.artifact_copies_dir):
         for copy in _folders(place):
+            # What somebody else keeps in a folder of this name is not ours to delete.
+            ours = (HASH.fullmatch(place.name) or place.name.startswith(CHANGE)) and (
+                HASH.fullmatch(copy.name) or _is_draft(copy)
+            )
             with suppress(OSError):
-                copies.append((copy.stat().st_mtime, _size(copy), copy))
+                copies += [(copy.stat().st_mtime, _size(copy), copy)] if ours else []
     total, deleted = sum(size for _, size, _ in copies), 0
     for used, size, copy in sorted(copies):
         newer = any(other.parent == copy.parent and when > used and not _is_draft(other) for when, _, other in copies)

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from continuum.artifacts.places import is_remote
 from continuum.commands.terminal import complain, console, say
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, ProofBroken
@@ -26,7 +27,7 @@ def proof(
         str | None,
         typer.Argument(
             metavar="MODEL|FOLDER",
-            help="A checkpoint's id or name: held against the store and every file. Its folder: against itself.",
+            help="A checkpoint's id or name: held against the store and every file. Its folder or URL: against itself.",
         ),
     ] = None,
     new_key: Annotated[
@@ -64,6 +65,8 @@ def _verified(target: str) -> "Verified":
 
     trusted = load_settings().trusted_keys
     folder = Path(target)
+    if is_remote(target):
+        return verify_folder(target, trusted=trusted)
     if (folder / PROOF).is_file() or (folder.is_dir() and default_store().checkpoints.get(target) is None):
         return verify_folder(folder, trusted=trusted)
     store = default_store()

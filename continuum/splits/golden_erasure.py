@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continuum.artifacts.copies import published
+from continuum.artifacts.copies import published, sweep
 from continuum.artifacts.places import name_of
 from continuum.artifacts.publishing import change
 from continuum.errors import StoreError
@@ -43,6 +43,8 @@ def erase_from_golden(store: "Store", task: str) -> int:
     Returns:
         How many items were taken out, over all versions.
     """
+    # What this machine fetched long ago and nobody reads any more may hold it too.
+    sweep()
     gone = erased_members(store, task)
     if not gone:
         return 0

@@ -311,6 +311,23 @@ def test_a_copy_that_nobody_asks_for_goes_after_a_month(uri: str) -> None:
     assert not copy.exists()
 
 
+def test_what_somebody_else_keeps_beside_the_copies_stays(home: Path) -> None:
+    write_tree(home / "artifacts" / "datasets" / "support" / "support_training_v1", FILES)
+    write_tree(home / "artifacts" / ("0" * 64) / "mine", FILES)
+
+    assert sweep(at=time.time() + 365 * 24 * HOUR) == 0
+    assert len(read_tree(home / "artifacts")) == 2 * len(FILES)
+
+
+def test_a_draft_of_a_killed_process_goes_after_an_hour(home: Path) -> None:
+    write_tree(home / "artifacts" / ".change-killed" / ".draft-files", FILES)
+    write_tree(home / "artifacts" / ("0" * 64) / ".draft-killed", FILES)
+
+    assert sweep() == 0
+    assert sweep(at=time.time() + 2 * HOUR) == 2
+    assert read_tree(home / "artifacts") == {f"{'0' * 64}/lock": b""}
+
+
 def test_a_copy_of_an_earlier_state_goes_an_hour_after_it_was_last_read(
     uri: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

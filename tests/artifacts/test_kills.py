@@ -99,7 +99,7 @@ def test_an_upload_that_is_killed_counts_for_nothing_and_is_done_again(
     assert read_tree(local(uri)) == FILES
 
 
-@pytest.mark.parametrize("sent", [0, 700, 400_000, 1_003_000, 1_005_500, 1_006_500, 1_007_500])
+@pytest.mark.parametrize("sent", [0, 700, 400_000, 1_003_000, 1_005_500, 1_004_500, 1_006_000])
 def test_a_change_that_is_killed_is_made_or_not_and_leaves_no_old_bytes_once_it_is_repeated(
     bucket: str, s3_address: str, tmp_path: Path, sent: int
 ) -> None:
