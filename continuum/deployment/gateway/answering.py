@@ -7,7 +7,7 @@ from datetime import datetime
 
 from continuum.deployment.gateway.answers import read_answer
 from continuum.deployment.gateway.breaker import Breakers, answered
-from continuum.deployment.gateway.forms import CHAT, Form
+from continuum.deployment.gateway.forms import CHAT, UNKNOWN_ROUTES, Form
 from continuum.deployment.gateway.keys import Allowed
 from continuum.deployment.gateway.metrics import Metrics
 from continuum.deployment.gateway.request import Gone, Request
@@ -16,11 +16,9 @@ from continuum.deployment.gateway.shadow import Shadowed, Shadows, is_drawn
 from continuum.deployment.gateway.upstream import Reply, UpstreamFailed, Upstreams
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, Choice, Route
 from continuum.deployment.serving import BadRequest
+from continuum.spool.cleaning import Snapshot
 from continuum.spool.sampling import is_sampled
 from continuum.spool.spool import Spool
-
-UNKNOWN_ROUTES = frozenset({404, 405, 501})
-"""What a server answers that does not have one of the newer routes: of the model that says nothing."""
 
 
 class Answering:
@@ -99,14 +97,17 @@ class Answering:
             return Choice(None, route.stable)
         unit = call.unit
         choice = route.choose(unit)
-        if route.shadow and call.form is CHAT and choice.arms[0] is not route.candidate and self._is_sampled(call):
+        if route.shadow and choice.arms[0] is not route.candidate and self._is_sampled(call):
             self._shadow(call, route.deployment_id, route.candidate, unit, route.shadow)
         return choice
 
     def _shadow(self, call: Call, deployment_id: str, candidate: Arm | None, unit: str, share: float) -> None:
-        if candidate is not None and is_drawn(deployment_id, unit, share):
-            size = len(call.ask.raw)
-            self._shadows.offer(Shadowed(deployment_id, call.task, call.interaction_id, candidate, call.ask.body, size))
+        if candidate is None or not is_drawn(deployment_id, unit, share):
+            return
+        body, size = call.ask.body, len(call.ask.raw)
+        # What is no interaction has nothing that the candidate's answer could stand beside.
+        if call.form is CHAT or call.form.messages(body, size, Snapshot()) is not None:
+            self._shadows.offer(Shadowed(deployment_id, call.task, call.interaction_id, candidate, body, size, call.form))
 
     async def _first_reply(self, choice: Choice, outcome: Outcome) -> Reply | None:
         """The answer of the first arm that gives one; what a tuned model cannot answer, the arm behind it gets."""

@@ -132,4 +132,7 @@ RESPONSE = Form(
     response_may_be_tuned,
 )
 EMBEDDINGS = "/embeddings"
+"""Never split: vectors of two models cannot be compared, and those that were stored before are the provider's."""
+UNKNOWN_ROUTES = frozenset({404, 405, 501})
+"""What a server answers that does not have one of the newer routes: of the model that says nothing."""
 FORMS = (CHAT, COMPLETION, RESPONSE)

@@ -21,7 +21,7 @@ from continuum.deployment.gateway.answering import Answering
 from continuum.deployment.gateway.breaker import Breakers, Trip
 from continuum.deployment.gateway.door import Door
 from continuum.deployment.gateway.following import Following
-from continuum.deployment.gateway.forms import CHAT, EMBEDDINGS, FORMS, Form
+from continuum.deployment.gateway.forms import EMBEDDINGS, FORMS, Form
 from continuum.deployment.gateway.keys import Allowed, Keys, Refused
 from continuum.deployment.gateway.metrics import CONTENT_TYPE, Metrics
 from continuum.deployment.gateway.request import DEFAULT_LIMITS, Limits, Request
@@ -232,8 +232,8 @@ class Gateway:
     def _route_of(self, task: str) -> Route:
         return self._following.routes.route(task)
 
-    async def _ask_unseen(self, arm: Arm, body: bytes) -> tuple[int, bytes]:
-        return await self._upstreams.whole(arm, CHAT.path, body)
+    async def _ask_unseen(self, arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
+        return await self._upstreams.whole(arm, path, body)
 
     # --- requests ----------------------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from continuum.deployment.gateway.answers import read_answer
 from continuum.deployment.gateway.breaker import Breakers, Trip
+from continuum.deployment.gateway.forms import CHAT, UNKNOWN_ROUTES, Form
 from continuum.deployment.routing import Arm, position
 from continuum.policy import BreakerPolicy
 from continuum.records import Message
@@ -37,8 +38,8 @@ MAX_UNWRITTEN = 500
 CLOSE_S = 2.0
 MAX_ERROR = 300
 
-Ask = Callable[[Arm, bytes], Awaitable[tuple[int, bytes]]]
-"""Asks an arm for a chat completion with this body; its HTTP status and the whole of its answer. It may raise."""
+Ask = Callable[[Arm, str, bytes], Awaitable[tuple[int, bytes]]]
+"""Asks an arm at a path, with this body; its HTTP status and the whole of its answer. It may raise."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,9 +53,11 @@ class Shadowed:
     interaction_id: str
     arm: Arm
     body: Mapping[str, Any]
-    """The chat completion that was asked for."""
+    """What was asked for."""
     size: int
     """Bytes of the request."""
+    form: Form = CHAT
+    """In which form, in which the candidate is asked too."""
 
 
 def is_drawn(deployment_id: str, unit: str, share: float) -> bool:
@@ -75,8 +78,9 @@ class Shadows:
         store: where the answers go.
         ask: asks the candidate.
         count: is told what became of each request that was offered, by task: `ok`, `error`, `left_out` because too many waited or
-            the gateway stopped, `off` because the store was down, `broken` because the candidate's breaker was open; and `lost`
-            beside that of an answer that could not be written before the gateway stopped. Such as `Metrics.shadowed`.
+            the gateway stopped, `off` because the store was down, `broken` because the candidate's breaker was open, `no_route`
+            because its server does not know the form; and `lost` beside that of an answer that could not be written before the
+            gateway stopped. Such as `Metrics.shadowed`.
         redactor: name of who takes personal data out of the answers; None leaves them as they are.
         at_once: how many requests are asked at a time.
         max_waiting: how many may wait.
@@ -155,17 +159,23 @@ class Shadows:
                 self._left_out(shadowed, "broken")
             else:
                 answered = await self._answered(shadowed)
+                if answered is None:
+                    self._left_out(shadowed, "no_route")
+                    continue
                 breaker.saw(answered.status == "ok", answered.latency_ms, answered.error or "")
                 self._count(shadowed.task, answered.status)
                 self._unwritten.append(answered)
 
-    async def _answered(self, shadowed: Shadowed) -> ShadowAnswer:
+    async def _answered(self, shadowed: Shadowed) -> ShadowAnswer | None:
+        """What the candidate said, or how it failed; None where its server does not have the route, which says nothing of it."""
         began = time.monotonic()
         answer, error = None, None
         try:
             async with asyncio.timeout(self._answer_s):
-                status, body = await self._ask(shadowed.arm, shadow_body(shadowed.body, shadowed.arm.model))
-            read = read_answer(body)
+                status, body = await self._ask(shadowed.arm, shadowed.form.path, shadow_body(shadowed.body, shadowed.arm.model))
+            if shadowed.form is not CHAT and status in UNKNOWN_ROUTES:
+                return None
+            read = read_answer(body, shadowed.form.answer)
             answer = read.message if status == 200 else None
             if answer is None:
                 error = read.error or f"HTTP {status}" + (" without an answer" if status == 200 else "")

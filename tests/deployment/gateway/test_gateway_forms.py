@@ -1,5 +1,6 @@
 """All routes of the gateway, asked by OpenAI's own client where it has them."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -44,6 +45,32 @@ async def test_a_completion_is_captured_as_the_question_and_the_answer_that_it_i
         ("assistant", "production says hello"),
     ]
     assert found.provider_response_id == "cmpl-1"
+
+
+async def test_each_form_has_its_shadow_in_the_same_form_and_what_is_no_interaction_has_none(
+    openai: AsyncOpenAI, gateway: Gateway, store: Store, tuned: Provider
+) -> None:
+    deployment = deploy_row(store, tuned.base_url, 0.0, shadow=1.0)
+    await routes_are_read(gateway, store)
+
+    await openai.completions.create(model="gpt-4", prompt=["one", "two"])
+    await openai.embeddings.create(model="gpt-4", input="hello")
+    await openai.completions.create(model="gpt-4", prompt="Say hello")
+    await openai.responses.create(model="gpt-4", input="Say hello")
+    async with asyncio.timeout(10):
+        while (await asyncio.to_thread(store.shadow_answers.counts, deployment.id)).get("ok") != 2:
+            await asyncio.sleep(0.02)
+    assert await gateway.flush()
+
+    assert [(request.get("prompt"), request.get("input")) for request in tuned.requests] == [
+        ("Say hello", None),
+        (None, "Say hello"),
+    ]
+    assert {request["model"] for request in tuned.requests} == {"support-v1"}
+    beside = {answer.interaction_id: answer.answer for answer in store.shadow_answers.of(deployment.id)}
+    kept = {one.id for one in store.interactions.scan("support")}
+    assert beside.keys() == kept
+    assert [answer.text for answer in beside.values() if answer is not None] == ["tuned says hello"] * 2
 
 
 async def test_prompts_that_are_no_single_text_pass_through_and_are_no_interaction(

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -13,13 +14,14 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
+from continuum.deployment.gateway.forms import CHAT, COMPLETION, RESPONSE
 from continuum.deployment.gateway.shadow import MAX_WAITING_BYTES, Shadowed, Shadows, is_drawn, shadow_body
 from continuum.deployment.routing import Arm, position
 from continuum.store.database import Store
 from continuum.store.shadow_answers import ShadowAnswer
 from tests.deployment.provider import Provider
 
-Asking = Callable[[Arm, bytes], Awaitable[tuple[int, bytes]]]
+Asking = Callable[[Arm, str, bytes], Awaitable[tuple[int, bytes]]]
 
 
 @pytest.fixture
@@ -27,9 +29,9 @@ async def ask() -> AsyncIterator[Asking]:
     """Asks a real server."""
     async with aiohttp.ClientSession() as session:
 
-        async def asked(arm: Arm, body: bytes) -> tuple[int, bytes]:
+        async def asked(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
             headers = {"content-type": "application/json"}
-            async with session.post(f"{arm.base_url}/chat/completions", data=body, headers=headers) as response:
+            async with session.post(f"{arm.base_url}{path}", data=body, headers=headers) as response:
                 return response.status, await response.read()
 
         yield asked
@@ -141,7 +143,7 @@ async def test_personal_data_is_taken_out_before_the_store(
 async def test_a_hostile_answer_is_stored_as_text_that_every_database_takes(
     store: Store, shadows: Callable[..., Shadows]
 ) -> None:
-    async def ask(arm: Arm, body: bytes) -> tuple[int, bytes]:
+    async def ask(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
         return 200, b'{"choices": [{"message": {"role": "assistant", "content": "a\\u0000b\\ud800c"}}]}'
 
     async with shadows(ask) as open_ones:
@@ -154,7 +156,7 @@ async def test_a_hostile_answer_is_stored_as_text_that_every_database_takes(
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"choices": []}', b'{"choices": [{"message": 3}]}', 10_000 * b"["])
 async def test_an_answer_that_is_none_is_an_error(store: Store, shadows: Callable[..., Shadows], body: bytes) -> None:
-    async def ask(arm: Arm, sent: bytes) -> tuple[int, bytes]:
+    async def ask(arm: Arm, path: str, sent: bytes) -> tuple[int, bytes]:
         return 200, body
 
     async with shadows(ask) as open_ones:
@@ -172,7 +174,7 @@ async def test_only_so_many_are_asked_at_a_time_and_only_so_many_wait(
 ) -> None:
     under_way, most, free = 0, 0, asyncio.Event()
 
-    async def ask(arm: Arm, body: bytes) -> tuple[int, bytes]:
+    async def ask(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
@@ -231,7 +233,7 @@ async def test_while_the_store_is_down_nothing_is_asked_and_what_was_answered_is
 async def test_a_candidate_that_fails_is_left_alone_for_a_while(
     store: Store, shadows: Callable[..., Shadows], counted: Counter[str]
 ) -> None:
-    async def ask(arm: Arm, body: bytes) -> tuple[int, bytes]:
+    async def ask(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
         return 500, b""
 
     async with shadows(ask, at_once=1) as open_ones:
@@ -264,7 +266,7 @@ async def test_what_is_lost_when_the_gateway_stops_is_counted(
     def fails(answers: object) -> int:
         raise OperationalError("INSERT", {}, ConnectionError("down"))
 
-    async def ask(arm: Arm, body: bytes) -> tuple[int, bytes]:
+    async def ask(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
         if b"question 0" not in body:
             await asyncio.sleep(60)
         return 200, b'{"choices": [{"message": {"role": "assistant", "content": "hi"}}]}'
@@ -313,3 +315,22 @@ def test_a_shadow_changes_nothing_of_the_request_but_who_answers_and_how_it_is_s
         "seed": 1,
     }
     assert body["stream"] is True
+
+
+async def test_a_server_that_does_not_know_a_form_says_nothing_of_its_model(
+    store: Store, shadows: Callable[..., Shadows], counted: Counter[str]
+) -> None:
+    asked = []
+
+    async def ask(arm: Arm, path: str, body: bytes) -> tuple[int, bytes]:
+        asked.append(path)
+        return 404, b'{"error": {"message": "Not Found"}}'
+
+    async with shadows(ask) as open_ones:
+        for form in (COMPLETION, RESPONSE, CHAT):
+            assert open_ones.offer(replace(asked_for(len(asked)), form=form))
+        (found,) = await answers(store, 1)
+
+    assert asked == ["/completions", "/responses", "/chat/completions"]
+    assert counted == {"no_route": 2, "error": 1}
+    assert found.error == "Not Found"
