@@ -12,6 +12,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape
 
 from continuum.excerpts import excerpt
+from continuum.training.plots import short
 
 if TYPE_CHECKING:
     from continuum.statistics.means import Estimate
@@ -81,7 +82,7 @@ def means_plot(means: "Mapping[str, Estimate]", title: str) -> str:
         bottom, y, top = (between(end, lowest, highest, HEIGHT - MARGIN, MARGIN) for end in (low, mean, high))
         path += f"M{x},{bottom}V{top}M{x - 3},{y}h6"
         line.append(f"{x},{y}")
-        names += text(x, HEIGHT - 4, name[-10:])
+        names += text(x, HEIGHT - 4, short(name)[:12])
         numbers += text(x, 10, f"{mean:.2f}")
     drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='2'/>"
     joined = f"<polyline points='{','.join(line)}' fill='none' stroke='{FAINT}'/>" if len(shown) > 1 else ""

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from continuum.deployment.watch.course import Point, Split
 from continuum.guard.pairs import Gate, Outcome
 from continuum.records import Verdict, VerdictStatus
+from continuum.statistics.means import Estimate
 from continuum.statistics.sequences import Difference
 from continuum.training.matrix import Cell, Column, Matrix
 from continuum_pipelines.canaries import sequence_plot, split_plot
 from continuum_pipelines.heatmaps import LEVELS, matrix_plot, png_of
-from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE, bar_plot, brief, image, line_plot
+from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE, bar_plot, brief, image, line_plot, means_plot
 from continuum_pipelines.verdicts import checks_table, forest_plot
 from tests.builders import NOON
 
@@ -79,6 +80,24 @@ def test_each_count_has_its_bar_its_label_and_its_number() -> None:
 )
 def test_a_count_is_brief(count: int, words: str) -> None:
     assert brief(count) == words
+
+
+MEANS = st.builds(
+    lambda mean, spread, known: Estimate(mean, mean - spread if known else None, mean + spread if known else None, 40, 20),
+    SHARES,
+    SHARES,
+    st.booleans(),
+)
+
+
+@given(st.dictionaries(st.text(max_size=30) | st.just(HOSTILE), MEANS, max_size=20), TITLES)
+def test_any_models_are_a_picture_that_the_ui_shows_inline(means: dict[str, Estimate], title: str) -> None:
+    assert shown(means_plot(means, title)) is bool(means)
+
+
+def test_of_many_models_the_first_and_the_newest_are_named() -> None:
+    means = {f"support-v{n}": Estimate(n / 20, n / 20 - 0.02, n / 20 + 0.02, 40, 20) for n in range(12)}
+    assert words_of(means_plot(means, "helpfulness"))[:7] == ["v0", "v6", "v7", "v8", "v9", "v10", "v11"]
 
 
 def test_a_hostile_title_stays_words() -> None:
