@@ -169,7 +169,8 @@ def test_what_is_left_for_the_daemon_survives_a_kill_of_its_run_and_asks_nothing
         release.set()
         eventually(lambda: known(at.store, row.id).state == "done", "the backfill is done", within_s=300)
 
-        assert asked_of(stub, "killed") <= 12 + 2
+        # Nobody knows what became of two calls that were under way, and the answers to two before them may not have been stored.
+        assert asked_of(stub, "killed") <= 12 + 4
     done = known(at.store, row.id)
     assert (done.judged, done.wanted, done.claimed_by) == (12, 12, None)
     assert at.store.judgements.count(claims=True) == 0
