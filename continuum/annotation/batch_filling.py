@@ -83,7 +83,7 @@ class Filling:
         skipped = self.store.batches.under_way(self.task)
         self.filled.under_way = len(skipped)
         skipped |= self.store.batches.left_to_live(self.task, **names)
-        for interaction in self.store.interactions.unannotated(self.task, **names, since=since):
+        for interaction in self.store.interactions.unannotated(self.task, **names, since=since, until=None):
             if interaction.response is None or interaction.id in skipped or not self.chosen(interaction):
                 continue
             floor = floor_of(interaction.messages, interaction.response, self.criteria)
