@@ -25,7 +25,7 @@ from tests.builders import NOON, interactions
 
 DAY = timedelta(days=1)
 QUICK = CurationPolicy(min_examples=2, target_size=100, only_new=True, control=False)
-TASKS = (f"support{n}" for n in count())
+WHEELS = count()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -147,18 +147,20 @@ async def test_a_thumbs_down_takes_an_example_out_of_the_next_set_and_a_correcti
 async def test_feedback_that_comes_while_a_set_is_made_is_found_when_it_is_there(line: Line, store: Store) -> None:
     row = next(one for one in line.side("train") if one in line.rows[1::2])
     begun = NOON + DAY
+    clock = [begun]
 
     def interrupts(done: int, total: int, words: str) -> None:
         if words.startswith("writing"):
             line.says(row, when=begun + timedelta(minutes=1), score=5)
-            # A look at this moment finds it on nothing that was used.
-            assert look(store, now=at(begun + timedelta(minutes=2))).opened == {}
+            # A look at this moment finds it on nothing that was used, and notes that it has looked so far.
+            clock[0] = begun + timedelta(hours=8)
+            assert look(store, now=at(clock[0])).opened == {}
 
     curator = DataCurator.for_task(line.policy, store=store)
-    dataset = await curator.build("support", now=at(begun), on_progress=interrupts)
+    dataset = await curator.build("support", now=lambda: clock[0], on_progress=interrupts)
 
     assert row.id not in {example.interaction_id for example in dataset}
-    # The set took hours to be made: by the clock alone, the feedback was looked at long ago.
+    # The set took hours to be made: by the clock alone, the feedback was looked at before it was there.
     assert look(store, now=at(begun + timedelta(hours=9))).opened == {"support": 1}
 
 
@@ -247,6 +249,24 @@ async def test_what_waits_for_more_data_stays_open(line: Line, store: Store) -> 
     assert store.reopenings.count("support") == 1
 
 
+async def test_what_is_said_of_a_reopened_one_while_it_is_considered_opens_it_again(line: Line, store: Store) -> None:
+    line.learned(await line.curated(NOON + DAY))
+    rows = [row for row in line.side("train") if row in line.rows[1::2]][:3]
+    for row in rows:
+        line.says(row, when=NOON + 2 * DAY, score=5)
+    look(store, now=at(NOON + 2 * DAY))
+
+    def interrupts(done: int, total: int, words: str) -> None:
+        if words.startswith("writing"):
+            line.says(rows[0], when=NOON + 3 * DAY + timedelta(minutes=1), score=1)
+
+    curator = DataCurator.for_task(line.policy, store=store)
+    dataset = await curator.build("support", now=at(NOON + 3 * DAY), on_progress=interrupts)
+
+    assert len(dataset) == 3
+    assert look(store, now=at(NOON + 3 * DAY + timedelta(minutes=2))).opened == {"support": 1}
+
+
 async def test_what_a_blocked_candidate_was_given_again_comes_round_again(line: Line, store: Store) -> None:
     line.learned(await line.curated(NOON + DAY))
     rows = [row for row in line.side("train") if row in line.rows[1::2]][:3]
@@ -293,11 +313,13 @@ def test_what_a_clock_says_of_a_set_that_was_never_stored_is_not_believed(line: 
 class Wheel:
     """Captures, people, curation step by step, kills and looks, in any order; and what each training set has really read."""
 
-    def __init__(self, store: Store, task: str, seed: int) -> None:
+    def __init__(self, store: Store, seed: int) -> None:
+        number = next(WHEELS)
         self.store = store
+        self.task = task = f"support{number}"
         self.policy = TaskPolicy(task=task)
-        self.task = task
-        self.now = NOON
+        # In one store time goes on.
+        self.now = NOON + number * 30 * DAY
         self.random = random.Random(seed)
         self.ids: list[str] = []
         self.said: dict[str, set[str]] = {}
@@ -308,8 +330,9 @@ class Wheel:
 
     def capture(self) -> None:
         number = len(self.ids)
-        (row,) = interactions(1, task=self.task, conversation_id=f"{self.task}-{number}")
-        self.store.interactions.add([row.model_copy(update={"id": f"{self.task}-{number}"})], now=at(self.now))
+        row = interactions(number + 1, task=self.task)[number]
+        named = {"id": f"{self.task}-{number}", "conversation_id": f"{self.task}-{number}"}
+        self.store.interactions.add([row.model_copy(update=named)], now=at(self.now))
         self.ids.append(f"{self.task}-{number}")
         self.said[self.ids[-1]] = set()
 
@@ -329,11 +352,18 @@ class Wheel:
         if next(self.making, "done") == "done":
             self.making = None
 
+    def curate(self) -> None:
+        """All that is left of a training set."""
+        self.make()
+        while self.making is not None:
+            self.make()
+
     def kill(self) -> None:
-        self.making = None
+        if self.random.random() < 0.3:
+            self.making = None
 
     def wait(self) -> None:
-        self.now += timedelta(minutes=self.random.choice((1, 8, 15, 200)))
+        self.now += timedelta(minutes=self.random.choice((1, 1, 8, 15, 200)))
 
     def look(self) -> None:
         look(self.store, self.random.choice((None, self.task)), now=at(self.now))
@@ -386,15 +416,21 @@ def _draw(policy: TaskPolicy) -> str:
     return draw_of(policy.splits)
 
 
-DEEDS = st.lists(st.sampled_from(("capture", "speak", "speak", "make", "make", "make", "kill", "wait", "look")), max_size=40)
+DEEDS = st.lists(
+    st.sampled_from(
+        ("capture", "speak", "speak", "speak", "make", "make", "make", "curate", "kill", "wait", "wait", "look", "look")
+    ),
+    min_size=15,
+    max_size=50,
+)
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=DEEDS, seed=st.integers(0, 2**16))
 def test_whatever_the_order_no_late_feedback_is_lost(store: Store, deeds: list[str], seed: int) -> None:
-    wheel = Wheel(store, next(TASKS), seed)
+    wheel = Wheel(store, seed)
 
-    for deed in ("capture", "capture", *deeds):
+    for deed in ("capture", "capture", "capture", *deeds):
         getattr(wheel, deed)()
 
     assert wheel.forgotten() == []
