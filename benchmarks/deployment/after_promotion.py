@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.claims import Entry, Result, Setting, rounded, table
 from benchmarks.deployment.canaries import LIMIT
 from benchmarks.deployment.crowds import Crowd, Values, graded, passing
-from continuum.policy import WatchPolicy
+from continuum.serving_policy import WatchPolicy
 from continuum.statistics.changes import fallen, reference_below
 
 HEALTHY = WatchPolicy().healthy_conversations

@@ -17,7 +17,7 @@ from benchmarks.claims import Entry, Result, Setting, median, rounded, shown, ta
 from benchmarks.deployment.crowds import CROWDS, JUDGED, NEVER, PASSING, Crowd, Looks, Split, looked, of_files, passing, trials
 from benchmarks.deployment.rivals import RIVALS, Said
 from continuum.deployment.watch.deciding import decide
-from continuum.policy import DeploymentPolicy, WatchPolicy
+from continuum.serving_policy import DeploymentPolicy, WatchPolicy
 from continuum.statistics.sequences import Step, Summary
 
 LOOKS, TRIALS, TRIALS_QUICK = 200, 4000, 60

@@ -32,7 +32,7 @@ from continuum.deployment.routing import position
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store, open_store
 
-POINTS, POINTS_QUICK = 50, 5
+POINTS, POINTS_QUICK = 50, 3
 PER_SECOND = 60.0
 WORKERS = 2
 INTERVAL, INTERVAL_QUICK = timedelta(seconds=1), timedelta(seconds=0.3)

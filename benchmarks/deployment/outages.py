@@ -29,10 +29,10 @@ from continuum.serving_records import DeploymentEvent, DeploymentRecord, Deploym
 from continuum.store.database import Store, open_store
 
 PER_SECOND = 40.0
-STORE_DOWN_S, STORE_DOWN_QUICK_S = 60.0, 6.0
-PHASE_S, PHASE_QUICK_S = 10.0, 1.0
+STORE_DOWN_S, STORE_DOWN_QUICK_S = 60.0, 3.0
+PHASE_S, PHASE_QUICK_S = 10.0, 0.6
 WAITS = Timeouts(connect_s=1.0, first_byte_s=2.0, idle_s=2.0, total_s=3.0)
-WAITS_QUICK = Timeouts(connect_s=0.5, first_byte_s=1.0, idle_s=1.0, total_s=1.5)
+WAITS_QUICK = Timeouts(connect_s=0.5, first_byte_s=0.8, idle_s=0.8, total_s=1.2)
 SLACK_S = 0.5
 """A busy machine's part in how long an answer takes."""
 SHARE = 0.5

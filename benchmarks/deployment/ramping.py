@@ -25,7 +25,7 @@ from continuum.deployment.handle import Deployment
 from continuum.store.database import Store, open_store
 
 PER_SECOND = 200.0
-SECONDS, SECONDS_QUICK = 120.0, 10.0
+SECONDS, SECONDS_QUICK = 120.0, 6.0
 WORKERS = 2
 AGREE_S = 1.0
 SCHEDULE = (0.05, 0.25, 0.5, 1.0)
