@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -22,6 +23,31 @@ class Policy(BaseModel):
             super().__init__(**fields)
         except ValidationError as error:
             raise ConfigurationError(f"{type(self).__name__}: {explained(error)}") from error
+
+
+def without_secret(base_url: str | None, name: str = "base_url", key: str = "CONTINUUM_JUDGE_API_KEY") -> str | None:
+    """An endpoint's address, which everybody who reads the store may see.
+
+    Args:
+        base_url: the address.
+        name: what the field is called.
+        key: the variable that its key comes from.
+
+    Raises:
+        ConfigurationError: it is no URL, or holds a user name or a password.
+    """
+    try:
+        address = urlsplit(base_url or "")
+    except ValueError as error:
+        raise ConfigurationError(f"{name} is not a URL: {error}") from error
+    if base_url and (address.scheme not in ("http", "https") or not address.hostname):
+        raise ConfigurationError(f"{name} is no endpoint's address; write http:// or https://, the host and the path up to /v1")
+    if "@" in address.netloc or address.query or address.fragment:
+        raise ConfigurationError(
+            f"{name} holds a user name, a password or a query, and a policy is stored for all to read; "
+            f"keys come from the environment: {key}"
+        )
+    return base_url
 
 
 def explained(error: ValidationError) -> str:

@@ -18,6 +18,7 @@ VOCABULARY = {
     "timespan",
     "config",
     "policy",
+    "serving_policy",
     "strict",
     "fine_tuning",
     "progress",

@@ -19,7 +19,6 @@ from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.ids import new_id
 from continuum.policy import (
     CurationPolicy,
-    DeploymentPolicy,
     GuardPolicy,
     JudgePolicy,
     SplitPolicy,
@@ -28,6 +27,7 @@ from continuum.policy import (
 )
 from continuum.records import Feedback, Message, canonical_arguments
 from continuum.rubric import Criterion, normalised
+from continuum.serving_policy import DeploymentPolicy
 from continuum.timespan import parse_span, start_of
 from tests.builders import NOON, an_interaction
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from continuum.fine_tuning import EWCConfig, FineTuneConfig
-from continuum.policy import CurationPolicy, DeploymentPolicy, GuardPolicy, JudgePolicy, SplitPolicy, TaskPolicy
+from continuum.policy import CurationPolicy, GuardPolicy, JudgePolicy, SplitPolicy, TaskPolicy
+from continuum.serving_policy import DeploymentPolicy
 
 TASK = "support_demo"
 PRODUCTION_MODEL = "sim-gpt"

@@ -14,8 +14,9 @@ from continuum.deployment.routing import PRODUCTION
 from continuum.deployment.settling import Hooks, backend_of, settle
 from continuum.deployment.transitions import UNBEGUN
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.policy import DeploymentPolicy, TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint
+from continuum.serving_policy import DeploymentPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now

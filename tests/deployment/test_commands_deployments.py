@@ -13,7 +13,8 @@ from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
 from continuum.deployment.notifying import Channel, of_event, tell
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.policy import DeploymentPolicy, TaskPolicy
+from continuum.policy import TaskPolicy
+from continuum.serving_policy import DeploymentPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentState
 from continuum.store.database import Store
 from tests.builders import NOON

@@ -14,7 +14,8 @@ from continuum.deployment.notifying import of_event
 from continuum.deployment.routing import RouteTable
 from continuum.deployment.settling import Hooks
 from continuum.errors import DeploymentError
-from continuum.policy import DeploymentPolicy, TaskPolicy, WatchPolicy
+from continuum.policy import TaskPolicy
+from continuum.serving_policy import DeploymentPolicy, WatchPolicy
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.store.database import Store
 from continuum.tracking.tracker import FolderTracker

@@ -7,7 +7,8 @@ from continuum.deployment import transitions
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.transitions import Cause
 from continuum.errors import ConfigurationError, DeploymentError
-from continuum.policy import DeploymentPolicy, TaskPolicy
+from continuum.policy import TaskPolicy
+from continuum.serving_policy import DeploymentPolicy
 from continuum.serving_records import DeploymentState
 from continuum.store.database import Store
 from tests.deployment.conftest import MakeCheckpoint, a_verdict, add_verdict

@@ -8,7 +8,8 @@ from sqlalchemy.exc import OperationalError
 
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.driving import LOOK_AT_CHAMPION, LOOK_ON_TRIAL, Round, Seen, drive, drive_once, due
-from continuum.policy import DeploymentPolicy, TaskPolicy, WatchPolicy
+from continuum.policy import TaskPolicy
+from continuum.serving_policy import DeploymentPolicy, WatchPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentState
 from continuum.store.database import Store
 from tests.builders import NOON, interactions

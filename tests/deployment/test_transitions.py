@@ -17,9 +17,9 @@ from continuum.deployment.handle import Deployment
 from continuum.deployment.settling import Hooks
 from continuum.deployment.transitions import ON_TRIAL
 from continuum.errors import DeploymentError
-from continuum.policy import DeploymentPolicy
 from continuum.provenance.artifacts import write_manifest
 from continuum.records import Checkpoint
+from continuum.serving_policy import DeploymentPolicy
 from continuum.serving_records import DeploymentRecord
 from continuum.serving_records import DeploymentState as State
 from continuum.store.database import Store

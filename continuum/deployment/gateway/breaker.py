@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from continuum.policy import BreakerPolicy
+from continuum.serving_policy import BreakerPolicy
 
 SLICES = 10
 """Parts of the window that are forgotten one by one; the window is exact to one of them."""

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from continuum.config import load_settings
 from continuum.deployment.gateway.last_known import read_known, write_known
 from continuum.deployment.routing import RouteTable
-from continuum.policy import BreakerPolicy
 from continuum.records import Record
+from continuum.serving_policy import BreakerPolicy
 from continuum.serving_records import DeploymentRecord
 from continuum.store import store_at
 

@@ -17,8 +17,8 @@ from continuum.deployment.gateway.answers import read_answer
 from continuum.deployment.gateway.breaker import Breakers, Trip
 from continuum.deployment.gateway.forms import CHAT, UNKNOWN_ROUTES, Form
 from continuum.deployment.routing import Arm, position
-from continuum.policy import BreakerPolicy
 from continuum.records import Message
+from continuum.serving_policy import BreakerPolicy
 from continuum.spool.cleaning import Snapshot, clean_text
 from continuum.store.shadow_answers import ShadowAnswer
 

@@ -13,8 +13,9 @@ from continuum.deployment.watch.live_arms import counted
 from continuum.deployment.watch.live_scores import Conversation, Judged, as_steps, conversations, known_judgements
 from continuum.deployment.watch.live_traffic import Traffic, traffic_of
 from continuum.judging.criteria import rubric_fingerprint
-from continuum.policy import TaskPolicy, WatchPolicy
+from continuum.policy import TaskPolicy
 from continuum.rubric import normalised
+from continuum.serving_policy import WatchPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 
 if TYPE_CHECKING:

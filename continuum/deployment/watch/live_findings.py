@@ -9,7 +9,7 @@ from continuum.deployment.watch.deciding import FEWEST, Decision, decide
 from continuum.deployment.watch.live_arms import Call, counted, failures
 from continuum.deployment.watch.live_scores import Judged, as_steps, conversations
 from continuum.deployment.watch.live_traffic import Traffic
-from continuum.policy import WatchPolicy
+from continuum.serving_policy import WatchPolicy
 from continuum.serving_records import DeploymentRecord, DeploymentState
 
 if TYPE_CHECKING:

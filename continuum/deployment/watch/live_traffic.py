@@ -24,7 +24,7 @@ from continuum.deployment.watch.live_arms import (
     units_of,
 )
 from continuum.deployment.watch.live_scores import Answer, answers_of
-from continuum.policy import WatchPolicy
+from continuum.serving_policy import WatchPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from continuum.deployment.gateway.breaker import Breaker, Breakers, Trip, answered
-from continuum.policy import BreakerPolicy
+from continuum.serving_policy import BreakerPolicy
 
 
 class Clock:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from continuum.deployment.gateway.breaker import Breaker, Trip
 from continuum.deployment.gateway.tripping import Trips, act_on
-from continuum.policy import BreakerPolicy
+from continuum.serving_policy import BreakerPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
 from continuum.timespan import utc_now
