@@ -176,10 +176,10 @@ class Line:
 
 
 def asked(task: str, n: int) -> Interaction:
-    """A question that production cannot answer."""
+    """A question that production cannot answer, and that no other task has: what is judged once is judged for all."""
     return Interaction(
         task=task,
-        messages=(Message(role="user", content=f"order {n}: how long does it take?"),),
+        messages=(Message(role="user", content=f"{task} {n}: how long does it take?"),),
         response=Message(role="assistant", content="I do not know."),
         model="production",
         conversation_id=f"{task}-{n}",

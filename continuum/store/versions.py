@@ -1,8 +1,9 @@
 """Publishing a dataset version: the files first, complete and under their final name, then the store's row.
 
-A crash between the two leaves files that nothing refers to, never a row without files.
+A crash between the two leaves files that nothing refers to, never a row without files. The same, published again, takes them up.
 """
 
+import json
 import shutil
 from collections.abc import Callable, Iterable
 from datetime import datetime
@@ -14,6 +15,7 @@ from continuum.artifacts.copies import is_there
 from continuum.artifacts.places import folder_at, is_remote, name_of, uri_for
 from continuum.artifacts.publishing import remove, upload
 from continuum.config import load_settings
+from continuum.dataset import MANIFEST
 from continuum.errors import StoreError
 from continuum.ids import new_id
 from continuum.records import DatasetRecord
@@ -67,8 +69,15 @@ def publish(
         identity = {"name": name, "version": version, "kind": kind, "task": task, "fingerprint": fingerprint}
         full = manifest | identity | {"created_at": created_at.isoformat()}
         # Another process may take the number at any moment, on disk or in the store; the next one is as good.
-        if store.datasets.get(name) is not None or not _place(uri, full, write):
+        if store.datasets.get(name) is not None:
             continue
+        mine = _place(uri, full, write)
+        if not mine:
+            left = _left_there(uri)
+            if left.get("fingerprint") != fingerprint:
+                continue
+            # Whoever wrote the same was killed, or lost the store, before the row; or is about to write it: it will be one row.
+            full, created_at = left, datetime.fromisoformat(left["created_at"])
         record = DatasetRecord(
             id=fingerprint,
             task=task,
@@ -81,10 +90,11 @@ def publish(
         )
         stored = store.datasets.add(record, members)
         if store.datasets.get(fingerprint) is not None:
-            if stored.name != name:
+            if mine and stored.name != name:
                 _take_back(uri)
             return stored
-        _take_back(uri)
+        if mine:
+            _take_back(uri)
     raise AssertionError("unreachable: there is always a next number")
 
 
@@ -111,9 +121,24 @@ def _place(uri: str, manifest: dict[str, Any], write: Write) -> bool:
     return True
 
 
+def _left_there(uri: str) -> dict[str, Any]:
+    """The manifest of a version that is in the way; empty where it has none that can be read here."""
+    if is_remote(uri):
+        return {}
+    try:
+        found = json.loads((folder_at(uri) / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def _take_back(uri: str) -> None:
     """Delete the files of a version that got no row."""
     if is_remote(uri):
         remove(uri)
     else:
-        shutil.rmtree(uri)
+        # Out of the way in one step: a folder that is being emptied is one that another may be moved over.
+        folder = folder_at(uri)
+        aside = folder.with_name(f".{folder.name}.{new_id()}")
+        folder.rename(aside)
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,13 +1,18 @@
+import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 
 from continuum.records import DatasetRecord
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
 from continuum.store.versions import publish
+from tests.builders import NOON
 
 
 def published(store: Store, fingerprint: str, text: str = "rows") -> DatasetRecord:
@@ -40,6 +45,44 @@ def test_files_that_a_crash_left_behind_are_passed_over(store: Store, home: Path
 
     assert published(store, "f1").name == "support_training_v2"
     assert (leftover / "rows.txt").read_text() == "half"
+
+
+def test_files_of_the_same_content_that_lost_the_store_before_their_row_are_taken_up(store: Store, home: Path) -> None:
+    def write(folder: Path, manifest: dict[str, Any]) -> None:
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+
+    def publish_it(at: datetime, *, gone: bool = False) -> DatasetRecord:
+        def items() -> Iterator[DatasetItem]:
+            yield DatasetItem(interaction_id="a", split="train", reason="test")
+
+        def written(folder: Path, manifest: dict[str, Any]) -> None:
+            write(folder, manifest)
+            if gone:
+                # The row cannot follow: the table is away when its turn comes.
+                with store.engine.begin() as connection:
+                    connection.exec_driver_sql("ALTER TABLE datasets RENAME TO datasets_away")
+
+        return publish(
+            store,
+            task="support",
+            kind="training",
+            fingerprint="f1",
+            manifest={"size": 1},
+            items=items(),
+            write=written,
+            now=lambda: at,
+        )
+
+    with pytest.raises(SQLAlchemyError):
+        publish_it(NOON, gone=True)
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE datasets_away RENAME TO datasets")
+    again = publish_it(NOON + timedelta(hours=1))
+
+    assert (again.name, again.created_at) == ("support_training_v1", NOON)
+    assert json.loads((Path(again.uri) / "manifest.json").read_text()) == again.manifest
+    assert [folder.name for folder in (home / "datasets" / "support").iterdir()] == ["support_training_v1"]
+    assert store.datasets.versions("support") == [again]
 
 
 def test_a_failed_write_leaves_neither_files_nor_row(store: Store, home: Path) -> None:
