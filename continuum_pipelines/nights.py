@@ -15,6 +15,7 @@ import dagster as dg
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.nights import Night, is_served, next_night, night_at
+from continuum_pipelines.claims import PARTITION_TAG
 from continuum_pipelines.explaining import LONGEST, Reason, explained
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class Tonight:
         """Have a run serve a task's night."""
         _, night = self.waiting[task]
         serves = f"{night.date} {night.begins:%Y-%m-%dT%H:%MZ} {task}"
-        tags = {NIGHT_TAG + self.work: serves, WHY_TAG: excerpt(why, LONGEST)}
+        # With its partition among its tags a request is whole: Dagster would ask its database for the partition of each.
+        tags = {NIGHT_TAG + self.work: serves, WHY_TAG: excerpt(why, LONGEST), PARTITION_TAG: task}
         self.requests.append(dg.RunRequest(run_key=f"{self.work}:{task}:{night.date}", partition_key=task, tags=tags))
 
     def ask_each(self, why: "Callable[[TaskState], str | Reason]") -> None:

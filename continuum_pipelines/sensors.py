@@ -145,7 +145,8 @@ def decide(
     return dg.RunRequest(
         run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{batch}",
         partition_key=state.name,
-        tags={TRIGGER_TAG: f"{fresh} new interactions{late}", BASE_TAG: str(state.trained_through)},
+        # With its partition among its tags a request is whole: Dagster would ask its database for the partition of each.
+        tags={TRIGGER_TAG: f"{fresh} new interactions{late}", BASE_TAG: str(state.trained_through), PARTITION_TAG: state.name},
     )
 
 

@@ -14,6 +14,7 @@ from continuum.policy import CapturePolicy, JudgePolicy, SchedulePolicy, TaskPol
 from continuum.records import Checkpoint, DatasetRecord
 from continuum.store.database import Store
 from continuum.store.tables import tasks
+from continuum_pipelines.claims import PARTITION_TAG
 from continuum_pipelines.curves import drawn_of
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.nights import NIGHT_TAG, WHY_TAG
@@ -91,6 +92,7 @@ def test_the_night_asks_for_each_task_that_has_a_judge(
     assert request.tags == {
         NIGHT_TAG + "annotate": "2026-03-02 2026-03-02T03:00Z judged",
         WHY_TAG: "its day is to be judged",
+        PARTITION_TAG: "judged",
     }
 
 
