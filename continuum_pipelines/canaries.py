@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 LEFT = 34
-POINTS = 22
+POINTS = 18
 MOST_STEPS = 20
 MOST_EVENTS = 20
 NARROWEST = 0.05
@@ -93,9 +93,7 @@ def sequence_plot(points: Sequence[Point], title: str, limit: float | None = Non
         f"<polygon points='{','.join(band)}' fill='{ACCENT}' opacity='.3'/>"
         f"<polyline points='{line}' fill='none' stroke='{ACCENT}' stroke-width='2'/>{rules}"
     )
-    # Beside a difference that is next to nothing the two numbers would stand on each other.
-    nudge = 12 if abs(up(last.delta) - up(0)) < 10 else 3
-    named = text(0, up(0) + 3, "0") + text(0, up(last.delta) + nudge, f"{last.delta:+.3f}")
+    named = text(0, up(0) + 3, "0") + text(WIDTH, 10, f"{last.delta:+.3f}", anchor="end")
     counted = text(WIDTH, HEIGHT - 1, f"{points[-1].conversations} conversations", anchor="end")
     return fitting([body + named + counted, body + named, body], title)
 

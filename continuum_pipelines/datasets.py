@@ -18,7 +18,8 @@ from continuum_pipelines.tables import DIGITS, counts_table, histogram, markdown
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-MOST_CLASSES = 40
+MOST_CLASSES = 20
+"""Kinds of questions that are shown, the most frequent; the card has all of them."""
 NO_DATASET = "there is no dataset yet"
 LEAST_THRESHOLD = 0.92
 """Of a version whose manifest names none."""
@@ -68,13 +69,13 @@ def metadata_of(dataset: Dataset, record: DatasetRecord | None, previous: Datase
         "lowest_score": round(dataset.min_score, DIGITS),
         "scores": markdown(bar_plot(scores, "examples by score")),
         "score_histogram": counts_table("score", scores),
-        **_coverage(dataset),
         "dataset": dg.MetadataValue.path(uri) if uri else None,
         "dagster/uri": uri,
         "dagster/column_schema": dataset_columns(uri) if uri else None,
         "fingerprint": dataset.fingerprint,
         "parent": previous.name if previous and previous.id != dataset.fingerprint else None,
         "card": f"continuum dataset show {dataset.name}",
+        **_coverage(dataset),
     }
 
 
@@ -89,17 +90,17 @@ def _coverage(dataset: Dataset) -> dict[str, Any]:
         "coverage_of_control": coverage.get("control_share"),
         "average_score_of_control": control.get("control", {}).get("mean_quality"),
         "left_out": counts_table("left out", {LEFT_OUT.get(stage, stage): rows for stage, rows in left_out(dataset).items()}),
-        "classes": rows_table(
-            [
-                {"what is asked": excerpt(" / ".join(one["words"]), 200) or excerpt(one["label"])}
-                | {name: one[name] for name in ("eligible", "selected", "control", "score", "score_selected")}
-                for one in classes[:MOST_CLASSES]
-            ]
-        ),
         "preference_pairs": len(dataset.preferences),
         "rated_answers": len(dataset.rated_answers),
         "referrals_open": manifest.get("referrals", {}).get("open"),
         "written_by_this_line": manifest.get("generations", {}).get("share"),
+        "classes": rows_table(
+            [
+                {"what is asked": excerpt(next(iter(one["words"]), "") or one["label"])}
+                | {name: one[name] for name in ("eligible", "selected", "control", "score", "score_selected")}
+                for one in classes[:MOST_CLASSES]
+            ]
+        ),
     }
 
 

@@ -6,6 +6,7 @@ materialized alone, and twice. Within one run an asset that made nothing new idl
 """
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 import dagster as dg
@@ -15,6 +16,10 @@ from continuum_pipelines.claims import root_of
 
 STATUS = "status"
 IDLE = "idle"
+DIGITS = 5
+"""Of a fraction that is shown."""
+DECIMALS = 6
+"""A micro-dollar is the least that counts; what is smaller is the noise of a sum."""
 
 
 def materialized(
@@ -34,10 +39,15 @@ def materialized(
         checks: what the asset's checks came to.
         version: names what it was made of; Dagster's own name for it when left out.
     """
-    shown = {name: value for name, value in (metadata or {}).items() if value is not None and value != ""}
+    shown = {name: readable(value) for name, value in (metadata or {}).items() if value is not None and value != ""}
     made_of = None if version is None else dg.DataVersion(version)
     metadata = {STATUS: status, **shown, **({IDLE: True} if idle else {})}
     return dg.MaterializeResult(metadata=metadata, check_results=list(checks), data_version=made_of)
+
+
+def readable(value: Any) -> Any:
+    """A fraction with as many digits as a person reads; the store has all of them. Anything else as it is."""
+    return float(f"{round(value, DECIMALS):.{DIGITS}g}") if isinstance(value, float) and isfinite(value) else value
 
 
 def idle_status(context: dg.AssetExecutionContext, upstream: str) -> str | None:

@@ -5,7 +5,7 @@ a long series is thinned, coordinates are whole pixels, and what is named comes 
 read on a light ground and on a dark one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -25,7 +25,11 @@ GOOD, BAD, OPEN = "#2a7", "#d44", "#b80"
 PLAIN = "/+:=',;-._~"
 """What stands as it is in an address that Markdown reads; spaces, brackets, `&` and all that is not ASCII do not."""
 MOST_POINTS = 30
-MOST_MEANS = 7
+MOST_MEANS = 6
+LETTER = 6
+"""Pixels of a letter, about."""
+NARROW_LETTER = 5
+WIDEST_BAR = 48
 LONGEST_TITLE = 60
 
 
@@ -54,21 +58,22 @@ def bar_plot(counts: Mapping[str, int], title: str) -> str:
     for n, (label, count) in enumerate(bars):
         middle, top = n * room + room / 2, between(count, 0, most, HEIGHT - MARGIN, MARGIN)
         path += f"M{middle:.0f},{HEIGHT - MARGIN}V{top}"
-        labels += text(middle, HEIGHT - 4, label[:6])
+        labels += text(middle, HEIGHT - 4, label[: int(room / LETTER)])
         numbers += text(middle, top - 4, brief(count))
-    drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='{room - 8:.0f}'/>"
+    drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='{min(room - 8, WIDEST_BAR):.0f}'/>"
     return fitting(
         [f"<g text-anchor='middle'>{drawn}{shown}</g>" for shown in (labels + numbers, labels, "")],
         title,
     )
 
 
-def means_plot(means: "Mapping[str, Estimate]", title: str) -> str:
+def means_plot(means: "Mapping[str, Estimate]", title: str, *, line: Container[str] = ()) -> str:
     """Means with their intervals side by side, each named below it; of many the first and the newest; empty without any.
 
     Args:
         means: name to the mean; one of a single answer has no interval.
         title: what it shows.
+        line: names whose means are joined, because each came from the one before it.
     """
     each = [(name, *(one.mean if end is None else end for end in (one.low, one.mean, one.high))) for name, one in means.items()]
     shown = [*each[:1], *each[1:][-(MOST_MEANS - 1) :]]
@@ -76,23 +81,24 @@ def means_plot(means: "Mapping[str, Estimate]", title: str) -> str:
     if not shown or not all(map(isfinite, ends)):
         return ""
     room, lowest, highest = (WIDTH - MARGIN) / len(shown), min(ends), max(ends)
-    path, line, names, numbers = "", [], "", ""
+    path, joint, names, numbers = "", [], "", ""
     for n, (name, low, mean, high) in enumerate(shown):
         x = round(MARGIN + n * room + room / 2)
         bottom, y, top = (between(end, lowest, highest, HEIGHT - MARGIN, MARGIN) for end in (low, mean, high))
         path += f"M{x},{bottom}V{top}M{x - 3},{y}h6"
-        line.append(f"{x},{y}")
-        names += text(x, HEIGHT - 4, short(name)[:12])
+        joint += [f"{x},{y}"] if name in line else []
+        names += text(x, HEIGHT - 4, short(name)[: int(room / NARROW_LETTER)])
         numbers += text(x, 10, f"{mean:.2f}")
     drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='2'/>"
-    joined = f"<polyline points='{','.join(line)}' fill='none' stroke='{FAINT}'/>" if len(shown) > 1 else ""
-    bodies = (joined + drawn + names + numbers, drawn + names, drawn)
+    joined = f"<polyline points='{','.join(joint)}' fill='none' stroke='{FAINT}'/>" if len(joint) > 1 else ""
+    bodies = (joined + drawn + names + numbers, joined + drawn + names, drawn + names, drawn)
     return fitting([f"<g text-anchor='middle'>{body}</g>" for body in bodies], title)
 
 
 def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
     """An SVG body as a Markdown image; an empty text when it would be too long to be shown."""
-    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' font-size='10' fill='{INK}'>{body}</svg>"
+    look = f"font-size='10' font-family='sans-serif' fill='{INK}'"
+    svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' {look}>{body}</svg>"
     markdown = image(svg, title)
     return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""
 

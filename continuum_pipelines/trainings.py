@@ -44,9 +44,14 @@ def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
     """What the asset shows besides: what was in the batches, how the run went, and what became of what was known."""
     fit, report = result.report, _report(store, result.model)
     losses = [step["loss"] for step in result.history if "loss" in step]
-    shown: dict[str, Any] = {
-        "loss": markdown(line_plot(losses, "training loss")),
-        "curves_large": markdown(image(curves_svg(result.history), "the run by step")),
+    shown: dict[str, Any] = {"loss": markdown(line_plot(losses, "training loss"))}
+    shown |= {} if report is None else _forgetting(report)
+    if fit is not None:
+        shown |= {name: getattr(fit, name) for name in COUNTS} | {
+            "resumed_at": ", ".join(f"step {step}" for step in fit.resumed_at),
+            "lambda_search": rows_table([tried.model_dump() for tried in fit.tried]),
+        }
+    return shown | {
         "left_out": counts_table("constraint", Counter(violation.constraint for violation in result.violations)),
         "left_out_rows": rows_table(
             [
@@ -54,13 +59,9 @@ def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
                 for one in result.violations
             ][:MOST_ROWS]
         ),
+        "curves_large": markdown(image(curves_svg(result.history), "the run by step")),
+        "metrics": rows_table([{"metric": name, "value": value} for name, value in sorted(result.metrics.items())]),
     }
-    if fit is not None:
-        shown |= {name: getattr(fit, name) for name in COUNTS} | {
-            "resumed_at": ", ".join(f"step {step}" for step in fit.resumed_at),
-            "lambda_search": rows_table([tried.model_dump() for tried in fit.tried]),
-        }
-    return shown if report is None else shown | _forgetting(report)
 
 
 def name_of_parent(store: "Store", checkpoint: Checkpoint) -> str | None:
@@ -76,14 +77,14 @@ def _forgetting(report: ForgettingReport) -> dict[str, Any]:
     changes = [("since it was learned", change) for change in report.backward]
     changes += [("general questions", report.general)] if report.general else []
     return {
-        "backward_transfer": report.backward_transfer,
-        "forgetting": report.forgetting,
         "known": markdown(matrix_plot(matrix, "what each version knows of each dataset")),
         "matrix": rows_table(
             [{"version": name} | dict(zip(titles, row, strict=True)) for name, row in zip(matrix.versions, shares, strict=True)]
             if titles
             else []
         ),
+        "backward_transfer": report.backward_transfer,
+        "forgetting": report.forgetting,
         "matrix_large": markdown(image(matrix_svg(matrix), "what each version knows") if titles else ""),
         "changes": rows_table(
             [

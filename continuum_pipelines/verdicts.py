@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from continuum.guard.pairs import Outcome
-from continuum.guard.reading import Finding, failed, findings, interval, permission, signed
+from continuum.guard.reading import Finding, failed, findings, permission, signed
 from continuum.guard.report import to_markdown
 from continuum.records import Checkpoint, Verdict
 from continuum.tracking.tracker import Tracker
@@ -53,23 +53,19 @@ def forest_plot(verdict: Verdict, title: str) -> str:
     """
     compared = [one for one in findings(verdict) if one.compared and one.outcome in COLOURS]
     ordered = sorted(compared, key=lambda one: list(COLOURS).index(one.outcome))[:MOST_DRAWN]
-    reach = max([LEAST_REACH, *(abs(one.number(name)) for one in ordered for name in ("low", "high"))], default=LEAST_REACH)
     for count in range(len(ordered), 0, -1):
-        drawn = ordered[:count]
-        height = ROW * (count + 1)
+        drawn, height = ordered[:count], ROW * (count + 1)
+        reach = max([LEAST_REACH, *(abs(one.number(name)) for one in drawn for name in ("low", "high"))])
         rule = f"<path d='M{_across(0, reach)},0v{ROW * count}' stroke='{FAINT}'/>"
-        ends = text(LEFT, height - 3, f"{-reach:+.2f}") + text(WIDTH, height - 3, f"{reach:+.2f}", anchor="end")
-        marks, names = rule + _marks(drawn, reach), _names(drawn)
-        shown = fitting(
-            [marks + names + _numbers(drawn) + ends, marks + names + ends, marks + names], title, width=WIDTH, height=height
-        )
-        if shown:
+        # The axis reaches as far to the left: one end is enough.
+        marks = rule + _marks(drawn, reach) + _names(drawn) + text(WIDTH, height - 3, f"{reach:+.2f}", anchor="end")
+        if shown := fitting([marks + _numbers(drawn), marks], title, width=WIDTH, height=height):
             return shown
     return ""
 
 
 def checks_table(verdict: Verdict) -> dg.TableMetadataValue | None:
-    """Every check, worst first; None where the verdict has none."""
+    """Every check, worst first, with both means and the p-value of a regression; None where the verdict has none."""
     order = {outcome: n for n, outcome in enumerate((Outcome.REGRESSED, Outcome.UNDECIDED, Outcome.NO_DATA, Outcome.PASSED))}
     return rows_table([_row(one) for one in sorted(findings(verdict), key=lambda one: order[one.outcome])])
 
@@ -78,12 +74,13 @@ def _row(one: Finding) -> dict[str, Any]:
     return {
         "check": one.label,
         "outcome": one.word,
-        "baseline": one.number("baseline_mean"),
-        "candidate": one.number("candidate_mean"),
+        "before": one.number("baseline_mean"),
+        "now": one.number("candidate_mean"),
         "delta": one.number("delta"),
-        "95%": interval(one),
+        "low": one.number("low"),
+        "high": one.number("high"),
         "allowed": signed(one.min_delta, 2),
-        "p_regressed": one.p,
+        "p": one.p,
     }
 
 

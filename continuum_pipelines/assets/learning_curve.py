@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from continuum.analytics.arms import NEAREST, PRODUCTION
 from continuum.analytics.curve import LearningCurve
 from continuum_pipelines.curves import drawn_of
 from continuum_pipelines.handover import idle_status, materialized
@@ -48,7 +49,7 @@ async def learning_curve(context: dg.AssetExecutionContext, store: StoreResource
             "items": curve.items,
             "judge": curve.judge,
             "scores": rows_table(rows),
-            "curve": markdown(means_plot(means, f"{first} by model")),
+            "curve": markdown(means_plot(means, f"{first} by model", line=means.keys() - {PRODUCTION, NEAREST})),
             "summary": markdown(curve.to_markdown()),
         },
         version=learned.fingerprint,

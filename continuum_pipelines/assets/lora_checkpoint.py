@@ -18,7 +18,7 @@ from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import TrainingResource
 from continuum_pipelines.steps import step
-from continuum_pipelines.tables import link, rows_table
+from continuum_pipelines.tables import link
 from continuum_pipelines.trainings import checks_of, metadata_of, name_of_parent
 
 if TYPE_CHECKING:
@@ -88,7 +88,6 @@ async def lora_checkpoint(
             "base_model": model.base_model,
             "mlflow_run": link(runs.run_url(model.mlflow_run_id) if model.mlflow_run_id else None) or model.mlflow_run_id,
             "mlflow_version": model.mlflow_version,
-            "metrics": rows_table([{"metric": name, "value": value} for name, value in sorted(result.metrics.items())]),
             **metadata_of(opened, result),
         },
         checks=checks_of(opened, model, status),

@@ -15,6 +15,7 @@ from continuum_pipelines.assets.raw_interactions import raw_interactions
 from continuum_pipelines.checks import regression_result
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, TRIGGER_TAG, root_of
 from continuum_pipelines.definitions import defs
+from continuum_pipelines.handover import materialized
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.turn import TurnOutcome, outcome_of, run_turn
@@ -210,3 +211,20 @@ def test_the_raw_interactions_say_where_they_came_from(
     assert metadata["auto_train_when"] == 10
     counted = {(row["source"], row["count"]) for row in (record.data for record in metadata["by_door"].records)}
     assert counted == {("capture", 3), ("gateway", 2)}
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (4.440892098500626e-16, 0.0),
+        (-0.13999999999999996, -0.14),
+        (8.517857142857142, 8.5179),
+        (164.08261, 164.08),
+        (1.251441, 1.2514),
+        (0.000123456, 0.000123),
+        (7, 7),
+        ("a", "a"),
+    ],
+)
+def test_a_fraction_is_shown_with_the_digits_that_a_person_reads(value: object, shown: object) -> None:
+    assert materialized("done", {"figure": value}).metadata == {"status": "done", "figure": shown}
