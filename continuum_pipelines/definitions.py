@@ -14,6 +14,7 @@ from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.deployments import deployment_watch, lead_deployments
 from continuum_pipelines.describing import described
 from continuum_pipelines.jobs import anchors, annotation, curve, flywheel, retention
+from continuum_pipelines.late_feedback import late_feedback, late_verdicts
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import training_resource
@@ -32,7 +33,7 @@ defs = dg.Definitions(
             learning_curve,
         ]
     ),
-    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch, backfill],
+    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch, backfill, late_verdicts],
     schedules=[nightly_annotation, anchors_when_due, nightly_retention, nightly_learning_curve],
     sensors=[
         new_tasks,
@@ -42,6 +43,7 @@ defs = dg.Definitions(
         lead_deployments,
         requested_backfills,
         requested_turns,
+        late_feedback,
     ],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.

@@ -5,6 +5,7 @@ import dagster as dg
 from continuum.guard.guard import RegressionGuard
 from continuum_pipelines.checks import no_regression, regression_result
 from continuum_pipelines.handover import idle_status, materialized
+from continuum_pipelines.late_feedback import given_again
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
@@ -30,22 +31,25 @@ async def guard_verdict(
 
     **When it is red**: the candidate is blocked, which is a good answer and not a failed run: the previous model stays. *checks*
     says what got worse. An inconclusive verdict says how many golden examples would decide.
+
+    Verdicts that were given on golden items of which people say otherwise since are given again first.
     """
     opened, task = store.build(), context.partition_key
+    alone, again = await given_again(context, opened, tracker)
     candidate = next(reversed(opened.checkpoints.of(task)), None)
-    idle = idle_status(context, "lora_checkpoint")
+    idle = alone or idle_status(context, "lora_checkpoint")
     champion = opened.deployments.champion(task)
     if candidate is not None and champion is not None and champion.checkpoint_id == candidate.id:
         idle = idle or f"{candidate.name} serves already"
     if idle or candidate is None:
         status = idle or "waiting for a checkpoint"
         standing = opened.verdicts.latest(candidate.id) if candidate else None
-        return materialized(status, idle=True, checks=[regression_result(standing, status)])
+        return materialized(status, again, idle=True, checks=[regression_result(standing, status)])
     runs = tracker.build()
     verdict = await RegressionGuard.for_task(opened.tasks.get(task).policy, store=opened, tracker=runs).evaluate(
         candidate_model=candidate, on_progress=log_progress(context)
     )
     status = f"{verdict.status}: {candidate.name} against {verdict.evidence['baseline']['model']}"
     return materialized(
-        status, metadata_of(verdict, candidate, runs), checks=[regression_result(verdict, status)], version=verdict.id
+        status, metadata_of(verdict, candidate, runs) | again, checks=[regression_result(verdict, status)], version=verdict.id
     )
