@@ -40,8 +40,8 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev  ## capture, judging, curation, training, the guard and deployment against their goals and their peers (hours; BENCH="--quick" for some minutes)
-	@missed=0; for suite in capture judging curation training guard deployment; do $(BIN)/python -m benchmarks.$$suite $(BENCH) || missed=1; done; exit $$missed
+bench: $(VENV)/.dev  ## capture, judging, curation, training, the guard, deployment, orchestration and analytics against their goals and their peers (hours; BENCH="--quick" for some minutes)
+	@missed=0; for suite in capture judging curation training guard deployment orchestration analytics; do $(BIN)/python -m benchmarks.$$suite $(BENCH) || missed=1; done; exit $$missed
 
 bench-peers: .venv-peers/.installed  ## install what `make bench` compares with, in an environment of its own
 
