@@ -31,7 +31,8 @@ EACH_IS_DUE = 60
 NIGHTS = 30
 HISTORY = 9
 """Earlier materializations of each asset and task."""
-IN_FLIGHT = 40
+EACH_IS_AT_WORK = 8
+"""Of so many tasks, one has a run under way."""
 LONG_AGO = datetime(2024, 1, 1, tzinfo=UTC)
 
 
@@ -172,8 +173,8 @@ def fill_dagster(
         _report(instance, "learning_curve", name, {"dagster/data_version": drawn_of.get(name, "-")})
     say(f"writing the runs of {NIGHTS} nights")
     _nights(instance, crowd, now)
-    for number in range(IN_FLIGHT):
-        tags = {"dagster/partition": crowd.names[-1 - number % crowd.tasks]}
+    for name in crowd.names[::-EACH_IS_AT_WORK]:
+        tags = {"dagster/partition": name}
         instance.add_run(dg.DagsterRun(job_name="flywheel", run_id=new_id(), status=Run.STARTED, tags=tags))
 
 
