@@ -18,6 +18,7 @@ from continuum.annotation.rubric_change import RubricChange, rubric_change
 from continuum.errors import ConfigurationError
 from continuum.judging.rubric_file import checked_rubric
 from continuum_pipelines.claims import HOLDER, TRIGGER_TAG, root_of
+from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.handover import STATUS, metadata_of
 from continuum_pipelines.jobs import flywheel
 from continuum_pipelines.partitions import tasks
@@ -164,21 +165,21 @@ def _tick(
     now = datetime.now(UTC)
     rows = [row for row in store.backfills.unfinished("dagster") if row.kind == kind]
     if not rows:
-        return dg.SkipReason(f"no {called} is left for the daemon")
+        return dg.SkipReason(f"no {called} is left for the daemon (0 are unfinished)")
     runs: dict[str, list[dg.RunRecord]] = defaultdict(list)
     for record in context.instance.get_run_records(dg.RunsFilter(tags={BACKFILL_TAG: [row.id for row in rows]})):
         runs[record.dagster_run.tags[BACKFILL_TAG]].append(record)
-    requests, told = [], []
+    requests, reasons = list[dg.RunRequest](), list[Reason]()
     for row in sorted(rows, key=lambda row: row.id):
         found = _busy(row, runs[row.id], now) or look(store, context.instance, row, runs[row.id], now)
         if isinstance(found, dg.RunRequest):
             requests.append(found)
         else:
-            told.append(f"{row.task}: {found}")
+            reasons.append(Reason(f"{row.task}: {found}", "left as well"))
     added = sorted({row.task for row in rows} - set(context.instance.get_dynamic_partitions(str(tasks.name))))
     return dg.SensorResult(
         run_requests=requests,
-        skip_reason=None if requests else dg.SkipReason(f"{len(rows)} left for the daemon: {'; '.join(told)}"),
+        skip_reason=None if requests else dg.SkipReason(f"{len(rows)} left for the daemon: {explained(reasons, nothing='')}"),
         dynamic_partitions_requests=[tasks.build_add_request(added)] if added else [],
     )
 
