@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,6 +104,32 @@ async def test_a_weight_is_felt_by_all_workers_and_a_dead_one_is_replaced_and_lo
     kept = list(store.interactions.scan("support", status=None))
     assert len(kept) == 36
     assert gateway.process.returncode == 0
+
+
+async def test_one_connection_gets_all_of_a_keys_limit_and_all_workers_together_no_more(
+    store: Store, production: Provider
+) -> None:
+    key = store.gateway_keys.create("web-app", requests_per_minute=10).secret.get_secret_value()
+    headers = {"authorization": f"Bearer {key}"}
+    async with running(production) as gateway:
+        # A minute's worth at once is what a bucket holds, and it fills up at one in six seconds.
+        began = time.monotonic()
+        async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=1)) as one:
+            statuses = [await answered_with(one, gateway) for _ in range(10)]
+        for _ in range(10):
+            async with aiohttp.ClientSession(headers=headers) as another:
+                statuses.append(await answered_with(another, gateway))
+        came_since = (time.monotonic() - began) / 6
+
+    assert statuses[:10] == [200] * 10
+    assert statuses[10:].count(429) >= 10 - came_since - 1
+    assert set(statuses[10:]) <= {200, 429}
+
+
+async def answered_with(session: aiohttp.ClientSession, gateway: Running) -> int:
+    async with session.post(f"{gateway.base_url}/chat/completions", json=QUESTION) as response:
+        await response.read()
+        return response.status
 
 
 async def test_all_workers_answer_what_has_begun_when_the_gateway_is_told_to_stop(store: Store, production: Provider) -> None:
