@@ -74,10 +74,11 @@ def publish(
         mine = _place(uri, full, write)
         if not mine:
             left = _left_there(uri)
-            if left.get("fingerprint") != fingerprint:
+            if left.get("fingerprint") != fingerprint or not full.keys() <= left.keys():
                 continue
             # Whoever wrote the same was killed, or lost the store, before the row; or is about to write it: it will be one row.
-            full, created_at = left, datetime.fromisoformat(left["created_at"])
+            # What only the files hold, such as their own seal, is no part of the row.
+            full, created_at = {field: left[field] for field in full}, datetime.fromisoformat(left["created_at"])
         record = DatasetRecord(
             id=fingerprint,
             task=task,

@@ -49,7 +49,7 @@ def test_files_that_a_crash_left_behind_are_passed_over(store: Store, home: Path
 
 def test_files_of_the_same_content_that_lost_the_store_before_their_row_are_taken_up(store: Store, home: Path) -> None:
     def write(folder: Path, manifest: dict[str, Any]) -> None:
-        (folder / "manifest.json").write_text(json.dumps(manifest))
+        (folder / "manifest.json").write_text(json.dumps({**manifest, "seal": manifest["created_at"]}))
 
     def publish_it(at: datetime, *, gone: bool = False) -> DatasetRecord:
         def items() -> Iterator[DatasetItem]:
@@ -80,7 +80,7 @@ def test_files_of_the_same_content_that_lost_the_store_before_their_row_are_take
     again = publish_it(NOON + timedelta(hours=1))
 
     assert (again.name, again.created_at) == ("support_training_v1", NOON)
-    assert json.loads((Path(again.uri) / "manifest.json").read_text()) == again.manifest
+    assert json.loads((Path(again.uri) / "manifest.json").read_text()) == {**again.manifest, "seal": NOON.isoformat()}
     assert [folder.name for folder in (home / "datasets" / "support").iterdir()] == ["support_training_v1"]
     assert store.datasets.versions("support") == [again]
 
