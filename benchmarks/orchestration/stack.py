@@ -165,7 +165,7 @@ class Stack:
 
     def said(self, run: str) -> list[str]:
         """What a run's log says."""
-        return [entry.user_message or "" for entry in self.instance.all_logs(run)]
+        return [entry.message for entry in self.instance.all_logs(run)]
 
     def _start_daemon(self) -> None:
         if self._daemon is None or self._daemon.poll() is not None:
