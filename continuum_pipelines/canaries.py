@@ -9,6 +9,7 @@ from continuum.deployment.watch.course import Course, Point, Split, course_of
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
+from continuum_pipelines.handover import readable
 from continuum_pipelines.plots import ACCENT, BAD, FAINT, HEIGHT, MARGIN, WIDTH, between, fitting, spread, text
 from continuum_pipelines.tables import markdown, rows_table
 
@@ -19,6 +20,7 @@ LEFT = 34
 POINTS = 18
 MOST_STEPS = 20
 MOST_EVENTS = 20
+MOST_LOOKS = 12
 NARROWEST = 0.05
 """The axis shows at least this far from the last difference to either side."""
 WIDEST = 2.0
@@ -32,13 +34,21 @@ def metadata_of(store: "Store", task: str) -> dict[str, Any]:
     return {"route": route} | ({} if record is None else trial_metadata(store, record, store.tasks.get(task).policy))
 
 
-def pictures_of(store: "Store", task: str) -> dict[str, Any]:
-    """The two pictures of a task's newest trial, where there is something to draw."""
+def figures_of(store: "Store", task: str) -> dict[str, Any]:
+    """A task's newest trial in numbers and tables: beside a check the UI draws numbers over time, and hides all Markdown."""
+    record = next(iter(store.deployments.of(task)), None)
     try:
-        found = metadata_of(store, task)
+        policy = store.tasks.get(task).policy
     except ConfigurationError:
         return {}  # A policy that cannot be read is told of by whoever leads the deployment.
-    return {name: found[name] for name in ("quality", "split") if found.get(name) is not None}
+    if record is None:
+        return {}
+    course = course_of(store, record, policy)
+    figures: dict[str, Any] = {"traffic": record.traffic, "steps": _steps_table(course), "looks": _looks_table(course)}
+    if course.points:
+        last = course.points[-1].difference
+        figures |= {"difference": last.delta, "at_least": last.lower, "at_most": last.upper}
+    return {name: readable(value) for name, value in figures.items() if value is not None}
 
 
 def route_table(route: Sequence[DeploymentRecord]) -> dg.TableMetadataValue | None:
@@ -58,8 +68,8 @@ def trial_metadata(store: "Store", record: DeploymentRecord, policy: TaskPolicy)
     return {
         "quality": markdown(sequence_plot(course.points, f"{about}, 0 to 1", record.rollback_on_quality_drop)),
         "split": markdown(split_plot(course.splits, f"traffic of {record.model}")),
-        "looks": rows_table([_point_row(point) for point in _thinned(course)]),
-        "steps": rows_table([_split_row(split) for split in course.splits if split.share or split.served]),
+        "looks": _looks_table(course),
+        "steps": _steps_table(course),
         "events": rows_table([_event_row(event) for event in events[-MOST_EVENTS:]]),
     }
 
@@ -119,8 +129,12 @@ def split_plot(splits: Sequence[Split], title: str) -> str:
     return fitting([body + dots + names + begins + ends, body + dots + names, body + names, body], title)
 
 
-def _thinned(course: Course) -> list[Point]:
-    return [course.points[place] for place in spread(len(course.points), 12)]
+def _looks_table(course: Course) -> dg.TableMetadataValue | None:
+    return rows_table([_point_row(course.points[place]) for place in spread(len(course.points), MOST_LOOKS)])
+
+
+def _steps_table(course: Course) -> dg.TableMetadataValue | None:
+    return rows_table([_split_row(split) for split in course.splits if split.share or split.served])
 
 
 def _point_row(point: Point) -> dict[str, Any]:

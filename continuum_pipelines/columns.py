@@ -12,7 +12,7 @@ from continuum.errors import StoreError
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-MEANINGS = {
+EXAMPLES = {
     "interaction_id": "id of the interaction that the row was made from",
     "messages": "the conversation in chat form, the answer to learn last",
     "conversation": "the same with every field that was captured, as JSON",
@@ -25,10 +25,14 @@ MEANINGS = {
     "generation": "0: written by a person or a model outside this line; k: by version k of it",
     "duplicates": "ids of the interactions that this row stands for",
     "reason": "why it is in the dataset",
+}
+"""What the columns of a dataset version hold, where their names do not say it."""
+INTERACTIONS = {
     "sequence": "number in the order of arrival",
     "started_at": "when the call began, UTC",
     "arrived_at": "when the store took it, UTC",
-    "response": "the model's answer, as JSON",
+    "messages": "what the model was given, as JSON",
+    "response": "what it answered, as JSON; none when the call failed before",
     "status": "ok, error or cancelled",
     "user_id": "keyed hash of the application's own id",
     "parent_id": "the interaction inside which this one happened",
@@ -38,7 +42,7 @@ MEANINGS = {
     "fingerprint": "64-bit SimHash of the words",
     "near_repeat_of": "an earlier interaction with almost the same words",
 }
-"""What columns hold, where their names do not say it."""
+"""The same of a snapshot."""
 
 
 def dataset_columns(uri: str) -> dg.TableSchema | None:
@@ -46,7 +50,7 @@ def dataset_columns(uri: str) -> dg.TableSchema | None:
     import polars as pl
 
     try:
-        return table_schema(pl.read_parquet_schema(local(uri) / ROWS))
+        return table_schema(pl.read_parquet_schema(local(uri) / ROWS), EXAMPLES)
     except (StoreError, OSError, pl.exceptions.PolarsError):
         return None
 
@@ -56,12 +60,12 @@ def snapshot_columns(store: "Store", task: str) -> dg.TableSchema | None:
     from continuum.store.snapshots import schema_of_newest  # polars starts here
 
     found = schema_of_newest(store, task)
-    return table_schema(found) if found else None
+    return table_schema(found, INTERACTIONS) if found else None
 
 
-def table_schema(schema: Mapping[str, object]) -> dg.TableSchema:
-    """A file's schema, in the order of its columns."""
-    columns = [dg.TableColumn(name, type_words(kind), description=MEANINGS.get(name)) for name, kind in schema.items()]
+def table_schema(schema: Mapping[str, object], meanings: Mapping[str, str]) -> dg.TableSchema:
+    """A file's schema, in the order of its columns, with what some of them mean."""
+    columns = [dg.TableColumn(name, type_words(kind), description=meanings.get(name)) for name, kind in schema.items()]
     return dg.TableSchema(columns)
 
 

@@ -16,7 +16,7 @@ from continuum.config import load_settings
 from continuum.deployment.controller import Tick, to_lead
 from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
-from continuum_pipelines.canaries import pictures_of
+from continuum_pipelines.canaries import figures_of
 from continuum_pipelines.checks import deployment_result
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.steps import step
@@ -106,7 +106,7 @@ def evaluation_of(store: "Store", task: str) -> dg.AssetCheckEvaluation:
         passed=result.passed,
         severity=result.severity,
         description=result.description,
-        metadata=dict(result.metadata or {}) | pictures_of(store, task),
+        metadata=dict(result.metadata or {}) | figures_of(store, task),
         partition=task,
     )
 

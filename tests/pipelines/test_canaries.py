@@ -7,7 +7,7 @@ import pytest
 
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store.database import Store
-from continuum_pipelines.canaries import metadata_of, pictures_of
+from continuum_pipelines.canaries import figures_of, metadata_of
 from continuum_pipelines.deployments import evaluation_of
 from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE
 from tests.deployment.live import GOOD, LATER, a_deployment, a_policy, both, mixed, seen
@@ -51,19 +51,30 @@ async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, 
     assert rows_of(shown["events"])[-1]["reason"] == "a person | looks <b>"
 
 
-async def test_what_happens_between_two_turns_shows_in_the_check(store: Store, trial: DeploymentRecord) -> None:
-    assert {"quality", "split"} <= evaluation_of(store, "support").metadata.keys()
+async def test_what_happens_between_two_turns_shows_in_the_check_as_numbers(store: Store, trial: DeploymentRecord) -> None:
+    shown = evaluation_of(store, "support").metadata
+
+    assert shown["traffic"].value == 0.5
+    assert shown["at_least"].value <= shown["difference"].value <= shown["at_most"].value
+    looks, steps = shown["looks"], shown["steps"]
+    assert isinstance(looks, dg.TableMetadataValue)
+    assert isinstance(steps, dg.TableMetadataValue)
+    assert rows_of(looks)[-1]["candidate"] == rows_of(steps)[-1]["candidate"] == 120
+    # Beside a check the UI hides Markdown, however short.
+    assert not any(isinstance(value, dg.MarkdownMetadataValue) for value in shown.values())
 
 
 def test_a_young_trial_shows_its_split_alone(store: Store) -> None:
     store.tasks.register(a_policy())
     record = a_deployment(store)
     store.interactions.add(both(record, [GOOD] * 3, [GOOD] * 3))
-    assert pictures_of(store, "support").keys() == {"split"}
+    assert figures_of(store, "support").keys() == {"traffic", "steps"}
+    assert metadata_of(store, "support")["quality"] is None
+    assert metadata_of(store, "support")["split"] is not None
 
 
 def test_a_task_that_deployed_nothing_shows_nothing(store: Store) -> None:
     store.tasks.register(a_policy())
     assert metadata_of(store, "support") == {"route": None}
-    assert pictures_of(store, "support") == {}
-    assert pictures_of(store, "nobody") == {}
+    assert figures_of(store, "support") == {}
+    assert figures_of(store, "nobody") == {}
