@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 from dagster import DagsterRunStatus as Run
+from dagster._core.storage.runs.schema import RunsTable, RunTagsTable
 from sqlalchemy import Engine, insert, text
 
 from continuum.ids import new_id
@@ -199,13 +200,9 @@ def _nights(instance: dg.DagsterInstance, crowd: Crowd, now: datetime) -> None:
                     }
                     id_, made = new_id(), json.loads(body)
                     made |= {"run_id": id_, "tags": carried}
-                    rows.append({"id": id_, "job": "annotation", "status": "SUCCESS", "body": json.dumps(made), "at": begins})
-                    tags += [{"id": id_, "key": key, "value": value} for key, value in carried.items()]
-        connection.execute(
-            text(
-                "INSERT INTO runs (run_id, pipeline_name, status, run_body, create_timestamp, update_timestamp) "
-                "VALUES (:id, :job, :status, :body, :at, :at)"
-            ),
-            [{**row, "at": row["at"].replace(tzinfo=None)} for row in rows],
-        )
-        connection.execute(text("INSERT INTO run_tags (run_id, key, value) VALUES (:id, :key, :value)"), tags)
+                    at = dict.fromkeys(("create_timestamp", "update_timestamp"), begins.replace(tzinfo=None))
+                    row = {"run_id": id_, "pipeline_name": "annotation", "status": "SUCCESS", "run_body": json.dumps(made)}
+                    rows.append(row | at)
+                    tags += [{"run_id": id_, "key": key, "value": value} for key, value in carried.items()]
+        connection.execute(insert(RunsTable), rows)
+        connection.execute(insert(RunTagsTable), tags)
