@@ -131,8 +131,8 @@ def _open_interactions(store: "Store", spoken: "Sequence[Spoken]", met: "Sequenc
             )
             late[one.task][one.interaction_id] = row
     apart = _held_apart(store, late)
-    opened = {name: store.reopenings.open(row for one, row in some.items() if one not in apart) for name, some in late.items()}
-    return {name: count for name, count in opened.items() if count}
+    rows_of = (row for some in late.values() for one, row in some.items() if one not in apart)
+    return dict(store.reopenings.open(rows_of, "dataset"))
 
 
 def _held_apart(store: "Store", late: Mapping[str, Collection[str]]) -> set[str]:
@@ -252,10 +252,11 @@ def _open_items(store: "Store", given: "Given", only: Collection[str] | None, wa
         )
         for one in same
     )
-    return store.reopenings.open(
+    opened = (
         Reopening.model_validate({"interaction_id": one, "said": said.get(one, NOTHING), "opened_at": at, **whose})
         for one in sorted(changed)
     )
+    return store.reopenings.open(opened, "verdict").total()
 
 
 def _leave(

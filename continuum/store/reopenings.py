@@ -4,7 +4,7 @@ A row holds a hash of what had been said. Nothing is concluded from the order of
 is open as long as what people say of it is not what the newest thing that used it had read.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,9 +135,16 @@ class Reopenings(Rows):
 
     # --- what is written ----------------------------------------------------------------------------------------------
 
-    def open(self, rows: Iterable[Reopening]) -> int:
-        """Open interactions; one that is open already takes on what was said by now. Returns how many were not open."""
-        return sum(in_one_transaction(self.engine, partial(_open, rows=batch)) for batch in in_batches(rows))
+    def open(self, rows: Iterable[Reopening], use: Use) -> Counter[str]:
+        """Open interactions that one use or the other made of them; one that is open already takes on what was said by now.
+
+        Returns:
+            Task to how many were not open.
+        """
+        opened = Counter[str]()
+        for batch in in_batches(rows):
+            opened += in_one_transaction(self.engine, partial(_open, rows=batch, use=use))
+        return opened
 
     def remember(self, rows: Iterable[Reopening]) -> None:
         """Note what had been said of interactions when they were used; what a row that was opened says stays."""
@@ -228,22 +235,38 @@ class Reopenings(Rows):
                 connection.execute(delete(feedback_looks).where(feedback_looks.c.used_by.in_(batch)))
 
 
-def _open(connection: Connection, *, rows: list[Reopening]) -> int:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    opened = 0
+def _open(connection: Connection, *, rows: list[Reopening], use: Use) -> Counter[str]:
+    waits = and_(reopenings.c.interaction_id.in_([row.interaction_id for row in rows]), reopenings.c.use == use)
+    waits &= reopenings.c.settled_at.is_(None)
+    columns = (reopenings.c.interaction_id, reopenings.c.used_by, reopenings.c.said)
+    # An interaction is open once for training sets, whichever used it, and once for each verdict.
+    known = {
+        (one, used_by if use == "verdict" else ""): said
+        for one, used_by, said in connection.execute(select(*columns).where(waits))
+    }
+    fresh = list[Reopening]()
     for row in sorted(rows, key=lambda one: (one.interaction_id, one.used_by)):
-        mine = and_(
-            reopenings.c.interaction_id == row.interaction_id, reopenings.c.use == row.use, reopenings.c.settled_at.is_(None)
+        said = known.get((row.interaction_id, row.used_by if use == "verdict" else ""))
+        if said is None:
+            fresh.append(row)
+        elif said != row.said:
+            mine = and_(
+                reopenings.c.interaction_id == row.interaction_id, reopenings.c.use == use, reopenings.c.settled_at.is_(None)
+            )
+            mine = mine if use == "dataset" else mine & (reopenings.c.used_by == row.used_by)
+            connection.execute(update(reopenings).where(mine).values(said=row.said))
+    if fresh:
+        statement = _inserting(connection)
+        again = {name: statement.excluded[name] for name in ("said", "opened_at", "settled_at", "settled_by")}
+        connection.execute(
+            statement.on_conflict_do_update(index_elements=list(reopenings.primary_key), set_=again),
+            [to_row(row) for row in fresh],
         )
-        if row.use == "verdict":
-            mine &= reopenings.c.used_by == row.used_by
-        if connection.execute(update(reopenings).where(mine).values(said=row.said)).rowcount:
-            continue
-        again = {"said": row.said, "opened_at": row.opened_at, "settled_at": None, "settled_by": None}
-        statement = dialect.insert(reopenings).values(to_row(row))
-        connection.execute(statement.on_conflict_do_update(index_elements=list(reopenings.primary_key), set_=again))
-        opened += 1
-    return opened
+    return Counter(row.task for row in fresh)
+
+
+def _inserting(connection: Connection) -> Any:
+    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(reopenings)
 
 
 def _is_version() -> ColumnElement[bool]:
@@ -255,8 +278,7 @@ def _open_of(verdict: str) -> ColumnElement[bool]:
 
 
 def _remember(connection: Connection, *, rows: list[Reopening]) -> None:
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(reopenings)
+    statement = _inserting(connection)
     said = {name: statement.excluded[name] for name in ("said", "settled_at", "settled_by")}
     never_open = reopenings.c.opened_at.is_(None)
     connection.execute(

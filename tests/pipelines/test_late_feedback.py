@@ -226,9 +226,8 @@ def test_a_run_gives_an_open_verdict_again(store: Store, home_instance: dg.Dagst
 
 def test_a_run_for_late_feedback_with_nothing_open_makes_no_verdict(store: Store, home_instance: dg.DagsterInstance) -> None:
     verdict = a_verdict(store)
-    store.reopenings.open(
-        [Reopening(interaction_id="gone", use="verdict", used_by="gone", task="support", said="s", opened_at=LATER)]
-    )
+    row = Reopening(interaction_id="gone", use="verdict", used_by="gone", task="support", said="s", opened_at=LATER)
+    store.reopenings.open([row], "verdict")
     store.reopenings.drop_open(["gone"])
     home_instance.add_dynamic_partitions("task", ["support"])
     job = defs.resolve_job_def("late_verdicts")

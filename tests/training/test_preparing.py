@@ -8,11 +8,11 @@ from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import ConfigurationError, NotEnoughData
 from continuum.fine_tuning import FineTuneConfig
 from continuum.provenance.earlier import line_of_datasets
-from continuum.records import Checkpoint, DatasetRecord, Example
+from continuum.records import Checkpoint, DatasetRecord, Example, Feedback
 from continuum.store.database import Store
 from continuum.training.preparing import prepare
 from continuum.training.replay import ReplayBuffer
-from tests.builders import an_example, assistant, user
+from tests.builders import an_example, an_interaction, assistant, user
 
 
 def a_dataset(examples: list[Example], fingerprint: str = "f" * 64, **tables: list) -> Dataset:
@@ -142,6 +142,33 @@ def test_nothing_golden_is_replayed(store: Store, tmp_path: Path):
 def test_a_dataset_without_training_rows_is_too_little(store: Store):
     with pytest.raises(NotEnoughData, match="0 training rows"):
         prepare(store, a_dataset([an_example(split="validation")]), FineTuneConfig())
+
+
+def test_what_people_reject_by_now_is_neither_replayed_nor_measured(store: Store, tmp_path: Path):
+    rows = [an_interaction(id=name, answer="On its way.") for name in ("liked", "disliked", "corrected", "as it was", "held out")]
+    store.interactions.add(rows)
+    learned = [an_example("where is my order?", "On its way.", interaction_id=row.id) for row in rows]
+    buffer = ReplayBuffer().extended(learned[:4], dataset="d", size=9, seed=0)
+    (tmp_path / "parent").mkdir()
+    buffer.save(tmp_path / "parent")
+    first = a_dataset([learned[0], learned[4].model_copy(update={"split": "validation"})], "a" * 64)
+    stored(store, tmp_path / "first", first, 1)
+    parent = a_checkpoint(store, 1, first.fingerprint, tmp_path / "parent")
+    store.feedback.add(
+        [
+            Feedback(interaction_id="liked", score=5),
+            Feedback(interaction_id="disliked", score=2),
+            Feedback(interaction_id="corrected", score=5, correction="It is lost."),
+            Feedback(interaction_id="as it was", score=1, correction="On its way."),
+            Feedback(interaction_id="held out", score=1),
+        ]
+    )
+
+    prepared = prepare(store, a_dataset([HONEST]), FineTuneConfig(), parent=parent)
+
+    assert [row.example.interaction_id for row in prepared.inputs.replay] == ["as it was", "liked"]
+    assert prepared.inputs.earlier == ()
+    assert prepared.rejected == ("corrected", "disliked", "held out")
 
 
 def test_what_breaks_a_constraint_is_neither_replayed_nor_preferred_nor_called_good(store: Store, tmp_path: Path):
