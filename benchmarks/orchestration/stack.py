@@ -63,6 +63,8 @@ class Stack:
         self._instance: dg.DagsterInstance | None = None
 
     def __enter__(self) -> "Stack":
+        # Its tables are made before anybody else looks: of several who make them at once on SQLite, some fail.
+        assert self.instance
         self.start()
         threading.Thread(target=self._keep, daemon=True).start()
         return self
