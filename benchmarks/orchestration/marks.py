@@ -75,11 +75,11 @@ class Writer(threading.Thread):
 
     def __init__(self, store: Store) -> None:
         super().__init__(daemon=True)
-        self._store, self._stop, self.rows = store, threading.Event(), 0
+        self._store, self._leave, self.rows = store, threading.Event(), 0
 
     def run(self) -> None:
         """Write until told to stop."""
-        while not self._stop.wait(1 / A_SECOND):
+        while not self._leave.wait(1 / A_SECOND):
             row = asked(TASK, self.rows)
             self._store.interactions.add([row])
             self._store.feedback.add([Feedback(interaction_id=row.id, score=1, correction=RIGHT)])
@@ -87,7 +87,7 @@ class Writer(threading.Thread):
 
     def end(self) -> None:
         """Stop."""
-        self._stop.set()
+        self._leave.set()
         self.join()
 
 
