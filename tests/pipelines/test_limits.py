@@ -89,9 +89,8 @@ def test_three_backlogs_are_judged_at_once_and_a_fourth_waits_for_a_place(at: Si
 
 def test_one_model_is_trained_at_a_time_whoever_asks(at: Site, tiny_base: Path) -> None:
     lines = [at.line(f"trained{n}", tiny_base) for n in range(2)]
-    for line in lines:
-        for asset in SEVEN[:3]:
-            line.materialize(asset)
+    before = [at.stack.launch(line.task, "__ASSET_JOB", SEVEN[:3]) for line in lines]
+    assert [line.ended(run).status for line, run in zip(lines, before, strict=True)] == [Run.SUCCESS] * 2
 
     runs = [at.stack.materialize("lora_checkpoint", line.task) for line in lines]
     assert [line.ended(run, within_s=240).status for line, run in zip(lines, runs, strict=True)] == [Run.SUCCESS] * 2
