@@ -1,9 +1,12 @@
 """Feedback that comes after the wheel has used what it is about: what it opens, and what closes it."""
 
+import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,13 +17,17 @@ from continuum.curation.pool import read_traffic
 from continuum.curation.reopened import Heard, listen, remember, settle
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData
+from continuum.flywheel import due, status_of, watch
+from continuum.gathering import gather
 from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Feedback, Interaction, Review, Verdict, VerdictStatus
 from continuum.reopening import look
+from continuum.signals.summary import summarise
 from continuum.splits.sides import task_sides
 from continuum.store.database import Store, open_store
 from continuum.store.reopenings import Open
 from continuum.store.retention import erase
+from continuum.timespan import utc_now
 from tests.builders import NOON, interactions
 
 DAY = timedelta(days=1)
@@ -139,6 +146,9 @@ async def test_a_thumbs_down_takes_an_example_out_of_the_next_set_and_a_correcti
     assert {example.response.text for example in second} == {"It takes a week."}
     assert second.manifest["feedback"] == {"read_at": (NOON + 3 * DAY).isoformat(), "reopened": 4, "taken": 3}
     assert "4 interactions are considered again" in " ".join(second.manifest["notes"])
+    record = store.datasets.get(second.fingerprint)
+    assert record is not None
+    assert "| considered again, as people said more | 4 |" in Path(record.uri, "README.md").read_text().replace("`", "")
     assert store.reopenings.count("support") == 0
     settled = [row for rows in store.reopenings.of([row.id for row in (praised[0], *silent)], "dataset").values() for row in rows]
     assert {(row.used_by, row.settled_by) for row in settled} == {(first.fingerprint, second.fingerprint)}
@@ -186,16 +196,17 @@ async def test_a_comment_and_what_people_do_open_nothing(line: Line, store: Stor
     assert look(store, now=at(NOON + 2 * DAY)).opened == {}
 
 
-async def test_feedback_to_the_providers_id_counts(store: Store) -> None:
-    line = Line(store)
-    store.interactions.add([line.rows[0].model_copy(update={"id": "named", "provider_response_id": "chat-1"})], now=at(NOON))
-    for row in line.rows[:20]:
-        line.says(row, when=NOON, score=5)
+async def test_feedback_to_the_providers_id_counts(line: Line, store: Store) -> None:
+    named = [row.model_copy(update={"id": f"named-{n}", "provider_response_id": f"chat-{n}"}) for n, row in enumerate(line.rows)]
+    store.interactions.add(named, now=at(NOON))
+    line.rows = named
     await line.curated(NOON + DAY)
+    row = line.side("train")[0]
 
-    store.feedback.add([Feedback(interaction_id="chat-1", score=1)], now=at(NOON + 2 * DAY))
+    store.feedback.add([Feedback(interaction_id=str(row.provider_response_id), score=1)], now=at(NOON + 2 * DAY))
 
-    assert look(store, "support", now=at(NOON + 2 * DAY)).spoken == 1
+    assert look(store, "support", now=at(NOON + 2 * DAY)).opened == {"support": 1}
+    assert [one.interaction_id for one in store.reopenings.open_of("support", "dataset")] == [row.id]
 
 
 async def test_looking_again_and_in_two_places_opens_nothing_twice(line: Line, store: Store) -> None:
@@ -249,7 +260,7 @@ async def test_what_waits_for_more_data_stays_open(line: Line, store: Store) -> 
     assert store.reopenings.count("support") == 1
 
 
-async def test_what_is_said_of_a_reopened_one_while_it_is_considered_opens_it_again(line: Line, store: Store) -> None:
+async def test_what_is_said_more_of_while_it_is_considered_again_stays_open(line: Line, store: Store) -> None:
     line.learned(await line.curated(NOON + DAY))
     rows = [row for row in line.side("train") if row in line.rows[1::2]][:3]
     for row in rows:
@@ -264,7 +275,27 @@ async def test_what_is_said_of_a_reopened_one_while_it_is_considered_opens_it_ag
     dataset = await curator.build("support", now=at(NOON + 3 * DAY), on_progress=interrupts)
 
     assert len(dataset) == 3
-    assert look(store, now=at(NOON + 3 * DAY + timedelta(minutes=2))).opened == {"support": 1}
+    assert [one.interaction_id for one in store.reopenings.open_of("support", "dataset")] == [rows[0].id]
+    look(store, now=at(NOON + 3 * DAY + timedelta(minutes=2)))
+    assert [one.interaction_id for one in store.reopenings.open_of("support", "dataset")] == [rows[0].id]
+
+
+def test_a_look_while_a_long_curation_ends_is_not_undone_by_it(line: Line, store: Store) -> None:
+    row = next(one for one in line.side("train") if one in line.rows[1::2])
+    store.datasets.add(_version("support", "first", 1, 0, 99, NOON), [])
+    line.says(row, when=NOON + DAY, score=5)
+    look(store, now=at(NOON + DAY))
+    heard = listen(store, "support", NOON + DAY)
+    assert row.id in heard.again
+    traffic = read_traffic(store, line.policy, None, 99, heard.again)
+
+    line.says(row, when=NOON + DAY + timedelta(hours=3), score=1)
+    look(store, now=at(NOON + DAY + timedelta(hours=3)))
+    store.datasets.add(_version("support", "second", 2, 99, 99, heard.at, made_at=NOON + DAY + timedelta(hours=4)), [])
+    look(store, now=at(NOON + DAY + timedelta(hours=4)))
+    settle(store, heard, traffic, "second", NOON + DAY + timedelta(hours=4))
+
+    assert [one.interaction_id for one in store.reopenings.open_of("support", "dataset")] == [row.id]
 
 
 async def test_what_a_blocked_candidate_was_given_again_comes_round_again(line: Line, store: Store) -> None:
@@ -296,15 +327,45 @@ async def test_erasing_an_interaction_closes_what_was_open_of_it(line: Line, sto
     assert store.reopenings.counts() == {}
 
 
-def test_what_a_clock_says_of_a_set_that_was_never_stored_is_not_believed(line: Line, store: Store) -> None:
+def test_what_is_remembered_for_a_set_that_was_never_stored_is_not_believed(line: Line, store: Store) -> None:
     heard = listen(store, "support", NOON)
     remember(store, heard, read_traffic(store, line.policy, None), "support", "killed before it was stored")
-    row = line.side("train")[0]
+    praised = {row.id for row in line.side("train")} & {row.id for row in line.rows[::2]}
+    assert set(store.reopenings.of(praised, "dataset")) == praised
 
     store.datasets.add(_version("support", "stored", 1, 0, 99, NOON - DAY), [])
+    look(store, now=at(NOON))
 
-    assert look(store, now=at(NOON)).opened["support"] >= 1
-    assert store.reopenings.of([row.id], "dataset") is not None
+    assert {row.interaction_id for row in store.reopenings.open_of("support", "dataset")} >= praised
+
+
+async def test_gathering_opens_it_and_the_status_counts_it_as_new(line: Line, store: Store) -> None:
+    line.policy = store.tasks.register(line.policy.model_copy(update={"auto_train_when": 2})).policy
+    dataset = await line.curated(NOON + DAY)
+    store.tasks.advance("support", base=0, to=dataset.manifest["through"])
+    line.says(line.side("train")[0], when=NOON + 2 * DAY, score=1)
+    assert not due(store, "support")
+
+    assert gather(store, "support", now=at(NOON + 2 * DAY)).reopened == 1
+    assert "1 of 2 new interactions (1 reopened by late feedback)" in status_of(store, "support").advice
+    assert summarise(store, "support").reopened == 1
+    line.says(line.side("train")[1], when=NOON + 2 * DAY, score=1)
+    assert gather(store, "support", now=at(NOON + 2 * DAY)).reopened == 1
+    assert due(store, "support")
+
+
+async def test_who_watches_a_task_looks_for_it(line: Line, store: Store) -> None:
+    await line.curated(NOON + DAY)
+    line.says(line.side("train")[0], when=utc_now(), score=1)
+
+    watching = asyncio.create_task(watch("support", store=store, every_s=0.01))
+    async with asyncio.timeout(60):
+        while store.reopenings.count("support") == 0:
+            assert not watching.done()
+            await asyncio.sleep(0.01)
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
 
 
 # --- whatever the order ---------------------------------------------------------------------------------------------
@@ -371,7 +432,7 @@ class Wheel:
     def _curation(self) -> Iterator[None]:
         store, task = self.store, self.task
         heard: Heard = listen(store, task, self.now)
-        after = self.random.choice((0, store.interactions.last_sequence(task) // 2))
+        after = self.random.choice((0, store.interactions.last_sequence(task) - len(self.ids) // 2))
         yield
         traffic = read_traffic(store, self.policy, None, after, heard.again)
         yield

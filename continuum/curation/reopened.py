@@ -63,9 +63,15 @@ def remember(store: "Store", heard: Heard, traffic: "Traffic", task: str, datase
 
 
 def settle(store: "Store", heard: Heard, traffic: "Traffic", dataset: str, at: datetime) -> int:
-    """Note that a stored dataset has considered what was reopened; returns how many rows that settles."""
-    said = {one: heard.said[one] for one in traffic.again}
-    return store.reopenings.consider(said, by=dataset, at=at, learned=heard.learned)
+    """Note that a stored dataset has considered what was reopened; returns how many rows that settles.
+
+    What people said more of meanwhile stays open. The rows are read before their word is, and are settled only as they were read:
+    a look that finds more in between is not undone.
+    """
+    seen = {one: {row.said for row in rows} for one, rows in store.reopenings.of(traffic.again, "dataset").items()}
+    today = store.late_feedback.said(traffic.again)
+    said = {one: heard.said[one] for one in traffic.again if today.get(one, NOTHING) == heard.said[one]}
+    return store.reopenings.consider(said, seen=seen, by=dataset, at=at, learned=heard.learned)
 
 
 def told(heard: Heard, again: frozenset[str], examples: Iterable[Example]) -> dict[str, Any]:

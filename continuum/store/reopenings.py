@@ -151,11 +151,15 @@ class Reopenings(Rows):
         for batch in in_batches(rows):
             in_one_transaction(self.engine, partial(_remember, rows=batch))
 
-    def consider(self, said: Mapping[str, str], *, by: str, at: datetime, learned: Collection[str]) -> int:
+    def consider(
+        self, said: Mapping[str, str], *, seen: Mapping[str, Collection[str]], by: str, at: datetime, learned: Collection[str]
+    ) -> int:
         """Note with which dataset version interactions were considered again; returns how many rows that settles.
 
         Args:
             said: interaction id to a hash over the verdicts that were there.
+            seen: interaction id to the hashes that its rows held when that was found to be all: a row that holds another by now
+                stays as it is.
             by: the dataset version.
             at: when.
             learned: the datasets of the line; what another had settled is settled by this one now.
@@ -165,16 +169,23 @@ class Reopenings(Rows):
             reopenings.c.opened_at.is_not(None),
             or_(reopenings.c.settled_at.is_(None), reopenings.c.settled_by.not_in(learned)),
         )
-        return self._settle(said, waits, by, at)
+        return self._settle(said, waits, by, at, seen)
 
     def judge(self, said: Mapping[str, str], *, used_by: str, by: str, at: datetime) -> int:
         """Note with which verdict that on golden items was given anew; returns how many items that settles."""
         return self._settle(said, _open_of(used_by), by, at)
 
-    def _settle(self, said: Mapping[str, str], waits: ColumnElement[bool], by: str, at: datetime) -> int:
+    def _settle(
+        self,
+        said: Mapping[str, str],
+        waits: ColumnElement[bool],
+        by: str,
+        at: datetime,
+        seen: Mapping[str, Collection[str]] | None = None,
+    ) -> int:
         settled = 0
         for batch in in_batches(sorted(said.items())):
-            settled += in_one_transaction(self.engine, partial(_settle, said=batch, waits=waits, by=by, at=at))
+            settled += in_one_transaction(self.engine, partial(_settle, said=batch, waits=waits, by=by, at=at, seen=seen))
         return settled
 
     def opened_verdicts(self, since: datetime) -> list[tuple[str, int, datetime]]:
@@ -287,10 +298,20 @@ def _remember(connection: Connection, *, rows: list[Reopening]) -> None:
     )
 
 
-def _settle(connection: Connection, *, said: list[tuple[str, str]], waits: ColumnElement[bool], by: str, at: datetime) -> int:
+def _settle(
+    connection: Connection,
+    *,
+    said: list[tuple[str, str]],
+    waits: ColumnElement[bool],
+    by: str,
+    at: datetime,
+    seen: Mapping[str, Collection[str]] | None,
+) -> int:
     settled = 0
     for interaction_id, what in said:
         mine = update(reopenings).where(reopenings.c.interaction_id == interaction_id, waits)
+        if seen is not None:
+            mine = mine.where(reopenings.c.said.in_(seen.get(interaction_id, ())))
         settled += connection.execute(mine.values(said=what, settled_at=at, settled_by=by)).rowcount
     return settled
 

@@ -118,7 +118,8 @@ def test_reopened_interactions_start_a_turn_and_the_next_batch_another(
 
     # The turn considers them, and moves no mark: nothing of them was captured since.
     said = store.late_feedback.said(["support-0", "support-1"])
-    assert store.reopenings.consider(said, by="d-support", at=datetime.now(UTC), learned=()) == 2
+    seen = {one: [what] for one, what in said.items()}
+    assert store.reopenings.consider(said, seen=seen, by="d-support", at=datetime.now(UTC), learned=()) == 2
     assert "0 of 2 new interactions" in reason(tick(enough_new_data))
     store.feedback.add(Feedback(interaction_id=f"support-{n}", score=1) for n in (3, 4))
     tick()
