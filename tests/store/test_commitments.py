@@ -173,7 +173,7 @@ def test_a_row_is_the_same_to_the_byte_on_both_databases(store: Store) -> None:
 
 
 def test_empty_columns_are_left_out_so_that_later_columns_change_nothing(store: Store) -> None:
-    store.feedback.add([Feedback(id="f", interaction_id="i", score=2, recorded_at=NOON)])
+    store.feedback.add([Feedback(id="f", interaction_id="i", score=2, recorded_at=NOON)], now=lambda: NOON)
     with store.engine.connect() as connection:
         (row,) = exact_rows(connection, feedback, feedback.c.id, ["f"])
     assert row == {
@@ -184,6 +184,7 @@ def test_empty_columns_are_left_out_so_that_later_columns_change_nothing(store: 
         "confidence": 1.0,
         "trusted": False,
         "recorded_at": "2026-03-01T12:00:00.000000+00:00",
+        "arrived_at": "2026-03-01T12:00:00.000000+00:00",
     }
 
 
