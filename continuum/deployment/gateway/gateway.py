@@ -48,7 +48,7 @@ DRAIN_S = 10.0
 """How long answers that have begun may take when the gateway stops."""
 LINGER_S = 0.5
 """How long captures on disk wait for company on their way to the store: each batch has a price of its own."""
-STORE_S = 5.0
+STORE_S = 10.0
 """How long the store may take with what was served; what it has not taken by then waits on disk for the next start."""
 
 logger = logging.getLogger(__name__)
