@@ -8,8 +8,8 @@ export DAGSTER_DISABLE_TELEMETRY := yes
 # Small models on two cores run faster on one thread than on two.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
-# A file's tests stay together, in the order that tests/conftest.py gives them.
-TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
+# Some of the tests wait for daemons, so that three workers keep two cores busy. A file's tests stay together, in the order of tests/conftest.py.
+WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help demo ui mlflow test test-fast check format bench bench-peers browser clean
 
@@ -26,10 +26,10 @@ mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000
 	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CONTINUUM_HOME)/mlflow.db
 
 test: $(VENV)/.dev browser  ## the whole suite
-	$(BIN)/python -m pytest $(TWO_WORKERS)
+	$(BIN)/python -m pytest $(WORKERS)
 
 test-fast: $(VENV)/.dev  ## the suite without what trains, serves or opens a browser
-	$(BIN)/python -m pytest -m "not slow" $(TWO_WORKERS)
+	$(BIN)/python -m pytest -m "not slow" $(WORKERS)
 
 check: $(VENV)/.dev  ## style and types
 	$(BIN)/ruff check .
