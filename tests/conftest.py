@@ -106,6 +106,18 @@ def postgres_url(postgres_server: str) -> str:
     return postgres_server
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def either_store(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """An empty store on each of the two databases; where all of a module's tests want it, it is their `store`."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{request.getfixturevalue('home') / 'continuum.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
+    opened = open_store(url)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base model of some hundred thousand parameters; what it knows is in `tests/tiny_model.py`."""

@@ -1,6 +1,6 @@
 """Verdicts that were given on golden items of which people say otherwise later: opened, told, given again, never rewritten."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -17,7 +17,7 @@ from continuum.rejudging import Rejudged, attempt_of, judge_again
 from continuum.reopening import look
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.splits.golden_growth import hold_out
-from continuum.store.database import Store, open_store
+from continuum.store.database import Store
 from continuum.store.reopenings import Open
 from tests.builders import NOON, assistant, interactions
 from tests.deployment.leading import Shelf, Told
@@ -39,16 +39,10 @@ class Answering:
         return [assistant(RIGHT) for _ in conversations]
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+@pytest.fixture
+def store(either_store: Store) -> Store:
     """An empty store on each of the two databases."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{request.getfixturevalue('home') / 'continuum.db'}"
-    else:
-        url = request.getfixturevalue("postgres_url")
-    opened = open_store(url)
-    yield opened
-    opened.close()
+    return either_store
 
 
 class Guarded:

@@ -24,7 +24,7 @@ from continuum.records import Checkpoint, DatasetRecord, Feedback, Interaction, 
 from continuum.reopening import look
 from continuum.signals.summary import summarise
 from continuum.splits.sides import task_sides
-from continuum.store.database import Store, open_store
+from continuum.store.database import Store
 from continuum.store.reopenings import Open
 from continuum.store.retention import erase
 from continuum.timespan import utc_now
@@ -35,16 +35,10 @@ QUICK = CurationPolicy(min_examples=2, target_size=100, only_new=True, control=F
 WHEELS = count()
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
-def store(request: pytest.FixtureRequest) -> Iterator[Store]:
+@pytest.fixture
+def store(either_store: Store) -> Store:
     """An empty store on each of the two databases."""
-    if request.param == "sqlite":
-        url = f"sqlite:///{request.getfixturevalue('home') / 'continuum.db'}"
-    else:
-        url = request.getfixturevalue("postgres_url")
-    opened = open_store(url)
-    yield opened
-    opened.close()
+    return either_store
 
 
 def at(moment: datetime) -> Callable[[], datetime]:

@@ -23,7 +23,7 @@ WITHIN_POINTS = 0.5
 PROCESSES = 4
 SHARED_WITHIN = 0.01
 """By how much the share of the first cohort that two deployments have in common may be off what independence gives."""
-LEVEL, RAMPS, RAMPS_QUICK, LOOKS = 0.01, 2000, 60, 50
+LEVEL, RAMPS, RAMPS_QUICK, LOOKS = 0.01, 2000, 100, 50
 LOST = 0.20
 FOUND = 0.95
 
