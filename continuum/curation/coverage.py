@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from continuum.curation.clusters import Clusters, assign, find_clusters, in_words, packed, unpacked
-from continuum.curation.cosines import whole
+from continuum.embedding.clusters import Clusters, assign, find_clusters, in_words, packed, unpacked
+from continuum.embedding.cosines import whole
 from continuum.errors import ConfigurationError
 
 LEAST_LABELLED = 0.5

@@ -18,8 +18,8 @@ from typing import Literal
 
 import numpy as np
 
-from continuum.curation.clusters import find_clusters
-from continuum.curation.cosines import SQUARE, directions, total, whole
+from continuum.embedding.clusters import find_clusters
+from continuum.embedding.cosines import SQUARE, directions, total, whole
 
 Strategy = Literal["active_learning", "diversity", "uncertainty", "core_set"]
 

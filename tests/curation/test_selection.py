@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from continuum.curation import selection
-from continuum.curation.cosines import whole
 from continuum.curation.selection import Wanted, facility_location, farthest_first, ranks, select, weights_of
+from continuum.embedding.cosines import whole
 
 
 def unit_rows(count: int, dimensions: int = 8, seed: int = 0) -> np.ndarray:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from continuum.curation.cosines import SQUARE, directions, whole
+from continuum.embedding.cosines import SQUARE, directions, whole
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 
@@ -37,7 +37,7 @@ class Clusters:
     """Centroids, and the cluster of each row."""
 
     centroids: np.ndarray
-    """Rows of length one in 4000ths, see `continuum.curation.cosines`; shape (clusters, dimensions)."""
+    """Rows of length one in 4000ths, see `continuum.embedding.cosines`; shape (clusters, dimensions)."""
     assigned: np.ndarray
     """Row to cluster; shape (rows,)."""
     cosine: np.ndarray

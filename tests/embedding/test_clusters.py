@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from continuum.curation.clusters import assign, find_clusters, in_words, packed, silhouette, unpacked
-from continuum.curation.cosines import whole
+from continuum.embedding.clusters import assign, find_clusters, in_words, packed, silhouette, unpacked
+from continuum.embedding.cosines import whole
 from continuum.embedding.embedder import HashedEmbedder
 from continuum.errors import ConfigurationError
 
