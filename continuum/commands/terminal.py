@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import json
+import sys
 from collections.abc import Coroutine, Iterator
 from typing import Annotated, Any, TypeVar
 
 import typer
+from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
@@ -17,6 +20,7 @@ stderr = Console(stderr=True)
 T = TypeVar("T")
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")]
 Task = Annotated[str, typer.Argument(help="Name of the task.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
 
 def say(text: str) -> None:
@@ -27,6 +31,20 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Print a line for whoever watches, beside the output."""
     stderr.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_json(found: Any) -> None:
+    """Print one JSON document: records, dataclasses, dates and paths as they travel; what is no number is null.
+
+    Everything beyond ASCII is escaped, so that nothing a user once wrote steers the terminal.
+    """
+    plain = to_jsonable_python(found, inf_nan_mode="null", fallback=_plain)
+    sys.stdout.write(json.dumps(plain, indent=2, allow_nan=False) + "\n")
+
+
+def _plain(value: Any) -> Any:
+    """A number of numpy as a number, and whatever else there is as its words."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 @contextlib.contextmanager
