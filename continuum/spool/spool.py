@@ -26,7 +26,7 @@ from continuum.spool.lines import feedback_draft, line_of
 from continuum.spool.sampling import remembered_rates
 from continuum.spool.segments import InMemory, Segment, bytes_in
 from continuum.spool.tally import SpoolStats, Tally
-from continuum.store import default_store
+from continuum.store import default_store, forking  # noqa: F401  its hook is to run after this module's
 
 if TYPE_CHECKING:
     from continuum.spool.draining import Drained
@@ -39,8 +39,8 @@ MEMORY_BYTES = 64 * 2**20
 """What may wait in memory."""
 DISK_RETRY_S = 1.0
 """How long a disk that failed is left alone."""
-FORK_WAIT_S = 0.25
-"""How long a fork waits for a batch to be finished."""
+FORK_WAIT_S = 10.0
+"""How long a fork waits for a batch to be finished; the first one, which makes the database, takes seconds on a busy machine."""
 EXIT_WAIT_S = 0.1
 """At exit the store may take this long; what is left then waits on disk for the next start."""
 
@@ -325,8 +325,10 @@ class Spool:
         self._settings = None
         self.wake = threading.Event()
 
-    def renew_in_child(self) -> None:
+    def renew_in_child(self, *, at_rest: bool) -> None:
         """Begin anew after a fork: what waits is the parent's to store, and the thread and the lock are the parent's."""
+        # Where the thread did not rest, this process has inherited an open database, and must not use it (`store.forking`).
+        self.apart |= not at_rest and self.open_store is default_store
         self.lock, self.busy = threading.RLock(), threading.RLock()
         for segment in self.segments:
             segment.close()  # without its lock, which stays the parent's
@@ -374,7 +376,8 @@ _held: list[Spool] = []
 
 
 def _hold_still() -> None:
-    # A child made while the thread is inside the database's library would find that library's locks taken for ever.
+    # A child made while the thread is inside the database's library would find that library's locks taken for ever, and the
+    # database open.
     _held.extend(spool for spool in list(_spools) if spool.busy.acquire(timeout=FORK_WAIT_S))
 
 
@@ -384,9 +387,10 @@ def _go_on() -> None:
 
 
 def _renew_in_child() -> None:
+    at_rest = set(_held)
     _held.clear()
     for spool in list(_spools):
-        spool.renew_in_child()
+        spool.renew_in_child(at_rest=spool in at_rest)
 
 
 atexit.register(_spool.close)

@@ -1,6 +1,5 @@
 """Opening a store: SQLite or Postgres by URL, brought to the newest schema on the way in."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -8,7 +7,6 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
-from weakref import WeakSet
 
 from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -25,6 +23,7 @@ from continuum.store.bodies import keep_bodies_still
 from continuum.store.commitments import Commitments
 from continuum.store.deployments import Deployments
 from continuum.store.forgetting import forget_task
+from continuum.store.forking import engines
 from continuum.store.gateway_keys import GatewayKeys
 from continuum.store.golden_answers import GoldenAnswers, GoldenLabels
 from continuum.store.golden_uses import GoldenUses
@@ -71,25 +70,13 @@ SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 
 LOCK_PATIENCE_S = 10.0
 
-_engines: WeakSet[Engine] = WeakSet()
-
-
-def _begin_anew_in_child() -> None:
-    # A connection must not be used by two processes; the child opens its own and leaves its parent's alone.
-    for engine in list(_engines):
-        engine.dispose(close=False)
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew_in_child)
-
 
 class Store:
     """Everything the wheel knows, by record."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        _engines.add(engine)
+        engines.add(engine)
         self.tasks = Tasks(engine)
         self.overview = Overview(engine)
         self.interactions = Interactions(engine)
