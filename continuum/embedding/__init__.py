@@ -1,1 +1,1 @@
-"""Text to vectors, and the nearest of them."""
+"""Text to vectors, the nearest of them, and clusters with frozen centroids."""
