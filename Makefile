@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 # Some of the tests wait for daemons, so that three workers keep two cores busy. A file's tests stay together, in the order of tests/conftest.py.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo ui mlflow test test-fast check format bench bench-peers browser clean
+.PHONY: help demo ui mlflow test test-fast check format docs docs-serve bench bench-peers browser clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -40,6 +40,12 @@ format: $(VENV)/.dev  ## put the code into shape
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.dev  ## the pages and the API reference into site/, offline; any warning fails
+	$(BIN)/mkdocs build --strict
+
+docs-serve: $(VENV)/.dev  ## the pages on http://127.0.0.1:8000, rebuilt as they change
+	$(BIN)/mkdocs serve --strict --dev-addr 127.0.0.1:8000
+
 bench: $(VENV)/.dev  ## capture, judging, curation, training, the guard, deployment, orchestration and analytics against their goals and their peers (hours; BENCH="--quick" for some minutes)
 	@missed=0; for suite in capture judging curation training guard deployment orchestration analytics; do $(BIN)/python -m benchmarks.$$suite $(BENCH) || missed=1; done; exit $$missed
 
@@ -51,7 +57,7 @@ browser:
 		|| echo "chromium is not installed: the browser test will be skipped"
 
 clean:  ## remove the environment and everything the demo made here
-	rm -rf $(VENV) .venv-peers .continuum build dist *.egg-info
+	rm -rf $(VENV) .venv-peers .continuum build dist site *.egg-info
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	mkdir -p $(@D)
