@@ -42,7 +42,7 @@ END = 0xFF
 BANDS = 4
 """Of four bands of 16 bits at least one is equal where at most three bits differ."""
 LONGEST_WALK = 16
-"""Entries of one band that are looked at one by one; beyond it all are compared at once."""
+"""Entries that are looked at one by one, of one band or in a row; beyond it all are compared at once."""
 
 _GAMMA, _FIRST, _SECOND = (np.uint64(value) for value in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB))
 _LANES = np.uint64(0x0101_0101_0101_0101)
@@ -91,9 +91,12 @@ class RecentFingerprints:
         if fingerprint == BLANK:
             return None
         value = int(fingerprint, 16)
+        oldest = max(0, self._next - self._window)
         earliest = self._found.get(value, -1)
-        if earliest < max(0, self._next - self._window):
-            earliest = self._earliest(value)
+        if earliest < oldest:
+            # Where one text comes all the time, the earliest leaves the window at each call and the next one stands just behind.
+            behind = None if earliest < 0 else self._soon_behind(earliest, value, oldest)
+            earliest = self._earliest(value) if behind is None else behind
             if earliest is not None:
                 if len(self._found) >= self._window:
                     self._found.clear()
@@ -114,6 +117,14 @@ class RecentFingerprints:
             before[slot] = heads[key]
             heads[key] = self._next
         self._next += 1
+
+    def _soon_behind(self, earliest: int, value: int, oldest: int) -> int | None:
+        """The earliest near entry, where that is one of the first that may be: none before the former earliest was."""
+        first = max(earliest + 1, oldest)
+        for entry in range(first, min(first + LONGEST_WALK, self._next)):
+            if (self._values[entry % self._window] ^ value).bit_count() <= NEAR_BITS:
+                return entry
+        return None
 
     def _earliest(self, value: int) -> int | None:
         oldest = max(0, self._next - self._window)

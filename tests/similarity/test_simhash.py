@@ -128,3 +128,18 @@ def test_every_fingerprint_within_three_bits_is_found(alike: bool, window: int) 
 
         assert recent.near(value, str(number)) == (str(near[0]) if near else None)
         seen.append(value)
+
+
+@pytest.mark.parametrize("window", [1, 7, 60])
+def test_of_a_few_texts_over_and_over_each_is_traced_to_its_earliest_in_the_window(window: int) -> None:
+    rng = random.Random(2)
+    few = [f"{rng.getrandbits(64):016x}" for _ in range(3)]
+    few += [flipped(few[0], bits, rng) for bits in (2, 4)]
+    recent, seen = RecentFingerprints(window=window), []
+    for number in range(600):
+        # Now one of them alone, now all mixed: what was found is near at hand once, and far away another time.
+        value = few[number // 100 % 5] if number // 50 % 2 else rng.choice(few)
+        near = [place for place in range(max(0, number - window), number) if hamming(seen[place], value) <= 3]
+
+        assert recent.near(value, str(number)) == (str(near[0]) if near else None)
+        seen.append(value)
