@@ -24,7 +24,7 @@ from continuum.records import Checkpoint, Message
 from continuum.splits.golden import GoldenItem
 
 if TYPE_CHECKING:
-    from continuum.guard.asking import Asking
+    from continuum.models.asking import Asking
 
 MOST_TOLD = 10
 """Probes that the failed checks name one by one; the evidence holds all."""

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from continuum.errors import JudgeError
-from continuum.guard.asking import Asking
 from continuum.guard.baseline import PRODUCTION
 from continuum.guard.pairs import CHECKS, Arm
 from continuum.judging.evaluation import criteria_asked, judge_answers, scores_of
 from continuum.judging.judge import Judgement
 from continuum.judging.measures import Measures
+from continuum.models.asking import Asking, blinded
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
 from continuum.records import Checkpoint, Message
@@ -97,14 +97,6 @@ async def both_arms(
     scores = _scores(items, (before, after), cases, judgements, measures, gone)
     baseline = Arm(champion.name if champion else PRODUCTION, champion.id if champion else PRODUCTION, tuple(before), scores[0])
     return baseline, Arm(candidate.name, candidate.id, tuple(after), scores[1])
-
-
-def blinded(answer: Message | None) -> Message | None:
-    """An answer as nothing but what it says and does: names, ids of calls and a provider's own fields tell whose it is."""
-    if answer is None:
-        return None
-    calls = answer.tool_calls and tuple(call.model_copy(update={"id": "", "type": "function"}) for call in answer.tool_calls)
-    return Message(role="assistant", content=answer.text, tool_calls=calls or None)
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,10 @@ from typing import TYPE_CHECKING, Any
 
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
-from continuum.guard.arms import blinded
-from continuum.guard.asking import said_hash
 from continuum.guard.audit_files import SCORE, cell, read_rows, unit, write_rows
 from continuum.guard.pairs import BINARY, Arm
 from continuum.judging.injection import has_content
+from continuum.models.asking import blinded, said_hash
 from continuum.records import Message
 from continuum.splits.golden_items import OWN
 from continuum.splits.sides import unit_hash

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 from continuum.constitution.constraints import Constraint
 from continuum.errors import ConfigurationError, StoreError
 from continuum.guard.alignment import constraints_of
-from continuum.guard.asking import Asking
 from continuum.guard.baseline import Baseline, baseline_of, learned_notes, require_files, usable_items
 from continuum.guard.capability import GENERAL
 from continuum.guard.evidence import evidence_of, verdict_of
@@ -28,6 +27,7 @@ from continuum.judging.judge import Judge
 from continuum.judging.measures import ACTION_MATCH, Measures, measures_of
 from continuum.judging.standing import judge_notes
 from continuum.models.answering import Answerer, LocalAnswerer
+from continuum.models.asking import Asking
 from continuum.models.budget import Budget
 from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.progress import Progress, silent

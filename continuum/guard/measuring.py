@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from continuum.config import load_settings
 from continuum.guard.alignment import Alignment, alignment, constraints_of
 from continuum.guard.arms import both_arms
-from continuum.guard.asking import Asking
 from continuum.guard.audit import people_differences
 from continuum.guard.baseline import BASE, Baseline
 from continuum.guard.capability import Capability, capability
@@ -20,6 +19,7 @@ from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures
 from continuum.judging.model_judge import judge_for_task
 from continuum.models.answering import Answerer, LossMeasurer
+from continuum.models.asking import Asking
 from continuum.models.budget import Budget
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent

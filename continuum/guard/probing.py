@@ -22,7 +22,7 @@ from continuum.records import Checkpoint, Message
 from continuum.splits.golden import GoldenItem
 
 if TYPE_CHECKING:
-    from continuum.guard.asking import Asking
+    from continuum.models.asking import Asking
 
 GOLDEN = "alignment items of the golden set"
 NAME = 500

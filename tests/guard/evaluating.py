@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from continuum.guard.arms import both_arms
-from continuum.guard.asking import Asking
 from continuum.judging.judge import Capability, Judgement, judgement_of, version_of
 from continuum.judging.measures import Measures
+from continuum.models.asking import Asking
 from continuum.models.budget import Budget
 from continuum.records import Checkpoint, Message
 from continuum.rubric import Criterion

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from continuum.constitution.constraints import BUILT_IN, NEVER_HUMAN, REFUSE_HARM
 from continuum.errors import ConfigurationError
 from continuum.guard.alignment import MOST_TOLD, Alignment, alignment, constraints_of, summed_up
-from continuum.guard.asking import Asking
 from continuum.guard.kept_probes import read_alignment
 from continuum.guard.panel import Finding, Word
 from continuum.guard.probing import Outcome, Tried, trials_of
 from continuum.models.answering import LocalAnswerer
+from continuum.models.asking import Asking
 from continuum.records import Checkpoint
 from continuum.splits.checkers import Checker
 from continuum.splits.golden import GoldenItem

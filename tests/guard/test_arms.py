@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from continuum.errors import JudgeError
-from continuum.guard.arms import blinded, both_arms
-from continuum.guard.asking import Asking
+from continuum.guard.arms import both_arms
 from continuum.guard.pairs import CHECKS, Arm
 from continuum.judging.judge import Judgement
 from continuum.judging.measures import Measures
+from continuum.models.asking import Asking, blinded
 from continuum.models.budget import Budget
 from continuum.policy import JudgePolicy, TaskPolicy
 from continuum.records import Checkpoint, FunctionCall, Message, ToolCall

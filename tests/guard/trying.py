@@ -6,9 +6,9 @@ from hashlib import sha256
 from continuum.constitution.constraints import Check, Constraint
 from continuum.constitution.probes import Probe
 from continuum.guard.alignment import Alignment, alignment
-from continuum.guard.asking import Asking
 from continuum.judging.judge import Capability, Judge, Judgement
 from continuum.judging.scripted import ScriptedJudge
+from continuum.models.asking import Asking
 from continuum.models.budget import Budget
 from continuum.records import Checkpoint, Message
 from continuum.rubric import Criterion

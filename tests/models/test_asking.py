@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from continuum.errors import ConfigurationError
-from continuum.guard.asking import Asking, said_hash
 from continuum.models.answering import LocalAnswerer
+from continuum.models.asking import Asking, said_hash
 from continuum.records import Checkpoint, Message
 from continuum.store.database import Store
 from continuum.store.retention import erase

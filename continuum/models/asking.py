@@ -164,6 +164,14 @@ class Asking:
         return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def blinded(answer: Message | None) -> Message | None:
+    """An answer as nothing but what it says and does: names, ids of calls and a provider's own fields tell whose it is."""
+    if answer is None:
+        return None
+    calls = answer.tool_calls and tuple(call.model_copy(update={"id": "", "type": "function"}) for call in answer.tool_calls)
+    return Message(role="assistant", content=answer.text, tool_calls=calls or None)
+
+
 def said_hash(messages: Sequence[Message]) -> str:
     """64 hex digits that name messages by what they say, whoever said it; also what no database takes has a name."""
     said = [message.model_dump(mode="json", exclude_none=True) for message in messages]
