@@ -1,10 +1,8 @@
 """Backfills in a terminal: old traffic judged anew, what is missing of it, and a task led through the wheel once."""
 
 import asyncio
-import json
 import os
 import socket
-import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -15,7 +13,7 @@ import typer
 from rich.table import Table
 
 from continuum.commands.deployments import who
-from continuum.commands.terminal import bar, complain, console, run, say
+from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.excerpts import excerpt
 from continuum.progress import Progress
@@ -51,7 +49,7 @@ def backfill(
     list_them: Annotated[bool, typer.Option("--list", help="List what was asked for, and how far it is.")] = False,
     retry: Annotated[str | None, typer.Option(metavar="ID", help="Go on with what is missing of one.")] = None,
     cancel: Annotated[str | None, typer.Option(metavar="ID", help="Cancel one; what was judged is kept.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Judge old traffic, by the task's rubric or another, and say how the scores moved.
 
@@ -75,7 +73,7 @@ def backfill(
         _list(store, named, as_json)
         return
     if cancel:
-        _cancel(store, cancel)
+        _cancel(store, cancel, as_json)
         return
     if not (retry or named or everything):
         _refuse("name a task, or say --all, --list, --retry ID or --cancel ID")
@@ -90,7 +88,7 @@ def backfill(
         return
     done = [_worked(store, row, as_json) for row in rows]
     if as_json:
-        _print_json([told for _, told in done])
+        print_json([told for _, told in done])
     code = max((code for code, _ in done), key=(0, INCOMPLETE, FAILED).index, default=0)
     if code:
         raise typer.Exit(code)
@@ -239,12 +237,12 @@ def _tell_prices(store: "Store", rows: "Sequence[BackfillRow]", as_json: bool) -
         if not as_json:
             say(f"{row.task}, {window_words(opinion, row.since, row.until)}: {price.words()}")
     if as_json:
-        _print_json(told)
+        print_json(told)
 
 
 def _leave(store: "Store", rows: "Sequence[BackfillRow]", as_json: bool) -> None:
     if as_json:
-        _print_json([row.model_dump(mode="json") for row in rows])
+        print_json([row.model_dump(mode="json") for row in rows])
     else:
         for row in rows:
             say(f"{row.task}: backfill {row.id} is left for Dagster")
@@ -253,7 +251,7 @@ def _leave(store: "Store", rows: "Sequence[BackfillRow]", as_json: bool) -> None
         complain("warning: no Dagster daemon has been seen lately; start one with: make ui")
 
 
-def _cancel(store: "Store", backfill_id: str) -> None:
+def _cancel(store: "Store", backfill_id: str, as_json: bool) -> None:
     from continuum.annotation.backfill import known
 
     try:
@@ -262,6 +260,9 @@ def _cancel(store: "Store", backfill_id: str) -> None:
         _refuse(str(error))
     if not store.backfills.cancel(row.id, f"cancelled by {who()}"):
         _refuse(f"backfill {row.id} is {known(store, row.id).state} already")
+    if as_json:
+        print_json(known(store, row.id).model_dump(mode="json") | {"missing": row.missing})
+        return
     say(f"{row.task}: backfill {row.id} is cancelled; {row.judged} of {row.wanted} were judged, and stay so")
 
 
@@ -271,7 +272,7 @@ def _list(store: "Store", named: Sequence[str], as_json: bool) -> None:
         _refuse(f"there is no task {unknown[0]!r:.120}; continuum tasks lists them")
     rows = [row for task in named for row in store.backfills.newest(task)] if named else store.backfills.newest()
     if as_json:
-        _print_json([row.model_dump(mode="json") | {"missing": row.missing} for row in rows])
+        print_json([row.model_dump(mode="json") | {"missing": row.missing} for row in rows])
         return
     if not rows:
         say("no backfill was asked for yet: continuum backfill TASK --since 30d")
@@ -299,7 +300,3 @@ def _window(row: "BackfillRow") -> str:
 
 def _reason(row: "BackfillRow") -> str:
     return excerpt(row.reason or "", LONGEST_REASON)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")

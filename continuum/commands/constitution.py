@@ -1,12 +1,11 @@
 """The constraints that a model can be held to, and drafting one in free words."""
 
-import json
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from continuum.commands.terminal import bar, complain, console, run, say
+from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.config import Settings, load_settings
 from continuum.constitution.constraints import BUILT_IN, Constraint, constraint_for, of_drafted, same_words
 from continuum.constitution.drafted import Drafted, folder_of, read_all, read_drafted, write_drafted
@@ -22,12 +21,12 @@ if TYPE_CHECKING:
 Text = Annotated[str, typer.Argument(help='The constraint in words, such as "Never give legal advice".')]
 
 
-def list_constraints(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_constraints(as_json: Json = False) -> None:
     """List the constraints that have probes: the built-in ones and those that were drafted here."""
     drafted = read_all(folder_of(load_settings().home))
     rows = [(constraint, None) for constraint in BUILT_IN] + [(of_drafted(one), one) for one in drafted]
     if as_json:
-        typer.echo(json.dumps([_plain(*row) for row in rows], indent=2))
+        print_json([_plain(*row) for row in rows])
         return
     table = Table("constraint", "training probes", "held out", "pairs", "checked by", "from", box=None)
     for constraint, one in rows:
@@ -36,10 +35,16 @@ def list_constraints(as_json: Annotated[bool, typer.Option("--json", help="Print
     console.print(table, markup=False)
 
 
-def show(text: Text) -> None:
+def show(text: Text, as_json: Json = False) -> None:
     """Print a constraint's probes with their answers, the held-out ones marked."""
     constraint = constraint_for(text)
     drafted = read_drafted(folder_of(load_settings().home), same_words(text))
+    if as_json:
+        probes = {"training": constraint.probes, "held_out": constraint.held_out}
+        print_json(
+            _plain(constraint, drafted) | {"prompts": {side: [vars(one) for one in held] for side, held in probes.items()}}
+        )
+        return
     say(f"{excerpt(constraint.text, 500)}: checked by {_checked_by(drafted)}, {_origin(drafted)}")
     for mark, probes in (("", constraint.probes), ("held out  ", constraint.held_out)):
         for probe in probes:
@@ -53,6 +58,7 @@ def draft(
     task: Annotated[str | None, typer.Option(help="Task whose judge writes and checks, and whose budget pays.")] = None,
     base: Annotated[bool, typer.Option("--base", help="Have the base model itself write; needs a pattern.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Draft a constraint again that was drafted before.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Have probes written for a constraint in free words, each checked by a pattern or by the judge."""
     from continuum.constitution.drafting import BaseWriter
@@ -76,6 +82,11 @@ def draft(
         work = drafted_by(text, model, judge=judge, must=must, must_not=must_not, budget=budget, on_progress=on_progress)
         drafted = run(work)
     path = write_drafted(folder, same_words(drafted.text), drafted)
+    if as_json:
+        print_json(
+            _plain(of_drafted(drafted), drafted) | {"file": path, "cost_usd": drafted.cost_usd, "dropped": drafted.dropped}
+        )
+        return
     dropped = "".join(f"; {count} {reason}" for reason, count in drafted.dropped.items())
     say(
         f"{excerpt(drafted.text, 500)}: {len(drafted.probes)} probes to train on, {len(drafted.held_out)} held out, written by "

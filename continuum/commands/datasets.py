@@ -1,8 +1,6 @@
 """Dataset versions: which there are, what one holds, what changed from one to another, and a copy to take away."""
 
-import json
 import shutil
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +11,7 @@ from rich.text import Text
 
 from continuum.artifacts.copies import is_there, local
 from continuum.artifacts.places import above
-from continuum.commands.terminal import complain, console, say
+from continuum.commands.terminal import Json, complain, console, print_json, say
 from continuum.errors import ConfigurationError, StoreError
 from continuum.store import default_store
 
@@ -24,14 +22,13 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or fingerprint of a version; a task's name for its newest.")]
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 CLASSES = 12
 CHANGES = 20
 
 
 def list_versions(
     task: Annotated[str | None, typer.Argument(help="Only of this task.")] = None,
-    as_json: JSON = False,
+    as_json: Json = False,
 ) -> None:
     """List the dataset versions."""
     store = default_store()
@@ -43,7 +40,7 @@ def list_versions(
     for row, one in zip(rows, versions, strict=True):
         row |= {"coverage": one.manifest.get("intent_coverage"), "fingerprint": one.id, "there": _is_there(one)}
     if as_json:
-        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
+        print_json(rows)
         return
     if not rows:
         say("no dataset yet: continuum curate TASK builds the first")
@@ -67,7 +64,7 @@ def show(
     name: Name,
     removed: Annotated[int, typer.Option(min=0, metavar="N", help="Show so many of the removed answers, and why.")] = 0,
     verify: Annotated[bool, typer.Option("--verify", help="Compare the rows with the fingerprint.")] = False,
-    as_json: JSON = False,
+    as_json: Json = False,
 ) -> None:
     """Say what a version holds, how it was made and what was left out."""
     from continuum.curation.difference import load_version
@@ -76,9 +73,7 @@ def show(
     store = default_store()
     version = load_version(store, name)
     if as_json:
-        sys.stdout.write(
-            json.dumps({**version.manifest, "name": version.name, "fingerprint": version.fingerprint}, indent=2) + "\n"
-        )
+        print_json({**version.manifest, "name": version.name, "fingerprint": version.fingerprint})
     elif isinstance(version, Dataset):
         _show(version)
         _show_removed(store, version, removed)
@@ -92,7 +87,7 @@ def show(
 def diff(
     before: Annotated[str, typer.Argument(metavar="A", help="Name or fingerprint of the earlier version.")],
     after: Annotated[str, typer.Argument(metavar="B", help="Name or fingerprint of the later one.")],
-    as_json: JSON = False,
+    as_json: Json = False,
 ) -> None:
     """Say what changed from one version to another."""
     from continuum.curation.difference import difference, load_version
@@ -100,7 +95,7 @@ def diff(
     store = default_store()
     found = difference(load_version(store, before), load_version(store, after))
     if as_json:
-        sys.stdout.write(json.dumps(found.as_dict(), indent=2) + "\n")
+        print_json(found.as_dict())
     else:
         _show_difference(found)
 
@@ -108,6 +103,7 @@ def diff(
 def export(
     name: Name,
     folder: Annotated[Path, typer.Argument(help="A folder that is not there yet.")],
+    as_json: Json = False,
 ) -> None:
     """Copy a version with its card: a folder that `datasets.load_dataset` and polars read."""
     from continuum.curation.card import write_card
@@ -134,7 +130,10 @@ def export(
         raise StoreError(f"{folder} cannot be written ({error}); name a folder that can") from error
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
-    say(f"{version.name} copied to {folder}")
+    if as_json:
+        print_json({"name": version.name, "fingerprint": version.fingerprint, "folder": folder})
+    else:
+        say(f"{version.name} copied to {folder}")
 
 
 def _is_there(one: "DatasetRecord") -> bool:

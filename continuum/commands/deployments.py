@@ -1,13 +1,11 @@
 """Deployments in people's hands: what there is, and to go on, hold, end or take back."""
 
 import getpass
-import json
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from continuum.commands.terminal import complain, run, say
+from continuum.commands.terminal import Json, complain, print_json, run, say
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.store import default_store
@@ -30,7 +28,7 @@ def deployments(
         typer.Argument(metavar="[TASK|ID]", help="A task for its deployments, or a deployment's id for all that happened to it."),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also all that are done.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """List who serves, how much and what happens next; or tell the whole story of one deployment."""
     from continuum.deployment.standing import standing
@@ -48,7 +46,7 @@ def deployments(
     done = sorted(done, key=lambda record: (record.updated_at, record.id), reverse=True)
     shown = [standing(store, record, now=now) for record in (*live, *(done if everything else done[:SHOWN_DONE]))]
     if as_json:
-        _print_json([_as_json(one) for one in shown])
+        print_json([_as_json(one) for one in shown])
     elif not shown:
         say(f"no deployment{f' of {item}' if item else ''} yet; continuum deploy MODEL makes one")
     else:
@@ -60,32 +58,32 @@ def deployments(
             complain(f"notifications refused so far: {len(refused)}, the last with {refused[-1]}; whoever leads tries them again")
 
 
-def promote(item: Item, reason: Reason = "") -> None:
+def promote(item: Item, reason: Reason = "", as_json: Json = False) -> None:
     """Take the next step of a ramp, approve the one that waits, or make a model that bakes the champion.
 
     Before the interval has passed a reason is needed. It never goes past what the guard's verdict allows.
     """
-    _do("promote", item, reason)
+    _do("promote", item, reason, as_json)
 
 
-def pause(item: Item, reason: Reason = "") -> None:
+def pause(item: Item, reason: Reason = "", as_json: Json = False) -> None:
     """Hold a trial's traffic where it is; the watch still takes it back where it does harm."""
-    _do("pause", item, reason)
+    _do("pause", item, reason, as_json)
 
 
-def resume(item: Item, reason: Reason = "") -> None:
+def resume(item: Item, reason: Reason = "", as_json: Json = False) -> None:
     """Go on with a trial that was paused."""
-    _do("resume", item, reason)
+    _do("resume", item, reason, as_json)
 
 
-def abort(item: Item, reason: Reason = "") -> None:
+def abort(item: Item, reason: Reason = "", as_json: Json = False) -> None:
     """End a trial: all traffic goes to the stable model at once."""
-    _do("abort", item, reason)
+    _do("abort", item, reason, as_json)
 
 
-def rollback(item: Item, reason: Reason = "") -> None:
+def rollback(item: Item, reason: Reason = "", as_json: Json = False) -> None:
     """Take a model's traffic away at once: a trial's, or else the champion's, whose predecessor answers again."""
-    _do("rollback", item, reason)
+    _do("rollback", item, reason, as_json)
 
 
 def who() -> str:
@@ -96,7 +94,7 @@ def who() -> str:
         return "cli"  # A container need not know its user's name.
 
 
-def _do(action: str, item: str, reason: str) -> None:
+def _do(action: str, item: str, reason: str, as_json: bool) -> None:
     from continuum.deployment.handle import Deployment
     from continuum.deployment.standing import chosen
 
@@ -105,6 +103,9 @@ def _do(action: str, item: str, reason: str) -> None:
     deployment = Deployment(record, store=store)
     run(getattr(deployment, action)(reason=reason, actor=who()))
     after = deployment.record
+    if as_json:
+        print_json(after.model_dump(mode="json") | {"changed": after.version != record.version})
+        return
     if after.version == record.version:
         say(f"{after.id}: nothing to {action}, {after.model} is {after.state}")
         return
@@ -138,7 +139,7 @@ def _story(store: "Store", one: "Standing", as_json: bool) -> None:
     told = store.notifications.of(one.record.id)
     if as_json:
         notified = [message.model_dump(mode="json", exclude={"payload"}) for message in told]
-        _print_json(_as_json(one) | {"notifications": notified})
+        print_json(_as_json(one) | {"notifications": notified})
         return
     record = one.record
     guarded = f"verdict {record.verdict_id}" if record.verdict_id else "unguarded"
@@ -160,7 +161,3 @@ def _as_json(one: "Standing") -> dict[str, Any]:
     arms = {arm: vars(figures) for arm, figures in one.arms.items()}
     events = [event.model_dump(mode="json") for event in one.events]
     return one.record.model_dump(mode="json") | {"next": one.next, "calls": arms, "events": events}
-
-
-def _print_json(found: Any) -> None:
-    sys.stdout.write(json.dumps(found, indent=2) + "\n")

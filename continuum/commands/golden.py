@@ -1,7 +1,5 @@
 """The golden dataset of a task: what it holds, how healthy it is, and how it grows."""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.terminal import Task, complain, console, say
+from continuum.commands.terminal import Json, Task, complain, console, print_json, say
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
 
@@ -34,7 +32,7 @@ def golden(
     add: Annotated[Path | None, typer.Option(help="Add your own items: a JSONL file, or a folder of such.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="With --add: exit with 1 when a line was refused.")] = False,
     save: Annotated[Path | None, typer.Option(help="Write a copy into a folder that is not there yet.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the golden dataset of a task and its health, let it grow, add to it, or take a copy."""
     from continuum.splits.golden import GoldenDataset
@@ -64,7 +62,7 @@ def golden(
         )
     health = version.health(store)
     if as_json:
-        sys.stdout.write(json.dumps({**health.as_dict(), "fingerprint": version.fingerprint}, indent=2) + "\n")
+        print_json({**health.as_dict(), "fingerprint": version.fingerprint})
     else:
         _show(health)
     if save is not None:

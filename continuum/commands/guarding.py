@@ -1,12 +1,13 @@
 """The guard in a terminal and in CI: a verdict with its reports, people's audit of it, and its repetition."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from continuum.commands.stages import checkpoint_of
-from continuum.commands.terminal import bar, complain, console, run, say, stderr
+from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say, stderr
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.excerpts import excerpt
 from continuum.records import Checkpoint, Verdict
@@ -36,6 +37,7 @@ def guard(
     replay: Annotated[
         str | None, typer.Option(metavar="VERDICT", help="Decide a verdict again from its evidence: its id, or its .json report.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
     """Compare a candidate with what serves now.
 
@@ -58,13 +60,16 @@ def guard(
         for path in report or ():
             report_form(path)  # Refused now, and not after an hour.
         if candidate is None:
-            verdict = _again(str(replay))
+            verdict = _again(str(replay), complain if as_json else say)
         else:
             model = checkpoint_of(candidate)
             if audit is not None and labeller is not None:
                 _read(audit, model.task, labeller)
             verdict = _guarded(model, golden, audit_out, audit_items)
-        print_verdict(verdict, console)
+        if as_json:
+            print_json(verdict)
+        else:
+            print_verdict(verdict, console)
         for path in report or ():
             complain(f"report written to {write_report(verdict, path)}")
         if junit is not None:
@@ -111,7 +116,7 @@ def _guarded(model: Checkpoint, golden: str | None, audit_out: Path | None, audi
         return run(guarding.evaluate(candidate_model=model, on_progress=on_progress, on_measured=draw))
 
 
-def _again(source: str) -> Verdict:
+def _again(source: str, say: Callable[[str], None]) -> Verdict:
     from continuum.guard.replay import COVERED, NOT_COVERED, read_verdict, require_as_stored, require_reproducible
 
     store = default_store()

@@ -1,22 +1,20 @@
 """Judging by hand, and whether the judge can be believed."""
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from continuum.commands.terminal import Task, bar, complain, console, run, say
+from continuum.commands.terminal import Json, Task, bar, complain, console, print_json, run, say
 from continuum.store import default_store
 
 if TYPE_CHECKING:
+    from continuum.annotation.rounds import Round
     from continuum.annotation.trust import Spending, Trust
     from continuum.records import Admission
     from continuum.statistics.agreement import Agreement
     from continuum.store.database import Store
-
-JSON = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def annotate(
@@ -25,6 +23,7 @@ def annotate(
     batch: Annotated[bool, typer.Option("--batch", help="Leave it to the provider's batch endpoint, at half the price.")] = False,
     collect: Annotated[bool, typer.Option("--collect", help="Only look at what was left to the batch endpoint.")] = False,
     live: Annotated[bool, typer.Option("--live", help="Judge now, whatever the policy says.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Judge the task's interactions that have not been judged yet, and draw the samples for people and the second judge."""
     from continuum.annotation import rounds
@@ -37,6 +36,15 @@ def annotate(
     mode = "batch" if batch else "collect" if collect else "live" if live else None
     with bar("judging") as on_progress:
         done = run(rounds.annotate(store, policy, since=since, mode=mode, on_progress=on_progress))
+    if as_json:
+        print_json(asdict(done) | {"cost_usd": done.cost_usd})
+    else:
+        _tell(done, Trust.of(store, task))
+    for trouble in done.troubles:
+        complain(f"warning: {trouble}")
+
+
+def _tell(done: "Round", trust: "Trust") -> None:
     say(done.words() or "nothing to do")
     if done.stats is not None:
         told = done.stats
@@ -50,18 +58,15 @@ def annotate(
         }
         besides = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         say(f"{told.total} have a score: {told.score_histogram}" + (f"; {besides}" if besides else ""))
-    trust = Trust.of(store, task)
     if trust.calibration is not None:
         say(f"quality {trust.calibration.words()}")
     if trust.jury:
         say(jury_line(trust.jury))
     if done.drawn.audit or done.drawn.anchors or done.useful:
         say(f"for people: {done.drawn.audit} drawn at random, {done.drawn.anchors} anchors, {done.useful} useful ones")
-    for trouble in done.troubles:
-        complain(f"warning: {trouble}")
 
 
-def judge(task: Task, as_json: JSON = False) -> None:
+def judge(task: Task, as_json: Json = False) -> None:
     """Say how far the task's judge can be believed, and what it costs."""
     from continuum.annotation.trust import Trust, spending
 
@@ -69,7 +74,7 @@ def judge(task: Task, as_json: JSON = False) -> None:
     policy = store.tasks.get(task).policy
     trust, money = Trust.of(store, task), spending(store, policy)
     if as_json:
-        typer.echo(json.dumps(as_plain(trust, money), indent=2, default=str))
+        print_json(as_plain(trust, money))
         return
     if trust.judge is None:
         say(f"nobody has judged {task} yet: continuum annotate {task}")

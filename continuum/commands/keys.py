@@ -1,16 +1,17 @@
 """Keys of the gateway: who may ask it."""
 
-import json
-import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.terminal import complain, console, say
+from continuum.commands.terminal import Json, complain, console, print_json, say
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
+
+if TYPE_CHECKING:
+    from continuum.store.gateway_keys import GatewayKey
 
 
 def create(
@@ -18,24 +19,27 @@ def create(
     task: Annotated[list[str] | None, typer.Option(help="A task it may ask for, may be repeated; all when left out.")] = None,
     override: Annotated[bool, typer.Option("--override", help="Its requests may name who answers, in a header.")] = False,
     per_minute: Annotated[int | None, typer.Option(min=1, help="How often it may ask; no limit when left out.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make a key and print it, this once: only a hash of it is kept."""
     store = default_store()
     if unknown := sorted(set(task or ()) - set(store.tasks.names())):
         complain(f"warning: not registered yet, is the name right? {', '.join(unknown)}")
     new = store.gateway_keys.create(name, tasks=task or None, may_override=override, requests_per_minute=per_minute)
-    say(new.secret.get_secret_value())
+    if as_json:
+        print_json(_plain(new.record) | {"key": new.secret.get_secret_value()})
+    else:
+        say(new.secret.get_secret_value())
     complain(f"key {new.record.id} of {name}; it is not shown again, and a gateway knows it within a second")
     if store.gateway_keys.state().issued == 1:
         complain("it is the first one: from now on every request to the gateway needs a key")
 
 
-def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_keys(as_json: Json = False) -> None:
     """List the keys, revoked ones too; what opens the gateway is not known any more."""
     known = default_store().gateway_keys.all()
     if as_json:
-        said = [key.model_dump(mode="json", exclude={"hash"}) for key in known]
-        sys.stdout.write(json.dumps(said, indent=2) + "\n")
+        print_json([_plain(key) for key in known])
         return
     if not known:
         say("no keys: the gateway asks for none, as long as it listens on loopback; continuum keys create NAME makes one")
@@ -50,13 +54,20 @@ def list_keys(as_json: Annotated[bool, typer.Option("--json", help="Print JSON."
     console.print(table)
 
 
-def revoke(name: Annotated[str, typer.Argument(help="The key's name or id.")]) -> None:
+def revoke(name: Annotated[str, typer.Argument(help="The key's name or id.")], as_json: Json = False) -> None:
     """Close the gateway to a key, within a second; it cannot be opened again."""
     if name.startswith("ck-"):
         # What is typed here stays in the shell's history; the key itself is never asked for.
         raise ConfigurationError("that is a key, or looks like one; name it by its name or id, see continuum keys list")
     store = default_store()
     revoked = store.gateway_keys.revoke(name)
-    say(f"key {revoked.id} of {revoked.name} is revoked")
+    if as_json:
+        print_json(_plain(revoked))
+    else:
+        say(f"key {revoked.id} of {revoked.name} is revoked")
     if not store.gateway_keys.in_use():
         complain("no key is left, and the gateway refuses every request; continuum keys create NAME makes a new one")
+
+
+def _plain(key: "GatewayKey") -> dict[str, Any]:
+    return key.model_dump(mode="json", exclude={"hash"})

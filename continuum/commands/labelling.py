@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.terminal import Port, Task, complain, console, run, say
+from continuum.commands.terminal import Json, Port, Task, complain, console, print_json, run, say
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -34,13 +34,16 @@ def label(
     host: Annotated[str, typer.Option(help="Address the page listens on.")] = "127.0.0.1",
     port: Port = 8793,
     show: Annotated[bool, typer.Option("--show", help="Print how far the queues are and how far people agree, and end.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Score and correct answers; the judge's opinion is shown after yours."""
     from continuum.annotation.labelling import Labelling
 
+    if as_json and not show:
+        raise typer.BadParameter("--json goes with --show: labelling itself is a conversation")
     labelling = Labelling(default_store(), task, queue, labeller=labeller, overlap=overlap)
     if show:
-        _show(labelling)
+        _show(labelling, as_json)
     elif page:
         run(_serve(labelling, host, port))
     else:
@@ -78,11 +81,15 @@ async def _serve(labelling: "Labelling", host: str, port: int) -> None:
         await stop.wait()
 
 
-def _show(labelling: "Labelling") -> None:
+def _show(labelling: "Labelling", as_json: bool) -> None:
     from continuum.annotation.label_agreement import agreement_of
     from continuum.annotation.labelling import QUEUES
 
     queues = [labelling if queue == labelling.queue else labelling.beside(queue) for queue in QUEUES]
+    if as_json:
+        found = {one.queue: vars(one.progress()) | {"agreement": agreement_of(one.store, one.task, one.queue)} for one in queues}
+        print_json({"task": labelling.task, "labeller": labelling.labeller, "queues": found})
+        return
     table = Table("queue", "items", "with a verdict", f"left for {labelling.labeller}", "verdicts by", box=None)
     for one in queues:
         counts = one.progress()

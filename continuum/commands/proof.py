@@ -1,7 +1,5 @@
 """The proof of a verdict: is everything it rests on still what it was?"""
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from continuum.artifacts.places import is_remote
-from continuum.commands.terminal import complain, console, say
+from continuum.commands.terminal import Json, complain, console, print_json, say
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, ProofBroken
 from continuum.store import default_store
@@ -33,26 +31,29 @@ def proof(
     new_key: Annotated[
         Path | None, typer.Option("--new-key", metavar="FILE", help="Make a key pair; the private key goes into FILE.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Check the proof of a checkpoint's verdict, link by link; exits 1 where one is broken and names it."""
     if new_key is not None:
-        _make_key(new_key)
+        _make_key(new_key, as_json)
     elif target is None:
         raise ConfigurationError("name a checkpoint or a folder, such as: continuum proof support-v1")
     else:
         verified = _verified(target)
         if as_json:
-            sys.stdout.write(json.dumps(_plain(verified), indent=2) + "\n")
+            print_json(_plain(verified))
         else:
             _show(verified)
 
 
-def _make_key(file: Path) -> None:
+def _make_key(file: Path, as_json: bool) -> None:
     from continuum.provenance.signing import new_key
 
     public = new_key(file)
-    say(public)
+    if as_json:
+        print_json({"public_key": public, "private_key_file": file})
+    else:
+        say(public)
     complain(
         f"the private key is in {file}, which only you can read: set CONTINUUM_SIGNING_KEY={file} where verdicts are given, and "
         f"CONTINUUM_TRUSTED_KEYS={public} where models are deployed"

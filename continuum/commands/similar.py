@@ -1,13 +1,11 @@
 """Similar cases at the terminal."""
 
-import json
-import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from continuum.commands.terminal import bar, say
+from continuum.commands.terminal import Json, bar, print_json, say
 from continuum.config import load_settings
 from continuum.store import default_store
 
@@ -22,7 +20,7 @@ def similar(
     task: Annotated[
         str | None, typer.Option(help="Look among this task's interactions; the interaction's own when left out.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the interactions most like one, how good they were found and what became of them."""
     from continuum.embedding.cache import cached_embedder  # numpy, faiss and polars start here
@@ -34,7 +32,7 @@ def similar(
     summary = summary_of(cases)
     if as_json:
         found = {"interaction_id": interaction, "by": by, "embedder": embedder.id, "summary": asdict(summary)}
-        sys.stdout.write(json.dumps(found | {"cases": [asdict(case) for case in cases]}, indent=2) + "\n")
+        print_json(found | {"cases": [asdict(case) for case in cases]})
         return
     for case in cases:
         say(f"{case.cosine:.3f}  {outcome(case)}  {case.interaction_id}")

@@ -2,12 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from continuum.commands.deployments import LONGEST_REASON, Reason, who
-from continuum.commands.terminal import Task, bar, complain, run, say
+from continuum.commands.terminal import Json, Task, bar, complain, print_json, run, say
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
@@ -15,10 +15,17 @@ from continuum.records import Checkpoint
 from continuum.store import default_store
 from continuum.timespan import utc_now
 
+if TYPE_CHECKING:
+    from continuum.training.trainer import TrainingResult
+
 SHOWN_VIOLATIONS = 5
 
 
-def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None) -> None:
+def curate(
+    task: Task,
+    since: Annotated[str | None, typer.Option(help="Only the last, such as 30d.")] = None,
+    as_json: Json = False,
+) -> None:
     """Build the next version of the task's training set."""
     from continuum.curation.curator import DataCurator
 
@@ -27,6 +34,9 @@ def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the 
     with bar("curating") as on_progress:
         curator = DataCurator.for_task(policy, store=store)
         dataset = run(curator.build(task=task, time_window=since or policy.curation.time_window, on_progress=on_progress))
+    if as_json:
+        print_json({"name": dataset.name, "fingerprint": dataset.fingerprint, "examples": len(dataset), **dataset.manifest})
+        return
     say(
         f"{dataset.name}: {len(dataset)} examples from {dataset.source_interactions} interactions, "
         f"average score {dataset.avg_score:.2f}, {dataset.intent_coverage:.0%} of intents, {dataset.fingerprint[:12]}",
@@ -34,7 +44,9 @@ def curate(task: Task, since: Annotated[str | None, typer.Option(help="Only the 
 
 
 def train(
-    task: Task, dataset: Annotated[str | None, typer.Option(help="Fingerprint or name; the newest when left out.")] = None
+    task: Task,
+    dataset: Annotated[str | None, typer.Option(help="Fingerprint or name; the newest when left out.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Fine-tune the task's adapter on a dataset version."""
     from continuum.dataset import Dataset
@@ -51,6 +63,9 @@ def train(
     with bar("training") as on_progress:
         trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
         result = run(trainer.train(Dataset.read(record.uri, verify=True), on_progress=on_progress))
+    if as_json:
+        print_json(_plain(result))
+        return
     say(f"{result.model.name}: {result.epochs_completed:g} epochs, loss {result.final_loss:.4f} (was {result.initial_loss:.4f})")
     for violation in result.violations[:SHOWN_VIOLATIONS]:
         say(f"  {violation.interaction_id} breaks {violation.constraint!r}: {violation.excerpt}")
@@ -60,7 +75,9 @@ def train(
         say(result.forgetting.to_markdown())
 
 
-def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.")]) -> None:
+def forgetting(
+    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.")], as_json: Json = False
+) -> None:
     """What a version still knows of what its line learned, of general questions and of its constraints."""
     from continuum.constitution.constraints import those_known
     from continuum.training.forgetting_report import forgetting_report
@@ -70,7 +87,11 @@ def forgetting(model: Annotated[str, typer.Argument(help="Id or name of a checkp
     constraints, gone = those_known(checkpoint.config.get("constitutional_constraints", ()), home)
     for text in gone:
         complain(f"not shown, for it has no probes here: {text!r}; draft it again with: continuum constitution draft")
-    say(forgetting_report(default_store(), checkpoint, constraints).to_markdown())
+    report = forgetting_report(default_store(), checkpoint, constraints)
+    if as_json:
+        print_json(report)
+    else:
+        say(report.to_markdown())
 
 
 def deploy(
@@ -83,6 +104,7 @@ def deploy(
         typer.Option("--again", help="Once more what a person or the gateway took back; needs --reason."),
     ] = False,
     reason: Reason = "",
+    as_json: Json = False,
 ) -> None:
     """Deploy a checkpoint as its task's policy says; refused without a verdict that allows it."""
     from continuum.deployment.deployer import ModelDeployer
@@ -92,7 +114,10 @@ def deploy(
     checkpoint = checkpoint_of(model)
     deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
     deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, again=again, reason=reason, actor=who()))
-    say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
+    if as_json:
+        print_json(deployment.record)
+    else:
+        say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
     found = [event.evidence for event in store.deployments.events(deployment.id) if event.at >= began]
     if server := next((evidence["backend"] for evidence in found if evidence.get("backend_ready") is False), None):
         complain(f"warning: {excerpt(server, LONGEST_REASON)}; until it answers for {checkpoint.name}, production does")
@@ -103,14 +128,20 @@ def turn(
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and turn whenever auto_train_when new interactions have come.")
     ] = False,
+    as_json: Json = False,
 ) -> None:
     """Turn the wheel once: annotate, curate, train, guard, deploy."""
     from continuum import flywheel
 
+    if watch and as_json:
+        raise typer.BadParameter("--json prints one turn's report, and --watch stays; leave one of them out")
     with bar("turning") as on_progress:
         if watch:
             run(flywheel.watch(task, on_progress=on_progress))
         report = run(flywheel.turn(task, on_progress=on_progress))
+    if as_json:
+        print_json(report)
+        return
     say(f"{report.outcome}: {report.reason}")
     say("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()))
 
@@ -133,6 +164,7 @@ def curve(
 def build_base(
     task: Annotated[str, typer.Option(help="Task whose training side is the text.")],
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Build a tokenizer and a small language model from a task's training side, and make it the task's base."""
     from dataclasses import replace
@@ -144,11 +176,27 @@ def build_base(
     with bar("building the base") as on_progress:
         report = build_base_for_task(task, store=store, size=size, on_progress=on_progress)
     policy = adopt_base(store, task, report)
+    if as_json:
+        print_json(vars(report) | {"learning_rate": policy.training.learning_rate})
+        return
     say(
         f"{report.folder}: {report.parameters:,} parameters from {report.tokens:,} tokens in {report.seconds:.0f} s, "
         f"loss {report.first_loss:.2f} to {report.final_loss:.2f}; it is now the base of {task}, "
         f"tuned at learning rate {policy.training.learning_rate:g}"
     )
+
+
+def _plain(result: "TrainingResult") -> dict[str, Any]:
+    """A training for a program; its steps are in the tracker."""
+    return {
+        "model": result.model,
+        "epochs_completed": result.epochs_completed,
+        "initial_loss": result.initial_loss,
+        "final_loss": result.final_loss,
+        "mlflow_run_id": result.mlflow_run_id,
+        "violations": result.violations,
+        "forgetting": result.forgetting,
+    }
 
 
 # --- servers ---------------------------------------------------------------------------------------------------------

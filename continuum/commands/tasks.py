@@ -9,7 +9,7 @@ import typer
 from rich.table import Table
 
 from continuum.amending import amended
-from continuum.commands.terminal import Task, complain, console, say
+from continuum.commands.terminal import Json, Task, complain, console, print_json, say
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.store import default_store
@@ -22,12 +22,15 @@ if TYPE_CHECKING:
 LONGEST_WORDS = 400
 
 
-def tasks(context: typer.Context) -> None:
+def tasks(context: typer.Context, as_json: Json = False) -> None:
     """List the tasks."""
     if context.invoked_subcommand:
         return
     table = Table("task", "interactions", "new", "reopened", "trains at", "answers", "canary", box=None)
     store = brought_in()
+    if as_json:
+        print_json([_plain(store, said) for said in _statuses(store)])
+        return
     for status in _statuses(store):
         canary = f"{status.canary} {status.canary_traffic:.0%}" if status.canary else "-"
         wanted = str(status.train_when) if status.train_when else "when asked"
@@ -41,6 +44,7 @@ def set_policy(
     changes: Annotated[
         list[str], typer.Argument(help="Such as auto_train_when=1000 judge.model=gpt-4o-mini; values are JSON or text.")
     ],
+    as_json: Json = False,
 ) -> None:
     """Change a task's policy; a task that is not there yet is registered."""
     store = default_store()
@@ -49,22 +53,35 @@ def set_policy(
             raise ConfigurationError(f"{change!r} is not of the form name=value")
     values = {name: _json_or_text(value) for name, _, value in (change.partition("=") for change in changes)}
     # The stored policy as it is, so that one that cannot be read can be mended.
-    store.tasks.register(amended(task, store.tasks.raw_policy(task) or {}, values))
-    say(f"{task}: {', '.join(changes)}")
+    state = store.tasks.register(amended(task, store.tasks.raw_policy(task) or {}, values))
+    if as_json:
+        print_json(state.policy)
+    else:
+        say(f"{task}: {', '.join(changes)}")
 
 
-def show_policy(task: Task) -> None:
-    """Print a task's policy as JSON."""
-    console.print_json(default_store().tasks.get(task).policy.model_dump_json())
+def show_policy(task: Task, as_json: Json = False) -> None:
+    """Print a task's policy as JSON, in colours where somebody looks."""
+    policy = default_store().tasks.get(task).policy
+    if as_json or not console.is_terminal:
+        print_json(policy)
+    else:
+        console.print_json(policy.model_dump_json())
 
 
-def status(task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None) -> None:
+def status(
+    task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None, as_json: Json = False
+) -> None:
     """Say where a task stands and what happens next."""
     from continuum.config import load_settings
     from continuum.deployment.standing import standings
     from continuum.flywheel import status_of
 
     store = brought_in()
+    if as_json:
+        known = [_plain(store, said) for said in ([status_of(store, task)] if task else _statuses(store))]
+        print_json({"home": load_settings().home, "store": str(store), "tasks": known})
+        return
     say(f"home {load_settings().home}\n{store}")
     for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
@@ -81,14 +98,14 @@ def lineage(
     item: Annotated[
         str, typer.Argument(metavar="ID", help="Id or name of a deployment, verdict, checkpoint, dataset or interaction.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Print what a thing was made from, back to the interaction ids."""
     from continuum.provenance.lineage import lineage as trace
 
     found = trace(default_store(), item)
     if as_json:
-        sys.stdout.write(json.dumps(found.to_dict(), indent=2, default=str) + "\n")
+        print_json(found.to_dict())
     else:
         sys.stdout.write("\n".join(found.render()) + "\n")
 
@@ -114,6 +131,14 @@ def _statuses(store: "Store") -> Iterator["Status"]:
             yield status_of(store, name)
         except ConfigurationError as error:
             complain(f"error: {error}")
+
+
+def _plain(store: "Store", said: "Status") -> dict[str, Any]:
+    """Where a task stands and who serves it, for a program."""
+    from continuum.deployment.standing import standings
+
+    serving = [one.record.model_dump(mode="json") | {"next": one.next} for one in standings(store, said.task, now=utc_now())]
+    return said.model_dump(mode="json") | {"deployments": serving}
 
 
 def _json_or_text(value: str) -> Any:

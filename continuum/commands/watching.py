@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from continuum.commands.tasks import brought_in
-from continuum.commands.terminal import bar, complain, console, run, say
+from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.config import load_settings, origin_of
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
@@ -42,15 +42,23 @@ def watch(
     every: Annotated[str, typer.Option(help="From one look to the next.")] = "10s",
     live: Annotated[bool, typer.Option("--live", help="Show split, quality, latency, errors and cost while it runs.")] = False,
     read_only: Annotated[bool, typer.Option("--read-only", help="Show the same and lead nothing.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Lead deployments: judge live traffic, take the steps that the evidence allows, roll back, and tell people.
 
     It does what the Dagster sensor does, and both may run. Killed, it leaves the traffic as it is; the next one goes on.
     """
+    if as_json and (live or not once):
+        raise typer.BadParameter("--json prints one look: add --once, and leave --live out")
     pause = parse_span(every)
     store = brought_in()
     if task is not None and task not in store.tasks.names():
         raise ConfigurationError(f"there is no task {task!r:.120}; known: {', '.join(store.tasks.names()) or 'none yet'}")
+    if read_only and as_json:
+        from continuum.deployment.standing import standings
+
+        print_json([one.record.model_dump(mode="json") | {"next": one.next} for one in standings(store, task, now=utc_now())])
+        return
     if read_only:
         run(_show(store, task, once=once))
         return
@@ -62,9 +70,11 @@ def watch(
     if live and console.is_terminal:
         run(_lead_in_view(store, task, leading))
     else:
-        lines = _Lines(chatty=once)
+        lines = _Lines(chatty=once, say=_nothing if as_json else say)
         with bar("judging") as on_progress:
             run(leading(on_round=lines, look=_looking(on_progress)))
+        if as_json:
+            print_json(lines.last)
         if live:
             run(_show(store, task, once=True))
         if lines.failed:
@@ -85,17 +95,24 @@ def _say_who_is_told() -> None:
         complain(f"hooks: {', '.join(told)}")
 
 
+def _nothing(text: str) -> None:
+    """Say nothing: what there is to say is printed as JSON."""
+
+
 class _Lines:
     """A line for each thing that was done or failed, and one for each deployment that is seen for the first time."""
 
-    def __init__(self, *, chatty: bool) -> None:
+    def __init__(self, *, chatty: bool, say: Callable[[str], None]) -> None:
         self._chatty = chatty
+        self._say = say
+        self.last: Round | None = None
         self._said: dict[str, tuple[object, ...]] = {}
         self._trouble: str | None = None
         self.failed = False
         """Whether anything could not be done."""
 
     def __call__(self, found: "Round") -> None:
+        self.last = found
         if found.trouble != self._trouble and found.trouble is not None:
             complain(f"{found.at:%H:%M:%S} nothing could be led, the traffic stays as it is: {found.trouble}")
         self._trouble = found.trouble
@@ -105,12 +122,12 @@ class _Lines:
             news = (record.version, tick.did, tick.why if tick.did == "failed" else "")
             if record.id not in self._said or (tick.did != "nothing" and news != self._said[record.id]):
                 said = f"{found.at:%H:%M:%S} {record.task}: {record.model} is {record.state} at {record.traffic:.0%}: "
-                say(said + f"{tick.did}, {excerpt(tick.why, LONGEST_WORDS)}")
+                self._say(said + f"{tick.did}, {excerpt(tick.why, LONGEST_WORDS)}")
             self._said[record.id] = news
             # What ended with an alarm is still on its server.
             self.failed |= tick.did == "failed" or (tick.did == "done" and record.alarm is not None)
         if self._chatty and not found.ticks and found.trouble is None:
-            say("no deployment is to be led")
+            self._say("no deployment is to be led")
         self.failed |= found.told.failed > 0
         if found.told.failed:
             complain(f"{found.at:%H:%M:%S} {found.told.failed} notifications were refused; they are tried again")
