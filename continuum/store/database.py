@@ -63,7 +63,7 @@ from continuum.store.workers import Workers
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
 
-HEAD = "0007"
+HEAD = "0008"
 """Revision of the newest migration."""
 SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Text, cast, delete, select, up
 
 from continuum.store.accounts import BATCH, AccountKey, settle
 from continuum.store.commitments import bury
+from continuum.store.erasure_tables import erased_artifacts
 from continuum.store.guard_tables import commitments, golden_answers, golden_labels, golden_uses, tombstones
 from continuum.store.judgements import conversation_hash, forget
 from continuum.store.judging_tables import (
@@ -62,7 +63,8 @@ def forget_task(connection: Connection, task: str) -> None:
     connection.execute(delete(labels).where(labels.c.review_id.in_(of_reviews)))
     connection.execute(delete(batch_items).where(batch_items.c.batch_id.in_(of_batches)))
     judged = (reviews, batches, backfills, anchor_rounds, reservations, accounts, reopenings, feedback_looks)
-    for table in (*judged, golden_answers, golden_labels, golden_uses, commitments, tombstones, shadow_answers, notifications):
+    guarded = (golden_answers, golden_labels, golden_uses, commitments, tombstones)
+    for table in (*judged, *guarded, shadow_answers, notifications, erased_artifacts):
         connection.execute(delete(table).where(table.c.task == task))
 
 
