@@ -18,6 +18,7 @@ SUITE = Suite(
     "benchmarks.deployment",
     "How a candidate comes before real traffic and is taken back, against the goals and beside what others do.",
     ("proxying", "ramping", "killing", "outages", "hostile", "canaries", "after_promotion", "splitting"),
+    too_long=("killing", "outages"),
 )
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.whic
 VISIBLE_S = 10.0
 """From the address entered to all that was asked for in view, in a browser that has nothing cached."""
 PATIENCE_S = 60.0
-REPEATS, REPEATS_QUICK = 5, 2
+REPEATS, REPEATS_QUICK = 5, 1
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ from continuum_pipelines.definitions import defs
 from continuum_pipelines.instance import open_instance
 
 TASKS, INTERACTIONS, TICKS = 300, 1_000_000, 21
-QUICK_TASKS, QUICK_INTERACTIONS, QUICK_TICKS = 30, 30_000, 5
+QUICK_TASKS, QUICK_INTERACTIONS, QUICK_TICKS = 12, 6_000, 3
 LIMIT_S = 1.0
 RATIO = 0.5
 """Of the time of the rival."""
