@@ -22,6 +22,7 @@ from continuum.store.batches import Batches
 from continuum.store.bodies import keep_bodies_still
 from continuum.store.commitments import Commitments
 from continuum.store.deployments import Deployments
+from continuum.store.erasures import Erasures
 from continuum.store.forgetting import forget_task
 from continuum.store.forking import engines
 from continuum.store.gateway_keys import GatewayKeys
@@ -104,6 +105,7 @@ class Store:
         self.batches = Batches(engine)
         self.backfills = Backfills(engine)
         self.commitments = Commitments(engine)
+        self.erasures = Erasures(engine)
         self.golden_uses = GoldenUses(engine)
         self.golden_answers = GoldenAnswers(engine)
         self.golden_labels = GoldenLabels(engine)

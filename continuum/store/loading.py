@@ -19,6 +19,7 @@ from continuum.records import Feedback, Interaction
 from continuum.store import copying
 from continuum.store.bodies import Body, body_of
 from continuum.store.merging import merge
+from continuum.store.refusing import without_erased
 from continuum.store.rows import arriving, insert_new, to_row
 from continuum.store.tables import feedback, interactions
 from continuum.store.writing import refuses
@@ -45,6 +46,8 @@ class Loaded:
     new: int = 0
     refused: list[str] = field(default_factory=list)
     """Ids of what the database would not take; nothing of them is stored."""
+    erased: list[str] = field(default_factory=list)
+    """Ids of what was erased before, or is of a user who was: nothing of them is stored again."""
 
 
 class Incoming(NamedTuple):
@@ -71,6 +74,7 @@ def load(connection: Connection, records: Sequence[Interaction], *, arrived_at: 
     postgres = connection.dialect.name == "postgresql"
     zone = "+00" if postgres else ""
     arrival = written_time(arrived_at, zone)
+    records, loaded.erased = without_erased(connection, records)
     for record in records:
         try:
             incoming.append(_incoming(record, arrival, zone))
@@ -89,6 +93,7 @@ def load(connection: Connection, records: Sequence[Interaction], *, arrived_at: 
 def load_feedback(connection: Connection, records: Sequence[Feedback], *, arrived_at: datetime) -> Loaded:
     """Insert feedback that is not there yet; a repeated id or idempotency key is left as it is."""
     loaded = Loaded()
+    records, loaded.erased = without_erased(connection, records)
     rows = arriving(records, arrived_at)
     loaded.new = sum(_taken(connection, rows, lambda some: insert_new(connection, feedback, some), loaded.refused))
     return loaded

@@ -10,6 +10,7 @@ from sqlalchemy import Column, Connection, Text, and_, bindparam, case, cast, fu
 
 from continuum.records import Annotation, Feedback, Interaction
 from continuum.store.reading import Filter
+from continuum.store.refusing import without_erased
 from continuum.store.rows import BATCH_ROWS, Rows, arriving, from_row, in_batches, insert_new, inserting, to_row
 from continuum.store.tables import annotations, feedback, interactions
 from continuum.timespan import utc_now
@@ -21,11 +22,16 @@ class FeedbackRows(Rows):
     """What people said; it may be here before its interaction is."""
 
     def add(self, batch: Iterable[Feedback], *, now: Clock = utc_now) -> int:
-        """Store feedback; a repeated id or idempotency key is left as it is. Returns how many were new."""
+        """Store feedback; a repeated id or idempotency key is left as it is, and what was erased stays away.
+
+        Returns:
+            How many were new.
+        """
         new = 0
         for some in in_batches(batch, BATCH_ROWS // 4):
-            with self.engine.begin() as connection:
-                new += insert_new(connection, feedback, arriving(some, now()))
+            with self.engine.execution_options(write_first=True).begin() as connection:
+                kept, _ = without_erased(connection, some)
+                new += insert_new(connection, feedback, arriving(kept, now()))
         return new
 
     def of(self, interactions_: Iterable[Interaction]) -> dict[str, list[Feedback]]:

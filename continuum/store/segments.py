@@ -28,7 +28,8 @@ class Drained:
     feedback: int
     """How many were new."""
     refused: tuple[str, ...]
-    """Ids of the interactions and feedback that the database would not take; they are not stored, and all others are."""
+    """Ids of the interactions and feedback that the database would not take, or that were erased before; they are not stored,
+    and all others are."""
 
 
 class Segments(Rows):
@@ -75,7 +76,7 @@ def drain(
     ensure_tasks(connection, {interaction.task for interaction in stored}, at)
     loaded = load(connection, stored, arrived_at=at)
     said = load_feedback(connection, feedback, arrived_at=at)
-    return Drained(loaded.new, said.new, (*refused, *loaded.refused, *said.refused))
+    return Drained(loaded.new, said.new, (*refused, *loaded.refused, *loaded.erased, *said.refused, *said.erased))
 
 
 def _moved(connection: Connection, segment: str, seen: int, offset: int, at: datetime) -> bool:
