@@ -1,9 +1,6 @@
-"""The `continuum` command: every stage by hand, the whole turn, and the servers.
+"""The `continuum` command: every stage by hand, the whole turn, and the servers. How it ends is in `commands/endings.py`."""
 
-Exit codes: 0 done, 1 refused or failed, 2 wrong usage. `guard` alone has its own: 0 approved, 1 blocked, 2 inconclusive, and 3
-where nothing was decided, be it wrong usage or an error.
-"""
-
+import os
 import sys
 import warnings
 from typing import Any
@@ -14,6 +11,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from continuum.commands import (
     backfilling,
+    completing,
     constitution,
     data,
     datasets,
@@ -30,23 +28,43 @@ from continuum.commands import (
     tasks,
     watching,
 )
+from continuum.commands.endings import CODES, FAILED, INTERRUPTED, NOTHING_DECIDED, WRONG_USAGE, speaks_json, tell, tell_programs
 from continuum.commands.terminal import complain
 from continuum.errors import ContinuumError
 from continuum.strict import explained
 
-WRONG_USAGE = 2
-
 
 class Commands(TyperGroup):
-    """The commands; one that is interrupted says so before Typer ends it without a word."""
+    """The commands; what ends one before it could say so itself is said here, for people and for programs."""
+
+    def make_context(self, info_name: str | None, args: list[str], *more: Any, **extra: Any) -> Any:
+        """Read the command line."""
+        # Known before the line is understood, so that a line that is not understood is told in the form it asked for.
+        before_names = args[: args.index("--")] if "--" in args else args
+        speaks_json.set("--json" in before_names)
+        try:
+            return super().make_context(info_name, args, *more, **extra)
+        except Exception as error:
+            _tell_misuse(error)
+            raise
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command that the line names."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
-            complain("interrupted; what was finished is kept, and the same command goes on from there")
-            raise typer.Exit(130) from None
+            complain(CODES[INTERRUPTED])
+            tell_programs(CODES[INTERRUPTED], "Interrupted")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            _tell_misuse(error)
+            raise
+
+
+def _tell_misuse(error: Exception) -> None:
+    """Typer tells people of wrong usage by itself; its errors alone know how to show themselves."""
+    if hasattr(error, "format_message") and hasattr(error, "exit_code"):
+        tell_programs(error.format_message(), "UsageError")  # type: ignore[attr-defined]
 
 
 class Guarding(TyperCommand):
@@ -59,16 +77,16 @@ class Guarding(TyperCommand):
         except Exception as error:
             # Click's own errors of usage carry their exit code; whatever else it is goes on as it was.
             if getattr(error, "exit_code", None) == WRONG_USAGE:
-                error.exit_code = guarding.NOTHING_DECIDED  # type: ignore[attr-defined]
+                error.exit_code = NOTHING_DECIDED  # type: ignore[attr-defined]
             raise
 
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
     help="The open flywheel for LLM applications.",
+    epilog="Exit codes: " + ". ".join(f"{code} {meaning}" for code, meaning in CODES.items()) + ".",
 )
 tasks_app = typer.Typer(invoke_without_command=True, help="List the tasks, or change what one asks for.")
 db_app = typer.Typer(no_args_is_help=True, help="The store's database.")
@@ -142,12 +160,25 @@ keys_app.command()(keys.revoke)
 app.command()(servers.serve)
 app.command()(servers.demo)
 
+# This command itself.
+app.command()(completing.completion)
+
 
 def main() -> None:
     """Run the command; errors and warnings that the user can act on are printed without a traceback."""
     warnings.showwarning = lambda message, *_: complain(f"warning: {message}")
     try:
-        app()
-    except (ContinuumError, ValidationError) as error:
-        complain(f"error: {explained(error) if isinstance(error, ValidationError) else error}")
-        sys.exit(1)
+        try:
+            app()
+        except ValidationError as error:
+            tell(explained(error), "ConfigurationError")
+            sys.exit(FAILED)
+        except ContinuumError as error:
+            tell(error)
+            sys.exit(FAILED)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read along has gone, as `head` does; at its exit Python would complain of it once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)

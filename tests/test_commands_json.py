@@ -18,6 +18,7 @@ WITHOUT = {
     "gateway": "a server: it says nothing while it serves",
     "serve": "a server: it says nothing while it serves",
     "demo": "a story for people",
+    "completion": "a shell reads what it prints",
     "curve": "its summary is a table; --plot writes a picture",
 }
 """Commands that have no `--json`, and why."""

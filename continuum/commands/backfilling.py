@@ -7,12 +7,14 @@ import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from continuum.commands.completing import backfill_ids, task_names
 from continuum.commands.deployments import who
+from continuum.commands.endings import FAILED, INCOMPLETE, refuse
 from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.excerpts import excerpt
@@ -25,15 +27,14 @@ if TYPE_CHECKING:
     from continuum.store.backfills import BackfillRow
     from continuum.store.database import Store
 
-FAILED = 1
-WRONG_USAGE = 2
-INCOMPLETE = 3
 LONGEST_REASON = 400
 DRIVER_UNSEEN_AFTER = timedelta(minutes=10)
 
 
 def backfill(
-    tasks: Annotated[list[str] | None, typer.Argument(metavar="[TASK]...", help="Names of tasks.")] = None,
+    tasks: Annotated[
+        list[str] | None, typer.Argument(metavar="[TASK]...", help="Names of tasks.", autocompletion=task_names)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All tasks that have a judge and traffic in the window.")] = False,
     since: Annotated[
         str | None, typer.Option(metavar="SPAN|DATE", help="From when on: 30d, 2026-10-01 or 2026-10-01T14:30+02:00.")
@@ -47,8 +48,12 @@ def backfill(
     ] = False,
     dagster: Annotated[bool, typer.Option("--dagster", help="Leave it for the Dagster daemon.")] = False,
     list_them: Annotated[bool, typer.Option("--list", help="List what was asked for, and how far it is.")] = False,
-    retry: Annotated[str | None, typer.Option(metavar="ID", help="Go on with what is missing of one.")] = None,
-    cancel: Annotated[str | None, typer.Option(metavar="ID", help="Cancel one; what was judged is kept.")] = None,
+    retry: Annotated[
+        str | None, typer.Option(metavar="ID", help="Go on with what is missing of one.", autocompletion=backfill_ids)
+    ] = None,
+    cancel: Annotated[
+        str | None, typer.Option(metavar="ID", help="Cancel one; what was judged is kept.", autocompletion=backfill_ids)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Judge old traffic, by the task's rubric or another, and say how the scores moved.
@@ -62,13 +67,13 @@ def backfill(
     modes = [name for name, value in chosen.items() if value]
     beside = [name for name, value in judging.items() if value]
     if len(modes) > 1 or (modes and beside):
-        _refuse(f"{' and '.join([*modes, *beside])} exclude each other")
+        refuse(f"{' and '.join([*modes, *beside])} exclude each other")
     if (retry or cancel) and (named or everything):
-        _refuse(f"{modes[0]} names one backfill by its id; leave the tasks out")
+        refuse(f"{modes[0]} names one backfill by its id; leave the tasks out")
     if dagster and (dry_run or list_them or cancel):
-        _refuse("--dagster leaves work for the daemon; it says nothing to --list, --cancel or --dry-run")
+        refuse("--dagster leaves work for the daemon; it says nothing to --list, --cancel or --dry-run")
     if named and everything:
-        _refuse("name tasks or say --all, not both")
+        refuse("name tasks or say --all, not both")
     if list_them:
         _list(store, named, as_json)
         return
@@ -76,7 +81,7 @@ def backfill(
         _cancel(store, cancel, as_json)
         return
     if not (retry or named or everything):
-        _refuse("name a task, or say --all, --list, --retry ID or --cancel ID")
+        refuse("name a task, or say --all, --list, --retry ID or --cancel ID")
     rows = _retried(store, retry, dagster) if retry else _planned(store, named, everything, whole_turn, dagster, judging)
     if dry_run:
         _tell_prices(store, rows, as_json)
@@ -121,7 +126,7 @@ def _planned(
                     raise
                 complain(f"{task} is left out: {error}")
     except ConfigurationError as error:
-        _refuse(str(error))
+        refuse(str(error))
     if not rows:
         complain("there is nothing to do")
     return rows
@@ -140,12 +145,7 @@ def _retried(store: "Store", backfill_id: str, dagster: bool) -> "list[BackfillR
     try:
         return [ask_again(store, backfill_id, driver="dagster" if dagster else "here")]
     except ConfigurationError as error:
-        _refuse(str(error))
-
-
-def _refuse(why: str) -> NoReturn:
-    complain(f"error: {why}")
-    raise typer.Exit(WRONG_USAGE)
+        refuse(str(error))
 
 
 # --- what is done ----------------------------------------------------------------------------------------------------
@@ -257,9 +257,9 @@ def _cancel(store: "Store", backfill_id: str, as_json: bool) -> None:
     try:
         row = known(store, backfill_id)
     except ConfigurationError as error:
-        _refuse(str(error))
+        refuse(str(error))
     if not store.backfills.cancel(row.id, f"cancelled by {who()}"):
-        _refuse(f"backfill {row.id} is {known(store, row.id).state} already")
+        refuse(f"backfill {row.id} is {known(store, row.id).state} already")
     if as_json:
         print_json(known(store, row.id).model_dump(mode="json") | {"missing": row.missing})
         return
@@ -269,7 +269,7 @@ def _cancel(store: "Store", backfill_id: str, as_json: bool) -> None:
 def _list(store: "Store", named: Sequence[str], as_json: bool) -> None:
     unknown = [task for task in named if task not in store.tasks.names()]
     if unknown:
-        _refuse(f"there is no task {unknown[0]!r:.120}; continuum tasks lists them")
+        refuse(f"there is no task {unknown[0]!r:.120}; continuum tasks lists them")
     rows = [row for task in named for row in store.backfills.newest(task)] if named else store.backfills.newest()
     if as_json:
         print_json([row.model_dump(mode="json") | {"missing": row.missing} for row in rows])

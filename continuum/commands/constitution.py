@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
+from continuum.commands.completing import task_names
 from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.config import Settings, load_settings
 from continuum.constitution.constraints import BUILT_IN, Constraint, constraint_for, of_drafted, same_words
@@ -55,7 +56,9 @@ def draft(
     text: Text,
     must: Annotated[str | None, typer.Option(help="Regular expression that an answer to a probe has to match.")] = None,
     must_not: Annotated[str | None, typer.Option(help="Regular expression that no answer may match.")] = None,
-    task: Annotated[str | None, typer.Option(help="Task whose judge writes and checks, and whose budget pays.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="Task whose judge writes and checks, and whose budget pays.", autocompletion=task_names)
+    ] = None,
     base: Annotated[bool, typer.Option("--base", help="Have the base model itself write; needs a pattern.")] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Draft a constraint again that was drafted before.")] = False,
     as_json: Json = False,

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from continuum.artifacts.copies import is_there, local
 from continuum.artifacts.places import above
+from continuum.commands.completing import task_names, versions
 from continuum.commands.terminal import Json, complain, console, print_json, say
 from continuum.errors import ConfigurationError, StoreError
 from continuum.store import default_store
@@ -21,13 +22,18 @@ if TYPE_CHECKING:
     from continuum.records import DatasetRecord
     from continuum.store.database import Store
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Name or fingerprint of a version; a task's name for its newest.")]
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="Name or fingerprint of a version; a task's name for its newest.", autocompletion=versions
+    ),
+]
 CLASSES = 12
 CHANGES = 20
 
 
 def list_versions(
-    task: Annotated[str | None, typer.Argument(help="Only of this task.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Only of this task.", autocompletion=task_names)] = None,
     as_json: Json = False,
 ) -> None:
     """List the dataset versions."""
@@ -85,8 +91,10 @@ def show(
 
 
 def diff(
-    before: Annotated[str, typer.Argument(metavar="A", help="Name or fingerprint of the earlier version.")],
-    after: Annotated[str, typer.Argument(metavar="B", help="Name or fingerprint of the later one.")],
+    before: Annotated[
+        str, typer.Argument(metavar="A", help="Name or fingerprint of the earlier version.", autocompletion=versions)
+    ],
+    after: Annotated[str, typer.Argument(metavar="B", help="Name or fingerprint of the later one.", autocompletion=versions)],
     as_json: Json = False,
 ) -> None:
     """Say what changed from one version to another."""

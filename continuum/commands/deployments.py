@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from continuum.commands.completing import deployed
 from continuum.commands.terminal import Json, complain, print_json, run, say
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
@@ -18,14 +19,23 @@ if TYPE_CHECKING:
 SHOWN_DONE = 10
 """Deployments that are done, in a list that is not asked for all."""
 LONGEST_REASON = 400
-Item = Annotated[str, typer.Argument(metavar="ID|TASK|MODEL", help="A deployment's id, a task, or a model such as support-v2.")]
+Item = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID|TASK|MODEL", help="A deployment's id, a task, or a model such as support-v2.", autocompletion=deployed
+    ),
+]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it is kept with the change.")]
 
 
 def deployments(
     item: Annotated[
         str | None,
-        typer.Argument(metavar="[TASK|ID]", help="A task for its deployments, or a deployment's id for all that happened to it."),
+        typer.Argument(
+            metavar="[TASK|ID]",
+            help="A task for its deployments, or a deployment's id for all that happened to it.",
+            autocompletion=deployed,
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Also all that are done.")] = False,
     as_json: Json = False,

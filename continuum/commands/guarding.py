@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from continuum.commands.completing import model_names
+from continuum.commands.endings import NOTHING_DECIDED, tell, tell_programs
 from continuum.commands.stages import checkpoint_of
 from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say, stderr
 from continuum.errors import ConfigurationError, ContinuumError
@@ -16,11 +18,11 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     from continuum.guard.measuring import Measurement
 
-NOTHING_DECIDED = 3
-
 
 def guard(
-    candidate: Annotated[str | None, typer.Option(help="Id or name of a checkpoint, such as support-v1.")] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="Id or name of a checkpoint, such as support-v1.", autocompletion=model_names)
+    ] = None,
     golden: Annotated[
         str | None, typer.Option(metavar="NAME|FOLDER", help="A golden dataset; the task's newest when left out.")
     ] = None,
@@ -77,11 +79,12 @@ def guard(
             junit.write_text(to_junit(verdict), encoding="utf-8")
             complain(f"JUnit XML written to {junit}")
     except ContinuumError as error:
-        complain(f"error: {error}")
+        tell(error)
         raise typer.Exit(NOTHING_DECIDED) from None
-    except Exception:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001
         # What nobody foresaw is shown whole, and must not end like a verdict.
         stderr.print_exception(max_frames=10)
+        tell_programs(str(error), type(error).__name__)
         raise typer.Exit(NOTHING_DECIDED) from None
     raise typer.Exit(EXIT_CODES[verdict.status])
 

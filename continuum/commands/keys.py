@@ -6,6 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from continuum.commands.completing import task_names
 from continuum.commands.terminal import Json, complain, console, print_json, say
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, for people.")],
-    task: Annotated[list[str] | None, typer.Option(help="A task it may ask for, may be repeated; all when left out.")] = None,
+    task: Annotated[
+        list[str] | None,
+        typer.Option(help="A task it may ask for, may be repeated; all when left out.", autocompletion=task_names),
+    ] = None,
     override: Annotated[bool, typer.Option("--override", help="Its requests may name who answers, in a header.")] = False,
     per_minute: Annotated[int | None, typer.Option(min=1, help="How often it may ask; no limit when left out.")] = None,
     as_json: Json = False,

@@ -4,13 +4,14 @@ from typing import Annotated
 
 import typer
 
+from continuum.commands.completing import task_names
 from continuum.commands.terminal import Port, console, run
 
 
 def gateway(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Port = 8787,
-    task: Annotated[str | None, typer.Option(help="Task of requests that name none.")] = None,
+    task: Annotated[str | None, typer.Option(help="Task of requests that name none.", autocompletion=task_names)] = None,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = 1,
     keys: Annotated[
         bool | None,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from continuum.commands.completing import dataset_names, model_names, task_names
 from continuum.commands.deployments import LONGEST_REASON, Reason, who
 from continuum.commands.terminal import Json, Task, bar, complain, print_json, run, say
 from continuum.config import load_settings
@@ -45,7 +46,9 @@ def curate(
 
 def train(
     task: Task,
-    dataset: Annotated[str | None, typer.Option(help="Fingerprint or name; the newest when left out.")] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="Fingerprint or name; the newest when left out.", autocompletion=dataset_names)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Fine-tune the task's adapter on a dataset version."""
@@ -76,7 +79,8 @@ def train(
 
 
 def forgetting(
-    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.")], as_json: Json = False
+    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v2.", autocompletion=model_names)],
+    as_json: Json = False,
 ) -> None:
     """What a version still knows of what its line learned, of general questions and of its constraints."""
     from continuum.constitution.constraints import those_known
@@ -95,7 +99,7 @@ def forgetting(
 
 
 def deploy(
-    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.")],
+    model: Annotated[str, typer.Argument(help="Id or name of a checkpoint, such as support-v1.", autocompletion=model_names)],
     unguarded: Annotated[
         bool, typer.Option("--unguarded", help="Deploy without a verdict; the deployment says so for all to see.")
     ] = False,
@@ -162,7 +166,7 @@ def curve(
 
 
 def build_base(
-    task: Annotated[str, typer.Option(help="Task whose training side is the text.")],
+    task: Annotated[str, typer.Option(help="Task whose training side is the text.", autocompletion=task_names)],
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps.")] = None,
     as_json: Json = False,
 ) -> None:

@@ -9,6 +9,7 @@ import typer
 from rich.table import Table
 
 from continuum.amending import amended
+from continuum.commands.completing import task_names
 from continuum.commands.terminal import Json, Task, complain, console, print_json, say
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
@@ -70,7 +71,8 @@ def show_policy(task: Task, as_json: Json = False) -> None:
 
 
 def status(
-    task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None, as_json: Json = False
+    task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.", autocompletion=task_names)] = None,
+    as_json: Json = False,
 ) -> None:
     """Say where a task stands and what happens next."""
     from continuum.config import load_settings

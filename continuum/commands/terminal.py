@@ -13,13 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from continuum.commands.completing import task_names
 from continuum.progress import Progress
 
 console = Console()
 stderr = Console(stderr=True)
 T = TypeVar("T")
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")]
-Task = Annotated[str, typer.Argument(help="Name of the task.")]
+Task = Annotated[str, typer.Argument(help="Name of the task.", autocompletion=task_names)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")]
 
 

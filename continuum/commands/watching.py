@@ -13,6 +13,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from continuum.commands.completing import task_names
 from continuum.commands.tasks import brought_in
 from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
 from continuum.config import load_settings, origin_of
@@ -37,7 +38,7 @@ ACTOR = "watch"
 
 
 def watch(
-    task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.")] = None,
+    task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.", autocompletion=task_names)] = None,
     once: Annotated[bool, typer.Option("--once", help="Look once, and end.")] = False,
     every: Annotated[str, typer.Option(help="From one look to the next.")] = "10s",
     live: Annotated[bool, typer.Option("--live", help="Show split, quality, latency, errors and cost while it runs.")] = False,
