@@ -28,7 +28,7 @@ def completion(
     Bash: eval "$(continuum completion bash)" in ~/.bashrc. Zsh: the same with zsh in ~/.zshrc, after compinit.
     Fish: continuum completion fish > ~/.config/fish/completions/continuum.fish
     """
-    from typer.completion import get_completion_script
+    from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage] - its one way without a prompt
 
     typer.echo(get_completion_script(prog_name="continuum", complete_var="_CONTINUUM_COMPLETE", shell=shell))
 
