@@ -16,17 +16,15 @@ ROOT_PAGES = {
     "GETTING_STARTED.md": "getting-started.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
-    "README.md": "index.md",
+    "README.md": "overview.md",
 }
-"""Files of the root, and what they are called in the site. The site opens with its own index, where the root has a README."""
+"""Files of the root, and what they are called in the site."""
 LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?://|mailto:|#)([^)#\s]+)(#[^)\s]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the root's pages, with their links as they are from docs/."""
     for source, target in ROOT_PAGES.items():
-        if target == "index.md":
-            continue
         with open(posixpath.join(posixpath.dirname(config.config_file_path), source), encoding="utf-8") as page:
             files.append(File.generated(config, target, content=page.read()))
     return files
@@ -34,15 +32,14 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, files: Files, **_: Any) -> str:
     """Rewrite the links of a page: from the file's place in the repository to the page's in the site."""
-    named = {target: source for source, target in ROOT_PAGES.items() if target != "index.md"}
     uri = page.file.src_uri
-    place = "" if uri in named else posixpath.dirname(posixpath.join("docs", uri))
+    place = "" if uri in ROOT_PAGES.values() else posixpath.dirname(posixpath.join("docs", uri))
 
     def rewritten(found: re.Match[str]) -> str:
         image, words, target, anchor = found.groups()
         path = posixpath.normpath(posixpath.join(place, target))
         inside = ROOT_PAGES.get(path) or (path.removeprefix("docs/") if path.startswith("docs/") else None)
-        if inside is None or (files.get_file_from_path(inside) is None):
+        if inside is None or files.get_file_from_path(inside) is None:
             return f"`{path}`" if words.strip("`") in path else f"{words} (`{path}`)"
         here = posixpath.dirname(uri) or "."
         return f"{image}[{words}]({posixpath.relpath(inside, here)}{anchor or ''})"
