@@ -88,6 +88,7 @@ class CurrentInteraction:
 
 
 interaction = CurrentInteraction()
+"""The captured call that is running in this context, or else the last one that began in it: `interaction.id` is for feedback."""
 
 
 class Context:
