@@ -13,6 +13,7 @@ from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenItem
 
 if TYPE_CHECKING:
+    from continuum.analytics.gains import Gain
     from continuum.statistics.means import Estimate
     from continuum.store.database import Store
 
@@ -21,7 +22,11 @@ BASE = "base"
 NEAREST = "nearest"
 """No model: the answer of the most similar training example."""
 COST = "cost_per_query"
-"""A column of every comparison, not a metric that answers are scored by."""
+LATENCY = "latency_ms"
+FORGETTING = "forgetting"
+HUMAN = "human_agreement"
+BESIDE = (COST, LATENCY, FORGETTING, HUMAN)
+"""Metrics that no golden answer is scored by; each is measured elsewhere, and says where."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +50,9 @@ class Point:
     """Curated examples it has learned from, all its turns together; 0 for the base and for production."""
     means: "Mapping[str, Estimate]"
     """Metric to its mean, 0 to 1; a metric without data is not there."""
-    gains: "Mapping[str, Estimate]"
-    """Metric to the paired difference from the reference model, on the items that both have a score for."""
+    gains: "Mapping[str, Gain]"
+    """Metric to the difference from the reference model, paired on the items that both have a score for; where they share none,
+    unpaired, and it says so."""
     intents: Mapping[str, float]
     """Intent to the mean of all metrics over its items."""
     cost_usd: float | None
@@ -76,13 +82,6 @@ def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], 
         known = ", ".join([PRODUCTION, NEAREST, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
         raise ConfigurationError(f"task {policy.task!r} has no model {unknown[0]!r}; it has {known}")
     return [_contender(store, name, by_name.get(name)) for name in dict.fromkeys(models)]
-
-
-def production_cost_usd(store: "Store", items: Sequence[GoldenItem]) -> float | None:
-    """Mean cost of the calls that gave production's answers; None where no cost was captured."""
-    calls = store.interactions.get_many(item.interaction_id for item in items if item.production is not None).values()
-    costs = [call.cost_usd for call in calls if call.cost_usd is not None]
-    return sum(costs) / len(costs) if costs else None
 
 
 def _can_be_looked_up(store: "Store", checkpoint: Checkpoint) -> bool:

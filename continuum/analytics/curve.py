@@ -1,24 +1,25 @@
-"""The learning curve: what each turn of the wheel gained on the golden dataset, and what a query costs.
+"""The learning curve: what each turn of the wheel gained, whether that is real, what it cost, and where it is heading.
 
-Every model answers the same golden items and is scored by the same judge, so two models differ by their answers alone.
+Every model answers the same golden items and is scored by the same judge, so two models differ by their answers alone. What no
+golden answer shows (cost, latency, forgetting, what people say) is read from traffic, verdicts and labels, and says so.
 """
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from continuum.analytics.arms import BASE, COST, NEAREST, PRODUCTION, Contender, Point, contenders, production_cost_usd
+from continuum.analytics.arms import BASE, BESIDE, COST, NEAREST, PRODUCTION, Contender, Point, contenders
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
-from continuum.judging.evaluation import score_answers
 from continuum.judging.judge import Judge
 from continuum.judging.measures import Measures, measures_of
 from continuum.judging.standing import judge_notes
 from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
+from continuum.provenance.lineage import trained_ids
 from continuum.records import Message
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
@@ -28,13 +29,20 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     import polars
 
+    from continuum.analytics.beside import Reading
+    from continuum.analytics.comparison import Compared
+    from continuum.analytics.fresh import Retold
     from continuum.analytics.frontier import Standing
     from continuum.analytics.projection import Projection
+    from continuum.analytics.turns import Turn
+    from continuum.analytics.worth import Bill, Worth
     from continuum.store.database import Store
 
 Answers = Mapping[str, Message | None]
 """Interaction id of a golden item to a model's answer."""
-LOCAL_COST_NOTE = "tuned models and their base are counted at $0 a query: they have no price, and the machine is not counted"
+LOCAL_COST_NOTE = (
+    "models on machines of one's own whose live calls have no price are counted at $0 a query; the machine is not counted"
+)
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,7 @@ class LearningCurve:
     golden: str
     items: int
     metrics: tuple[str, ...]
+    """What answers were scored by."""
     reference: str
     """The model that gains are measured from: the base where it is compared."""
     judge: str | None
@@ -53,7 +62,24 @@ class LearningCurve:
     """Cost and quality of the models whose cost is known, the cheapest first."""
     projections: "Mapping[str, Projection | str]"
     """Metric to where it is heading, or to the reason that cannot be said."""
+    turns: "tuple[Turn, ...]" = ()
+    """What each version gained over the one it was continued from, and what that cost."""
+    retold: "tuple[Retold, ...]" = ()
+    """The gains of promoted versions, as claimed and on questions that had no say in it."""
+    beside: tuple[str, ...] = ()
+    """What was measured that no answer is scored by, of `cost_per_query`, `latency_ms`, `forgetting` and `human_agreement`."""
+    readings: "tuple[Reading, ...]" = ()
+    """And what it came to."""
+    frontier_with_latency: "tuple[Standing, ...]" = ()
+    """The same as `frontier` with latency as a third side, of the models whose latency is known; empty where fewer than two."""
+    bill: "Bill | None" = None
+    """What another thousand examples would cost."""
+    worth: "tuple[Worth, ...]" = ()
+    """What they would buy."""
+    attributions: tuple[Any, ...] = ()
+    """Which training examples made each version better, and which worse."""
     notes: tuple[str, ...] = ()
+    seed: int = 0
 
     @classmethod
     async def compute(
@@ -68,57 +94,74 @@ class LearningCurve:
         answerer: Answerer | None = None,
         answers: Mapping[str, Answers] | None = None,
         limit: int | None = None,
+        seed: int = 0,
         on_progress: Progress = silent,
     ) -> Self:
         """Ask each model the newest golden questions and compare the answers.
+
+        Answers and judgements are kept: the same curve asked for again asks no model and pays no judge, and one that was broken
+        off goes on where it was. The same inputs and seed give the same curve.
 
         Args:
             task: whose curve.
             models: `production`, `nearest` (the answer of the most similar training example), `base`, `v1`, `v2`, or names of
                 checkpoints; None for all there are.
-            metrics: names of criteria, `action_match` and `cost_per_query`, which is always shown; None for the guard's.
+            metrics: names of criteria, `action_match`, and of what is measured beside: `cost_per_query` (always shown),
+                `latency_ms`, `forgetting`, `human_agreement`; None for the guard's and all of those. Where none is scored by
+                answers, the guard's are.
             store: where the models are looked up; None for the default store.
-            judge: who scores; None for the judge of the task's policy.
+            judge: who scores; None for the judge of the task's policy. What it costs is the task's guard budget's.
             criteria: what the metrics mean; None for the policy's.
             answerer: how models are asked; None runs them in this process.
             answers: answers that are there already, by model name as in `models`; those models are not asked again.
             limit: the most golden items to ask, in whole groups; None for all.
+            seed: of all resampling.
             on_progress: told of each model.
 
         Raises:
             ConfigurationError: the task, a model or a metric is unknown, or there is nothing to measure on.
+            JudgeError: not one judgement of a model succeeded.
         """
+        from continuum.analytics.scoring import score_all
+        from continuum.models.asking import Asking
+
         opened = store or default_store()
         policy = opened.tasks.get(task).policy
         golden = GoldenDataset.latest(task, store=opened)
-        if golden is None or not len(golden):
+        asked = [metric for metric in metrics or () if metric not in BESIDE]
+        beside = tuple(metric for metric in BESIDE if metric == COST or metrics is None or metric in metrics)
+        chosen, items, notes = await asyncio.to_thread(_settled, opened, task, golden, models, limit)
+        if golden is None or not items:
             raise ConfigurationError(f"task {task!r} has no golden items to measure on; curate it first, which sets some aside")
-        asked = [metric for metric in metrics or () if metric != COST]
         measures = measures_of(policy, asked or policy.guard.metrics, judge=judge, criteria=criteria).kept_in(opened)
-        items = whole_groups(golden.items, limit, salt=golden.fingerprint)
-        chosen = contenders(opened, policy, items, models)
         base_model = next((c.checkpoint.base_model for c in reversed(chosen) if c.checkpoint), None) or policy.base_model
-        asker = answerer or LocalAnswerer(base_model or load_settings().base_model)
-        ready = dict(answers or {})
-        if any(contender.name == NEAREST for contender in chosen) and NEAREST not in ready:
-            from continuum.analytics.lookup import looked_up  # faiss starts here
-
-            found = await asyncio.to_thread(looked_up, opened, task, [item.messages for item in items])
-            ready[NEAREST] = {item.interaction_id: answer for item, answer in zip(items, found, strict=True)}
+        base_model = str(base_model or load_settings().base_model or "")
         budget = Budget.of_task(opened, policy, "guard")
-        scores = {}
-        for step, contender in enumerate(chosen):
-            on_progress(step, len(chosen), f"{contender.name}: {len(items)} golden items")
-            scores[contender.name] = await _scores(contender, items, measures, asker, budget, ready.get(contender.name))
-        on_progress(len(chosen), len(chosen), "comparing")
+        found = await score_all(
+            opened,
+            task,
+            chosen,
+            items,
+            measures=measures,
+            asking=Asking(answerer or LocalAnswerer(base_model or None), opened, task),
+            base_model=base_model,
+            budget=budget,
+            ready=answers or {},
+            on_progress=on_progress,
+        )
 
         from continuum.analytics.comparison import compared  # scipy starts here
+        from continuum.analytics.explaining import explained
 
         names = [c.checkpoint.base_model if c.checkpoint else c.name for c in chosen]
         standing = await asyncio.to_thread(judge_notes, opened, policy, measures, names)
-        costs = {c.name: production_cost_usd(opened, items) if c.name == PRODUCTION else 0.0 for c in chosen}
-        reference = BASE if BASE in scores else chosen[0].name
-        points, standings, projections = compared(items, chosen, scores, costs, measures.metrics, reference)
+        reference = BASE if BASE in found.scores else chosen[0].name
+        result = await asyncio.to_thread(
+            compared, opened, task, items, chosen, found, measures.metrics, beside, reference, seed=seed
+        )
+        attributions, unexplained = await asyncio.to_thread(
+            explained, opened, task, items, chosen, found.scores, result.turns, seed=seed
+        )
         return cls(
             task=task,
             golden=golden.name,
@@ -126,20 +169,21 @@ class LearningCurve:
             metrics=measures.metrics,
             reference=reference,
             judge=measures.judge_name,
-            points=points,
-            frontier=standings,
-            projections=projections,
-            notes=(*_notes(chosen, costs, measures), *standing),
+            beside=beside,
+            attributions=tuple(attributions),
+            notes=(*notes, *_notes(chosen, result, measures, budget), *unexplained, *standing),
+            seed=seed,
+            **vars(result),
         )
 
     def summary(self) -> str:
-        """The whole curve as text: comparison, trajectory, cost-quality frontier, projection, and what to keep in mind."""
+        """The whole curve as text: comparison, turns, frontier, projection and the rest, and what to keep in mind."""
         from continuum.analytics.summary import as_text
 
         return as_text(self)
 
     def to_markdown(self) -> str:
-        """The comparison as a Markdown table, with the notes."""
+        """The same as Markdown, tables as tables."""
         from continuum.analytics.summary import as_markdown
 
         return as_markdown(self)
@@ -150,90 +194,85 @@ class LearningCurve:
 
         return draw(self, Path(path))
 
+    def to_html(self) -> str:
+        """The whole curve as a page that stands for itself: nothing to load, nothing that runs, light and dark."""
+        from continuum.analytics.html import to_html
+
+        return to_html(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the page of `to_html`; returns the file written."""
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(self.to_html(), encoding="utf-8")
+        return target
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON."""
+        from continuum.analytics.plain import as_json
+
+        return as_json(self)
+
+    def figures(self) -> dict[str, float]:
+        """The numbers by name, such as `curve v2 helpfulness`, to be drawn beside those of other runs."""
+        from continuum.analytics.plain import figures
+
+        return figures(self)
+
     def to_polars(self) -> "polars.DataFrame":
-        """A row for each model and metric."""
-        import polars
+        """A row for each model and metric that answers are scored by."""
+        from continuum.analytics.plain import as_frame
 
-        rows = [
-            {
-                "model": point.model,
-                "metric": metric,
-                "examples": point.examples,
-                "mean": found.mean,
-                "low": found.low,
-                "high": found.high,
-                "items": found.items,
-                "groups": found.groups,
-                "gain": point.gains[metric].mean if metric in point.gains else None,
-                "gain_low": point.gains[metric].low if metric in point.gains else None,
-                "gain_high": point.gains[metric].high if metric in point.gains else None,
-                "cost_usd": point.cost_usd,
-            }
-            for point in self.points
-            for metric, found in point.means.items()
-        ]
-        numbers = ("mean", "low", "high", "gain", "gain_low", "gain_high", "cost_usd")
-        kinds = {name: polars.Float64 if name in numbers else polars.Int64 for name in ("examples", "items", "groups", *numbers)}
-        order = [
-            "model",
-            "metric",
-            "examples",
-            "mean",
-            "low",
-            "high",
-            "items",
-            "groups",
-            "gain",
-            "gain_low",
-            "gain_high",
-            "cost_usd",
-        ]
-        schema = {name: kinds.get(name, polars.String) for name in order}
-        return polars.DataFrame(rows, schema=schema)
+        return as_frame(self)
 
 
-async def _scores(
-    contender: Contender,
-    items: Sequence[GoldenItem],
-    measures: Measures,
-    answerer: Answerer,
-    budget: Budget,
-    ready: Answers | None,
-) -> dict[str, list[float | None]]:
-    """Metric to the scores of one model's answers; None where production has no answer to an item."""
-    if contender.name == PRODUCTION:
-        known = [n for n, item in enumerate(items) if item.production is not None]
-        replies: list[Message | None] = [items[n].production for n in known]
-    else:
-        known = list(range(len(items)))
-        if ready is not None:
-            replies = [ready.get(item.interaction_id) for item in items]
-        else:
-            replies = await answerer.answer(contender.checkpoint, [item.messages for item in items])
-    scored = await score_answers(
-        [items[n] for n in known],
-        replies,
-        measures.metrics,
-        judge=measures.judge,
-        criteria=measures.criteria,
-        budget=budget,
-    )
-    spread: dict[str, list[float | None]] = {}
-    for metric, values in scored.items():
-        spread[metric] = [None] * len(items)
-        for n, value in zip(known, values, strict=True):
-            spread[metric][n] = value
-    return spread
+def _settled(
+    store: "Store", task: str, golden: GoldenDataset | None, models: Sequence[str] | None, limit: int | None
+) -> tuple[list[Contender], list[GoldenItem], list[str]]:
+    """The models, the questions that are fair to all of them, and words on what was left out."""
+    policy, notes = store.tasks.get(task).policy, []
+    questions = [item for item in golden or () if item.kind == "task"]
+    if golden is not None and len(questions) < len(golden):
+        notes.append(
+            f"{len(golden) - len(questions)} golden items try abilities or constraints and not the task; the guard asks them"
+        )
+    if golden is None or not questions:
+        return [], [], notes
+    chosen = contenders(store, policy, questions, models)
+    trained: set[str] = set().union(*(trained_ids(store, one.checkpoint) for one in chosen if one.checkpoint))
+    fair = [item for item in questions if item.interaction_id not in trained]
+    if len(fair) < len(questions):
+        notes.append(f"{len(questions) - len(fair)} golden items are in the training data of one of the models and were left out")
+    items = whole_groups(fair, limit, salt=golden.fingerprint)
+    if len(items) < len(fair):
+        notes.append(f"{len(items)} of {len(fair)} golden items were asked, in whole groups chosen by a fixed hash")
+    return chosen, items, notes
 
 
-def _notes(chosen: Sequence[Contender], costs: Mapping[str, float | None], measures: Measures) -> tuple[str, ...]:
-    notes = []
-    if any(contender.name != PRODUCTION for contender in chosen):
+def _notes(chosen: Sequence[Contender], found: "Compared", measures: Measures, budget: Budget) -> list[str]:
+    notes, names = [], {contender.name for contender in chosen}
+    costs = {point.model: point.cost_usd for point in found.points}
+    if any(costs[name] == 0 for name in names - {PRODUCTION}):
         notes.append(LOCAL_COST_NOTE)
-    if PRODUCTION in costs and costs[PRODUCTION] is None:
+    if PRODUCTION in names and costs[PRODUCTION] is None:
         notes.append("no cost was captured for production's answers, so it is not on the cost-quality frontier")
-    if PRODUCTION in costs and "action_match" in measures.metrics:
+    if PRODUCTION in names and "action_match" in measures.metrics:
         notes.append("where a reference is production's own answer that a person approved, production matches by construction")
-    if any(contender.name == NEAREST for contender in chosen):
+    if NEAREST in names:
         notes.append("nearest is no model: it gives the answer of the most similar training example")
-    return tuple(notes)
+    if budget.exhausted:
+        notes.append(
+            "the task's budget for the guard ran out: answers that were not judged have no score; ask again when it is renewed"
+        )
+    if found.retold:
+        shown = ", ".join(dict.fromkeys(one.model for one in found.retold))
+        notes.append(
+            f"{shown} was promoted on golden items that are among these: its gains over the whole set are too large by "
+            "selection; see claimed and fresh"
+        )
+    intervals = sum(len(point.gains) for point in found.points) + sum(len(one.gains) for one in found.turns)
+    if intervals > 1:
+        notes.append(
+            f"each of {intervals} intervals of gains holds its truth 95 times in 100 by itself; not all of them do at once"
+        )
+    return notes

@@ -1,4 +1,7 @@
-"""The cost-quality frontier: which models no other beats at once in cost and in quality, and how sure that is."""
+"""The cost-quality frontier: which models no other beats at once in cost and in quality, and how sure that is.
+
+Where latencies are known, a model must also be slower to be beaten.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,10 +25,17 @@ class Standing:
     on_frontier: bool
     probability: float
     """Of being on the frontier, 0 to 1, over resampled golden groups."""
+    latency_ms: float | None = None
+    """The middle one; None where latency is no part of the frontier."""
 
 
 def frontier(
-    quality: Mapping[str, Sequence[float]], cost_usd: Mapping[str, float], groups: Sequence[str], *, seed: int = 0
+    quality: Mapping[str, Sequence[float]],
+    cost_usd: Mapping[str, float],
+    groups: Sequence[str],
+    *,
+    latency_ms: Mapping[str, float] | None = None,
+    seed: int = 0,
 ) -> list[Standing]:
     """Every model's standing, the cheapest first.
 
@@ -33,26 +43,40 @@ def frontier(
         quality: model to the quality of its answer to each item, the same items for all.
         cost_usd: model to its cost a query, taken as known.
         groups: the group of each item; whole groups are resampled, for all models at once.
+        latency_ms: model to its latency, taken as known; None where only cost and quality count.
         seed: of the resampling.
     """
     models = sorted(quality, key=lambda model: (cost_usd[model], model))
     if not models or not groups:
         return []
     means = np.array([group_means(quality[model], groups) for model in models])
-    costs = np.array([cost_usd[model] for model in models])
+    prices = np.array([[cost_usd[model], *([latency_ms[model]] if latency_ms else [])] for model in models])
     drawn = np.random.default_rng(seed).integers(0, means.shape[1], size=(RESAMPLES, means.shape[1]))
-    member = undominated(costs, means.mean(axis=1)[None, :])[0]
-    share = undominated(costs, means[:, drawn].mean(axis=2).T).mean(axis=0)
+    member = undominated(prices, means.mean(axis=1)[None, :])[0]
+    share = undominated(prices, means[:, drawn].mean(axis=2).T).mean(axis=0)
     return [
-        Standing(model, float(costs[n]), float(means[n].mean()), bool(member[n]), float(share[n]))
+        Standing(
+            model,
+            cost_usd[model],
+            float(means[n].mean()),
+            bool(member[n]),
+            float(share[n]),
+            latency_ms[model] if latency_ms else None,
+        )
         for n, model in enumerate(models)
     ]
 
 
-def undominated(costs: np.ndarray, quality: np.ndarray) -> np.ndarray:
-    """For each row of qualities, which models no other matches in both and beats in one."""
-    no_dearer = costs[:, None] <= costs[None, :]
-    cheaper = costs[:, None] < costs[None, :]
+def undominated(prices: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    """For each row of qualities, which models no other matches in everything and beats in one.
+
+    Args:
+        prices: a model's price, or a row of its prices of several kinds, such as cost and latency.
+        quality: rows with the quality of each model.
+    """
+    each = prices.reshape(len(prices), -1)
+    no_dearer = (each[:, None, :] <= each[None, :, :]).all(axis=2)
+    cheaper = (each[:, None, :] < each[None, :, :]).any(axis=2)
     no_worse = quality[:, :, None] >= quality[:, None, :]
     better = quality[:, :, None] > quality[:, None, :]
     dominates = no_dearer & no_worse & (cheaper | better)

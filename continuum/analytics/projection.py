@@ -51,6 +51,19 @@ class Projection:
     """Points to draw: examples, mean, low, high."""
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """How much more is expected of the last version's successor, if the next data are like the data so far."""
+
+    more: int
+    """Examples beyond those of the last version."""
+    mean: float
+    """The median of what is expected, on the scale from 0 to 1."""
+    low: float
+    """Lower end of the 90% interval."""
+    high: float
+
+
 def project(
     examples: Sequence[int], means: Sequence[float], errors: Sequence[float], *, at: int | None = None
 ) -> Projection | str:
@@ -62,6 +75,32 @@ def project(
         errors: the standard error of each mean.
         at: how many examples to project to; None for four times those of the last version.
     """
+    posterior = _posterior(examples, means, errors)
+    if isinstance(posterior, str):
+        return posterior
+    target = round(posterior.last * AHEAD) if at is None else at
+    drawn = np.geomspace(posterior.first, max(target, posterior.last), DRAWN_POINTS)
+    curve = tuple((float(where), *posterior.interval(where)) for where in drawn)
+    return Projection(target, *posterior.interval(target), posterior.ceiling(), curve)
+
+
+def project_gain(examples: Sequence[int], means: Sequence[float], errors: Sequence[float], *, more: int) -> Ahead | str:
+    """Project how much a metric gains by more examples than the last version has learned from, or say why that cannot be done.
+
+    The gain is surer than the level: what all versions have in common, for they answered the same items, is in neither end of it.
+
+    Args:
+        examples: curated examples each version has learned from, all its turns together.
+        means: its mean on one metric, 0 to 1.
+        errors: the standard error of each mean.
+        more: examples beyond those of the last version, above 0.
+    """
+    posterior = _posterior(examples, means, errors)
+    return posterior if isinstance(posterior, str) else Ahead(more, *posterior.gain(posterior.last + more))
+
+
+def _posterior(examples: Sequence[int], means: Sequence[float], errors: Sequence[float]) -> "_Posterior | str":
+    """What the versions leave of the family; or why they are too few, or too alike, to say."""
     points = sorted({x: (y, e) for x, y, e in zip(examples, means, errors, strict=True) if x > 0}.items())
     if len(points) < MIN_POINTS:
         return f"{len(points)} versions with different numbers of examples are too few to project from, {MIN_POINTS} are needed"
@@ -72,12 +111,7 @@ def project(
             "the last must have learned from twice as many as the first"
         )
     y = np.array([point[1][0] for point in points])
-    error = np.maximum([point[1][1] for point in points], LEAST_ERROR)
-    target = round(x[-1] * AHEAD) if at is None else at
-    posterior = _Posterior(x, y, error)
-    drawn = np.geomspace(x[0], max(target, x[-1]), DRAWN_POINTS)
-    curve = tuple((float(where), *posterior.interval(where)) for where in drawn)
-    return Projection(target, *posterior.interval(target), posterior.ceiling(), curve)
+    return _Posterior(x, y, np.maximum([point[1][1] for point in points], LEAST_ERROR))
 
 
 class _Posterior:
@@ -109,16 +143,26 @@ class _Posterior:
         fall = self._fall(where)
         beyond = max(0.0, float(np.log(where / self.last)))
         variance = fall**2 / self.precision + self.shared + (UNFITTED * beyond) ** 2
+        return self._quantiles(self.a - self.b * fall, variance, 0, 1)
+
+    def gain(self, where: float) -> tuple[float, float, float]:
+        """The median of what is gained from the last version on, and the ends of the 90% interval."""
+        fallen = self._fall(self.last) - self._fall(where)
+        beyond = max(0.0, float(np.log(where / self.last)))
+        return self._quantiles(self.b * fallen, fallen**2 / self.precision + (UNFITTED * beyond) ** 2, -1, 1)
+
+    def _quantiles(self, means: np.ndarray, variance: np.ndarray, least: float, most: float) -> tuple[float, float, float]:
+        """The median and the ends of the 90% interval of the mixture of normals over the grid."""
         likely = self.weights > self.weights.max() * 1e-4
         weights = self.weights[likely] / self.weights[likely].sum()
-        means, errors = (self.a - self.b * fall)[likely], np.sqrt(np.broadcast_to(variance, likely.shape)[likely])
+        centres, errors = (np.broadcast_to(one, likely.shape)[likely] for one in (means, np.sqrt(variance)))
 
         def quantile(share: float) -> float:
             def excess(value: float) -> float:
-                return float(weights @ special.ndtr((value - means) / errors)) - share
+                return float(weights @ special.ndtr((value - centres) / errors)) - share
 
             # Far outside of what any law says, for the brackets only.
-            return float(np.clip(optimize.root_scalar(excess, bracket=(-10, 11), xtol=1e-6).root, 0, 1))
+            return float(np.clip(optimize.root_scalar(excess, bracket=(-10, 11), xtol=1e-6).root, least, most))
 
         return quantile(0.5), quantile((1 - LEVEL) / 2), quantile((1 + LEVEL) / 2)
 

@@ -150,7 +150,14 @@ async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: Scr
 
     summary = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).summary()
 
-    for words in ("helpfulness against base", "Trajectory", "v1 +0.250, v2 +0.250", "Cost and quality", "Projection", "ship"):
+    for words in (
+        "helpfulness against base",
+        "Trajectory",
+        "+0.250 [+0.25, +0.25] better",
+        "Cost and quality",
+        "Projection",
+        "ship",
+    ):
         assert words in summary
     assert "$0.03000" in summary
     assert "judged by stars" in summary

@@ -1,0 +1,116 @@
+"""A learning curve as one page of HTML: nothing to load, nothing that runs, and its pictures in it.
+
+The page carries its own rules for the browser (a content security policy by the hash of its style sheet), so that even markup
+that slipped through would neither run nor load anything. It reads without a style sheet, where a server forbids those.
+"""
+
+from base64 import b64encode
+from hashlib import sha256
+from html import escape
+from typing import TYPE_CHECKING
+
+from continuum.analytics.charts import forest, frontier_chart, metric_chart
+from continuum.analytics.gains import Gain
+from continuum.analytics.html_style import STYLE
+from continuum.analytics.telling import Cell, Section, mean_words, sections, title_of
+from continuum.excerpts import excerpt
+
+if TYPE_CHECKING:
+    from continuum.analytics.curve import LearningCurve
+
+POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+SENTENCE = 1200
+"""Characters of a text that the page shows."""
+WORDY = frozenset({"beside", "fresh"})
+"""Sections whose last column is a sentence."""
+
+
+def to_html(curve: "LearningCurve") -> str:
+    """The whole curve as a page that stands for itself.
+
+    Every text of a user, a model or a policy is escaped, and marks that steer a terminal, hide or turn writing are left out.
+    """
+    digest = b64encode(sha256(STYLE.encode()).digest()).decode()
+    head = (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">'
+        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
+        f"<title>{_text(f'Learning curve of {curve.task}')}</title><style>{STYLE}</style></head><body><main>\n"
+    )
+    parts = [
+        f"<h1>Learning curve of {_text(curve.task)}</h1>",
+        f'<p class="soft">{_text(title_of(curve).partition(": ")[2])}</p>',
+        _answers(curve),
+        _charts(curve),
+        _forests(curve),
+        *(_section(section) for section in sections(curve)),
+    ]
+    return head + "\n".join(part for part in parts if part) + "\n</main></body></html>\n"
+
+
+def _answers(curve: "LearningCurve") -> str:
+    """What a person wants to know first, in a line each."""
+    cards = []
+    for metric in curve.metrics:
+        turns = [one for one in curve.turns if metric in one.gains]
+        if turns:
+            last = turns[-1]
+            gain = last.gains[metric]
+            said = f"{mean_words(gain, signed=True)} over {last.before}: {gain.word}"
+            cards.append((f"{metric}: the last turn, {last.model}", said, gain.word))
+    for one in curve.worth:
+        if not isinstance(one.gain, str) and curve.bill is not None:
+            said = f"{one.gain.mean:+.3f} (90% {one.gain.low:+.3f} to {one.gain.high:+.3f})"
+            cards.append(
+                (f"{one.metric}: another {curve.bill.examples} examples", said, "open" if one.gain.low <= 0 else "better")
+            )
+    shown = "".join(
+        f'<li><span class="who">{_text(who)}</span><span class="{word.replace(" ", "-")}">{_text(said)}</span></li>'
+        for who, said, word in cards
+    )
+    return f'<ul class="answers">{shown}</ul>' if cards else ""
+
+
+def _charts(curve: "LearningCurve") -> str:
+    drawn = [metric_chart(curve, metric, place) for place, metric in enumerate(curve.metrics)]
+    drawn.append(frontier_chart(curve.frontier))
+    inside = "".join(drawn)
+    return f'<section><h2>The curve</h2><div class="charts">{inside}</div></section>' if inside else ""
+
+
+def _forests(curve: "LearningCurve") -> str:
+    rows: list[tuple[str, Gain]] = [
+        (f"{one.model} - {one.before}, {metric}", one.gains[metric])
+        for metric in curve.metrics
+        for one in curve.turns
+        if metric in one.gains
+    ]
+    drawn = forest(rows)
+    words = '<p class="soft">95% intervals; a filled mark is a gain or a loss that the interval shows, a ring is open.</p>'
+    return f"<section><h2>Is it real: each turn over the one before</h2>{words}{drawn}</section>" if drawn else ""
+
+
+def _section(section: Section) -> str:
+    words = f'<p class="soft">{_text(section.words)}</p>' if section.words and section.rows else ""
+    lines = "".join(f"<li>{_text(line)}</li>" for line in section.lines)
+    listed = f"<ul>{lines}</ul>" if lines else ""
+    return f"<section><h2>{_text(section.title)}</h2>{words}{_table(section)}{listed}</section>"
+
+
+def _table(section: Section) -> str:
+    if not section.rows:
+        return ""
+    head = "".join(f"<th>{_text(name)}</th>" for name in section.heads)
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in section.rows)
+    wordy = ' class="wordy"' if section.key in WORDY else ""
+    return f'<div class="scroll"><table{wordy}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def _cell(cell: Cell) -> str:
+    word = f' class="{cell.word.replace(" ", "-")}"' if cell.word else ""
+    return f"<td{word}>{_text(cell.text)}</td>"
+
+
+def _text(words: str) -> str:
+    """Someone's words as text of a page, in one line."""
+    return escape(excerpt(words, SENTENCE))

@@ -1,0 +1,301 @@
+"""A learning curve as sections of words and tables: what the summary, the page and the Dagster UI all say."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from continuum.analytics.beside import Reading, shown
+from continuum.analytics.gains import Gain, Word, word_of
+from continuum.excerpts import excerpt
+from continuum.statistics.selected import METHOD
+
+if TYPE_CHECKING:
+    from continuum.analytics.curve import LearningCurve
+    from continuum.analytics.fresh import Retold
+    from continuum.analytics.frontier import Standing
+    from continuum.analytics.turns import Turn
+    from continuum.analytics.worth import Worth
+    from continuum.statistics.means import Estimate
+    from continuum.statistics.selected import GivenSelection
+
+INTENTS_SHOWN = 12
+CLUSTERS_SHOWN = 3
+EXAMPLES_SHOWN = 5
+LABEL = 60
+REASON = 300
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell: its words, and the word on the gain in it, where it is one."""
+
+    text: str
+    word: Word | None = None
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the report; any of it may be empty."""
+
+    key: str
+    """A name that stays the same: `models`, `turns`, `frontier`, `beside`, `fresh`, `projection`, `worth` and so on."""
+    title: str
+    words: str = ""
+    """How to read it."""
+    heads: tuple[str, ...] = ()
+    rows: tuple[tuple[Cell, ...], ...] = ()
+    lines: tuple[str, ...] = ()
+
+
+def title_of(curve: "LearningCurve") -> str:
+    """The one sentence over all."""
+    judged = f", judged by {excerpt(curve.judge, LABEL)}" if curve.judge else ""
+    return f"Learning curve of {curve.task}: {curve.items} items of {curve.golden}{judged}; scores from 0 to 1, 95% intervals"
+
+
+def sections(curve: "LearningCurve") -> list[Section]:
+    """All parts that have something to say, in the order in which they are read."""
+    found = [
+        _models(curve),
+        _turns(curve),
+        _fresh(curve),
+        _frontier(curve),
+        _beside(curve),
+        Section("projection", "Projection", lines=tuple(_projections(curve))),
+        _worth(curve),
+        *(_attributed(one) for one in curve.attributions),
+        _intents(curve),
+        Section("notes", "To keep in mind", lines=curve.notes),
+    ]
+    return [one for one in found if one.rows or one.lines]
+
+
+def mean_words(found: "Estimate | GivenSelection | None", digits: int = 3, *, signed: bool = False) -> str:
+    """A mean with its interval; a dash where there is none."""
+    if found is None:
+        return "-"
+    sign = "+" if signed else ""
+    ends = max(0, digits - 1)
+    interval = "" if found.low is None or found.high is None else f" [{found.low:{sign}.{ends}f}, {found.high:{sign}.{ends}f}]"
+    return f"{found.mean:{sign}.{digits}f}{interval}"
+
+
+def gain_cell(gain: Gain | None, digits: int = 3) -> Cell:
+    """A difference with its interval and the word on it; that it is not paired is said."""
+    if gain is None:
+        return Cell("-")
+    word = word_of(gain)
+    unpaired = "" if gain.paired else ", unpaired"
+    return Cell(f"{mean_words(gain, digits, signed=True)} {word}{unpaired}", word)
+
+
+def seconds_words(seconds: float | None) -> str:
+    """A time as people read it."""
+    if seconds is None:
+        return "unknown"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _models(curve: "LearningCurve") -> Section:
+    gains = [f"{metric} against {curve.reference}" for metric in curve.metrics]
+    rows = []
+    for point in curve.points:
+        cost = "unknown" if point.cost_usd is None else f"${point.cost_usd:.5f}"
+        means = [Cell(mean_words(point.means.get(metric))) for metric in curve.metrics]
+        own = [gain_cell(point.gains.get(metric)) for metric in curve.metrics]
+        rows.append((Cell(point.model), Cell(str(point.examples)), *means, *own, Cell(cost)))
+    return Section("models", "Models", heads=("model", "examples", *curve.metrics, *gains, "cost per query"), rows=tuple(rows))
+
+
+def _turns(curve: "LearningCurve") -> Section:
+    heads = (
+        "version",
+        "less",
+        "examples",
+        "judged",
+        "judging",
+        "training",
+        *curve.metrics,
+        *(f"$ a point of {m}" for m in curve.metrics),
+    )
+    rows = [
+        (
+            Cell(one.model),
+            Cell(one.before),
+            Cell(f"{one.examples:+d}"),
+            Cell(str(one.judged)),
+            Cell(f"${one.judging_usd:.2f}"),
+            Cell(seconds_words(one.training_s)),
+            *(gain_cell(one.gains.get(metric)) for metric in curve.metrics),
+            *(Cell(_point_price(one, metric)) for metric in curve.metrics),
+        )
+        for one in curve.turns
+    ]
+    return Section(
+        "turns",
+        "Trajectory: what each turn gained over the one before, and what it cost",
+        "A point is 0.01; its price is that of judging alone, and is said only of a gain that is shown.",
+        heads,
+        tuple(rows),
+        () if rows else (f"{', '.join(curve.metrics)}: one model is no trajectory",),
+    )
+
+
+def _point_price(turn: "Turn", metric: str) -> str:
+    price = turn.usd_per_point(metric)
+    return "-" if price is None else f"${price:.3g}"
+
+
+def _fresh(curve: "LearningCurve") -> Section:
+    return Section(
+        "fresh",
+        "Promoted gains: as claimed, and without the winner's curse",
+        "A version is promoted for a large measured gain, so the claim is too large on average. Fresh: golden items that had no "
+        f"say in the promotion. Corrected: {METHOD}, where fresh ones are too few.",
+        ("version", "metric", "less", "claimed", "fresh or corrected", "shrinks by", "basis"),
+        tuple(_retold(one) for one in curve.retold),
+    )
+
+
+def _retold(one: "Retold") -> tuple[Cell, ...]:
+    if one.fresh is not None:
+        second, basis = gain_cell(one.fresh), f"{one.fresh.items} fresh items in {one.fresh.groups} groups"
+    elif one.corrected is not None:
+        second, basis = Cell(mean_words(one.corrected, signed=True)), f"corrected for selection: {one.why}"
+    else:
+        second, basis = Cell("-"), one.why
+    shrinks = "-" if one.shrinkage is None else f"{one.shrinkage:+.3f}"
+    return (Cell(one.model), Cell(one.metric), Cell(one.baseline), gain_cell(one.claimed), second, Cell(shrinks), Cell(basis))
+
+
+def _frontier(curve: "LearningCurve") -> Section:
+    lines = [_standing(one) for one in curve.frontier] or ["no model has both a cost and a quality"]
+    if curve.frontier_with_latency:
+        lines += [f"with latency: {_standing(one)}" for one in curve.frontier_with_latency]
+    return Section("frontier", "Cost and quality", lines=tuple(lines))
+
+
+def _standing(one: "Standing") -> str:
+    place = "on the frontier" if one.on_frontier else "beaten by a model at most as dear"
+    slow = "" if one.latency_ms is None else f" and {one.latency_ms:.0f} ms"
+    return (
+        f"{one.model}: quality {one.quality:.3f} at ${one.cost_usd:.5f}{slow} a query, {place}; "
+        f"on it in {one.probability:.0%} of resamples"
+    )
+
+
+def _beside(curve: "LearningCurve") -> Section:
+    rows = [_reading(one) for metric in curve.beside for one in shown(curve.readings, metric)]
+    return Section(
+        "beside",
+        "Beside the golden answers",
+        "Less is better but of what people say. A figure without data is no good sign.",
+        ("what", "model", "value", "difference", "against", "measured on"),
+        tuple(rows),
+    )
+
+
+def _reading(one: Reading) -> tuple[Cell, ...]:
+    value = "no data" if one.value is None else mean_words(one.value, one.digits)
+    on = Cell(excerpt(one.on, REASON))
+    return (
+        Cell(excerpt(one.name, LABEL)),
+        Cell(one.model),
+        Cell(value),
+        gain_cell(one.gain, one.digits),
+        Cell(one.against or "-"),
+        on,
+    )
+
+
+def _projections(curve: "LearningCurve") -> Iterator[str]:
+    for metric, found in curve.projections.items():
+        if isinstance(found, str):
+            yield f"{metric}: no projection: {found}"
+        else:
+            yield (
+                f"{metric}: about {found.mean:.3f} (90% {found.low:.3f} to {found.high:.3f}) at {found.examples} examples, "
+                f"if they are like those so far; the fitted curve levels off at {found.ceiling:.3f}"
+            )
+
+
+def _worth(curve: "LearningCurve") -> Section:
+    bill = curve.bill
+    if bill is None:
+        return Section("worth", "")
+    parts = []
+    if bill.judging_usd is not None and bill.usd_each is not None and bill.selected_share is not None:
+        parts.append(
+            f"about ${bill.judging_usd:.2f} to judge {bill.interactions} interactions at ${bill.usd_each:.5f} each, of which "
+            f"curation selected {bill.selected_share:.0%} last time"
+        )
+    if bill.training_s is not None:
+        parts.append(f"{seconds_words(bill.training_s)} more of training on the machine that trained the newest version")
+    cost = f"they would cost {', and '.join(parts)}" if parts else "what they would cost is unknown"
+    lines = [cost, *bill.why, *(_bought(one, bill.examples) for one in curve.worth)]
+    return Section("worth", f"Another {bill.examples} examples", lines=tuple(lines))
+
+
+def _bought(one: "Worth", more: int) -> str:
+    if isinstance(one.gain, str):
+        return f"{one.metric}: what {more} more would gain cannot be said: {one.gain}"
+    found = f"{one.metric}: about {one.gain.mean:+.3f} (90% {one.gain.low:+.3f} to {one.gain.high:+.3f})"
+    if one.gain.low <= 0:
+        found += ", which may be nothing"
+    if one.usd_per_point is None:
+        return found
+    most = "no limit" if one.most_usd_per_point is None else f"${one.most_usd_per_point:.3g}"
+    least = "" if one.least_usd_per_point is None else f" (${one.least_usd_per_point:.3g} to {most})"
+    return f"{found}: ${one.usd_per_point:.3g} of judging a point{least}"
+
+
+def _attributed(one: Any) -> Section:
+    rows = [
+        *(_cluster(cluster, "helped") for cluster in one.helped(CLUSTERS_SHOWN)),
+        *(_cluster(cluster, "hurt") for cluster in one.hurt(CLUSTERS_SHOWN)),
+    ]
+    return Section(
+        f"why {one.candidate}",
+        f"What made {excerpt(one.candidate, LABEL)} better than {excerpt(one.baseline, LABEL)}, and what worse",
+        "Clusters of questions, the gain on them, and the training examples behind it.",
+        ("", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
+        tuple(rows),
+        tuple(excerpt(str(note), REASON) for note in one.notes),
+    )
+
+
+def _cluster(cluster: Any, way: str) -> tuple[Cell, ...]:
+    ids = [excerpt(one, LABEL) for one in cluster.example_ids[:EXAMPLES_SHOWN]]
+    return (
+        Cell(way, "better" if way == "helped" else "worse"),
+        Cell(excerpt(cluster.cluster, LABEL)),
+        Cell(mean_words(cluster.gain, signed=True)),
+        Cell(str(cluster.items)),
+        Cell(f"{cluster.probability_harmful:.0%}"),
+        Cell(str(cluster.examples)),
+        Cell(", ".join(ids) or "-"),
+    )
+
+
+def _intents(curve: "LearningCurve") -> Section:
+    names = sorted({intent for point in curve.points for intent in point.intents})
+    rows = [
+        (
+            Cell(excerpt(name, LABEL)),
+            *(Cell(f"{point.intents[name]:.3f}" if name in point.intents else "-") for point in curve.points),
+        )
+        for name in names[:INTENTS_SHOWN]
+    ]
+    left = len(names) - INTENTS_SHOWN
+    return Section(
+        "intents",
+        "By intent, mean of the metrics",
+        heads=("intent", *(point.model for point in curve.points)),
+        rows=tuple(rows),
+        lines=(f"and {left} more intents",) if left > 0 else (),
+    )
+
+
+def texts(cells: Iterable[Cell]) -> list[str]:
+    """The words of some cells."""
+    return [cell.text for cell in cells]
