@@ -21,6 +21,7 @@ from continuum.commands import (
     judging,
     keys,
     labelling,
+    measuring,
     proof,
     servers,
     similar,
@@ -134,7 +135,7 @@ app.command(cls=Guarding)(guarding.guard)
 app.command()(proof.proof)
 app.command()(stages.deploy)
 app.command()(stages.turn)
-app.command()(stages.curve)
+app.command()(measuring.curve)
 app.add_typer(constitution_app, name="constitution")
 constitution_app.command("list")(constitution.list_constraints)
 constitution_app.command()(constitution.show)

@@ -1,7 +1,5 @@
 """The stages by hand, and the whole turn."""
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -148,21 +146,6 @@ def turn(
         return
     say(f"{report.outcome}: {report.reason}")
     say("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()))
-
-
-def curve(
-    task: Task,
-    metric: Annotated[list[str] | None, typer.Option(help="Metric to show; the guard's when left out.")] = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the plot to this PNG file.")] = None,
-) -> None:
-    """Compare the base and every version on the golden set."""
-    from continuum.analytics.curve import LearningCurve
-
-    with bar("measuring") as on_progress:
-        measured = run(LearningCurve.compute(task=task, metrics=metric, store=default_store(), on_progress=on_progress))
-    sys.stdout.write(measured.summary() + "\n")
-    if plot:
-        say(f"plot written to {measured.plot(plot)}")
 
 
 def build_base(
