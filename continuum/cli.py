@@ -16,6 +16,7 @@ from continuum.commands import (
     data,
     datasets,
     deployments,
+    forgetting,
     golden,
     guarding,
     judging,
@@ -133,6 +134,7 @@ app.command()(stages.train)
 app.command()(stages.forgetting)
 app.command(cls=Guarding)(guarding.guard)
 app.command()(proof.proof)
+app.command()(forgetting.forget)
 app.command()(stages.deploy)
 app.command()(stages.turn)
 app.command()(measuring.curve)

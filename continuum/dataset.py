@@ -6,6 +6,7 @@ so that nobody who loads `train` trains on them.
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     import polars
 
 MANIFEST = "manifest.json"
+
+logger = logging.getLogger(__name__)
 
 
 class Dataset:
@@ -95,6 +98,11 @@ class Dataset:
     def name(self) -> str:
         """`<task>_<kind>_v<version>`."""
         return self.manifest["name"]
+
+    @property
+    def erased(self) -> int:
+        """How many of its rows were erased since it was made; the others are what is served."""
+        return int((self.manifest.get("erased") or {}).get("rows", 0))
 
     @property
     def source_interactions(self) -> int:
@@ -195,6 +203,8 @@ class Dataset:
             tables[stem] += read_rows(path / name, stem, rows, verify)
         examples, control = tables.pop("examples"), tables.pop("control")
         dataset = cls(examples, manifest, control=control, **tables)
+        if dataset.erased:
+            logger.info("%s: %d of its rows were erased, the other %d are served", dataset.name, dataset.erased, len(dataset))
         if verify:
             dataset.verify()
         return dataset
@@ -213,10 +223,12 @@ class Dataset:
         found = fingerprint_of(
             self.task, self.manifest.get("config", {}), self.examples, self.preferences, self.rated_answers, self._drawn
         )
-        if found != self.fingerprint:
+        # What an erasure left has a fingerprint of its own; the store knows which hash its manifest has since.
+        wanted = str(self.manifest["erased"]["left"]) if self.manifest.get("erased") else self.fingerprint
+        if found != wanted:
             raise StoreError(
                 f"{self.name!r} is not what was written: its rows and configuration give the fingerprint {found[:12]}, its "
-                f"manifest says {self.fingerprint[:12]}; restore its files, or delete its folder and build the dataset again"
+                f"manifest says {wanted[:12]}; restore its files, or delete its folder and build the dataset again"
             )
 
     def to_polars(self) -> "polars.DataFrame":

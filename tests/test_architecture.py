@@ -36,7 +36,10 @@ CAPABILITIES = {
     "constitution", "judging", "spool", "provenance", "tracking", "partitions",
 }  # fmt: skip
 STAGES = {"signals", "feedback", "annotation", "curation", "training", "guard", "deployment", "analytics"}
-ASSEMBLIES = {"gathering", "reopening", "rejudging", "flywheel", "erasure", "commands", "cli", "demo", "pytest_plugin"}
+ASSEMBLIES = {
+    "needs", "status", "forecast", "task_file", "checkup", "gathering", "reopening", "rejudging", "flywheel",
+    "erasure", "commands", "cli", "demo", "pytest_plugin", "erasing",
+}  # fmt: skip
 HEAVY = {
     "accelerate", "aiohttp", "boto3", "dagster", "datasets", "faiss", "httpx", "matplotlib", "mlflow", "numpy", "openai",
     "pandas", "peft", "polars", "presidio_analyzer", "rapidfuzz", "ray", "rensa", "scipy", "sentence_transformers", "sqlalchemy",

@@ -115,6 +115,22 @@ def remove(uri: str) -> None:
     copies.forget(uri)
 
 
+def withdraw(uri: str) -> bool:
+    """Delete an artifact's files at a URL and the copies of them here; what lies beside it, such as proofs, stays.
+
+    Returns:
+        Whether there was one.
+    """
+    uri = require_known(uri)
+    storage = open_storage(uri)
+    there = storage.read(f"{uri}/{LISTING}") is not None
+    storage.delete(f"{uri}/{LISTING}")
+    for one in list(storage.walk(f"{uri}/{OBJECTS}")):
+        storage.delete(one.url)
+    copies.forget(uri)
+    return there
+
+
 def _sent(storage: Storage, folder: Path, uri: str, hashes: dict[str, str]) -> dict[str, Entry]:
     """Upload files as objects of an upload of their own."""
     sent, mark = dict[str, Entry](), new_id()

@@ -54,6 +54,13 @@ def clear(store: "Store", checkpoint_id: str, name: str, *, strategy: str, ungua
         raise ConfigurationError(
             f"checkpoint {checkpoint_id} ({name}) is not in the store; deploy one that `continuum train` made"
         )
+    if (erased := store.erasures.artifact("checkpoint", known.id)) is not None:
+        instead = (
+            f"deploy {erased.replaced_by}, which was trained in its place"
+            if erased.replaced_by
+            else (f"train it anew without that: continuum forget --rebuild {known.task}")
+        )
+        raise DeploymentError(f"{known.name} may not serve, it is quarantined: {erased.reason}; {instead}")
     try:
         files = verify_artifact(known.uri, known.manifest)
     except StoreError as error:

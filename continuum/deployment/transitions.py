@@ -137,14 +137,24 @@ def _superseded(store: "Store", newer: DeploymentRecord, states: Iterable[Deploy
 
 
 def _previous(store: "Store", live: DeploymentRecord) -> DeploymentRecord | None:
-    """The deployment that was the champion when this one took over, if there was one."""
-    if live.stable_model == PRODUCTION:
-        return None
-    for other in store.deployments.of(live.task):
-        stepped_down = other.state is DeploymentState.SUPERSEDED and other.model == live.stable_model and other.id != live.id
-        if stepped_down and any(event.to_traffic >= 1 for event in store.deployments.events(other.id)):
-            return other
+    """The deployment that was the champion when this one took over, if there was one.
+
+    One whose model learned from what was erased does not come back: the one before it does.
+    """
+    out = store.erasures.out_of_service(live.task)
+    others, named, passed = store.deployments.of(live.task), live.stable_model, {live.id}
+    while named != PRODUCTION:
+        before = next((one for one in others if one.model == named and one.id not in passed and _stepped_down(store, one)), None)
+        if before is None or before.checkpoint_id not in out:
+            return before
+        passed.add(before.id)
+        named = before.stable_model
     return None
+
+
+def _stepped_down(store: "Store", record: DeploymentRecord) -> bool:
+    superseded = record.state is DeploymentState.SUPERSEDED
+    return superseded and any(event.to_traffic >= 1 for event in store.deployments.events(record.id))
 
 
 def _last(changed: list[DeploymentRecord] | None) -> DeploymentRecord | None:

@@ -81,6 +81,14 @@ class CachedEmbedder:
         """
         return self._parts.forget(self._keys(dict.fromkeys(texts)))
 
+    def keys(self, texts: Iterable[str]) -> list[bytes]:
+        """By what the vectors of texts are kept: hashes, which may be remembered when the texts may not."""
+        return self._keys(texts)
+
+    def forget_keys(self, keys: Iterable[bytes]) -> int:
+        """The same as `forget`, by what `keys` gave."""
+        return self._parts.forget(set(keys))
+
     def _compute(self, texts: list[str]) -> np.ndarray:
         # Sorted by length as they come, so that a model computes texts of like length together.
         chunks: list[np.ndarray] = []

@@ -82,7 +82,9 @@ def checkpoint_content(
 
     row = row_of(store, title, checkpoints, checkpoint_id, link)
     uri = str(row.get("uri", ""))
-    content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": hash_checkpoint(title, uri)}
+    gone = store.erasures.artifact("checkpoint", checkpoint_id)
+    files = {} if gone is not None and gone.after.get("files") == {} else hash_checkpoint(title, uri)
+    content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": files}
     proof = _own_proof(title, uri, verdict) if proven else None
     if proof is not None:
         said = row_of(store, f"verdict {proof.verdict_id}", verdicts, proof.verdict_id)
@@ -96,6 +98,42 @@ def verdict_content(store: "Store", title: str, verdict_id: str, *, link: Link |
     from continuum.store.tables import verdicts
 
     return {"id": verdict_id, "row": digest_of(row_of(store, title, verdicts, verdict_id, link))}
+
+
+def as_stated(store: "Store", kind: str, id: str, part: str, stated: Any, now: Any) -> bool:
+    """Whether a part of an artifact is what a proof states, or what an erasure made of that: the store has written down both.
+
+    Args:
+        store: knows of erasures.
+        kind: of the link.
+        id: the artifact's.
+        part: `row`, `files` or `members`.
+        stated: as the proof has it.
+        now: as it is.
+    """
+    if stated == now:
+        return True
+    known = "dataset" if kind == "golden dataset" else kind
+    if known not in ("dataset", "verdict", "checkpoint"):
+        return False
+    change = store.erasures.artifact(known, id)
+    # A proof that was made between two erasures states what the first one left.
+    return change is not None and change.after.get(part) == now and stated in (change.before.get(part), *change.between(part))
+
+
+def less_erased(store: "Store", link: Link, now: dict[str, Any]) -> tuple[dict[str, Any], bool]:
+    """What a link's artifact is now, with what an erasure did to it thought away; and whether one did anything."""
+    stated, erased = link.content, False
+    for part in ("files", "members"):
+        same = stated.get(part) == now.get(part)
+        if not same and as_stated(store, link.kind, str(stated.get("id")), part, stated.get(part), now.get(part)):
+            now, erased = now | {part: stated.get(part)}, True
+    proven, found = stated.get("proof"), now.get("proof")
+    if not proven or not found or {**proven, "row": None} != {**found, "row": None}:
+        return now, erased
+    if proven != found and as_stated(store, "verdict", str(proven.get("verdict")), "row", proven.get("row"), found.get("row")):
+        now, erased = now | {"proof": proven}, True
+    return now, erased
 
 
 def require_same(link: Link, now: dict[str, Any]) -> None:
@@ -153,7 +191,7 @@ def row_of(store: "Store", title: str, table: "Table", id: str, link: Link | Non
         raise ProofBroken(
             title, f"its row {id} is not in the store's {table.name}: it was removed, or its id was altered; {RESTORE}"
         )
-    if link is not None and link.content.get("row") != digest_of(rows[0]):
+    if link is not None and not as_stated(store, link.kind, id, "row", link.content.get("row"), digest_of(rows[0])):
         raise ProofBroken(title, f"the store's row of {link.kind} {link.name} was altered after it was proven; {RESTORE}")
     return rows[0]
 
@@ -172,7 +210,7 @@ def hash_checkpoint(title: str, uri: str | Path) -> dict[str, str]:
     return _hashed(title, folder, [*files_of(folder), MANIFEST])
 
 
-def hash_files(title: str, uri: str) -> dict[str, str]:
+def hash_files(title: str, uri: str | Path) -> dict[str, str]:
     """sha256 of every file in an artifact's folder."""
     folder = _local(title, uri)
     if not folder.is_dir():

@@ -12,11 +12,21 @@ if TYPE_CHECKING:
 
 
 def head_of_line(store: "Store", task: str) -> Checkpoint | None:
-    """The checkpoint a new training continues: the champion's, else the newest with a verdict that does not block it."""
+    """The checkpoint a new training continues: the champion's, else the newest with a verdict that does not block it.
+
+    None that learned from what was erased.
+    """
+    out = store.erasures.out_of_service(task)
     champion = store.deployments.champion(task)
-    if champion is not None and (checkpoint := store.checkpoints.get(champion.checkpoint_id)) is not None:
+    if (
+        champion is not None
+        and (checkpoint := store.checkpoints.get(champion.checkpoint_id)) is not None
+        and checkpoint.id not in out
+    ):
         return checkpoint
     for checkpoint in reversed(store.checkpoints.of(task)):
+        if checkpoint.id in out:
+            continue
         verdict = store.verdicts.latest(checkpoint.id)
         if verdict is not None and verdict.status is not VerdictStatus.BLOCKED:
             return checkpoint
@@ -36,7 +46,8 @@ def learned_through(store: "Store", task: str) -> int:
 def already_trained(store: "Store", dataset: DatasetRecord, policy: TaskPolicy) -> Checkpoint | None:
     """The newest checkpoint that was trained on a dataset version just as the policy asks, where there is one."""
     base_model = policy.base_model or load_settings().base_model
-    made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id]
+    out = store.erasures.out_of_service(dataset.task)
+    made = [model for model in store.checkpoints.of(dataset.task) if model.dataset_id == dataset.id and model.id not in out]
     return next((model for model in reversed(made) if model.base_model == base_model and _recipe(model) == policy.training), None)
 
 

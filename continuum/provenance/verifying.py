@@ -16,6 +16,7 @@ from continuum.provenance.artifact_links import (
     hash_checkpoint,
     hash_files,
     kept_uri,
+    less_erased,
     member_ids,
     require_same,
     verdict_content,
@@ -199,6 +200,8 @@ def _check(store: "Store", task: str, link: Link) -> str:
         now, against = verdict_content(store, link.title, content["id"], link=link), "the store's row"
     else:
         raise ProofBroken(link.title, f"this Continuum knows no links of kind {link.kind!r}; guard the model again")
+    now, taken = less_erased(store, link, now)
+    against += "; what was erased since is out of it" if taken else ""
     changed = link.kind == "golden dataset" and now["files"] != content["files"]
     if changed and (erased := _erased(store, task, link)) is not None:
         # What an erasure left is told by the hashes of its items; anything else is refused in the next line.

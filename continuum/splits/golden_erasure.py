@@ -48,17 +48,43 @@ def erase_from_golden(store: "Store", task: str) -> int:
     gone = erased_members(store, task)
     if not gone:
         return 0
-    versions = {one.uri: one.id for one in store.datasets.versions(task) if one.kind == "golden"}
-    held = {uri for uri, version in versions.items() if any(one.interaction_id in gone for one in store.datasets.items(version))}
-    # What proofs keep lies beside the versions, and the store knows nothing of it.
-    kept = {uri for uri in published("datasets", task) if name_of(uri).startswith(f"{task}_golden_")}
     taken = 0
-    for uri in sorted(held | (kept - versions.keys())):
+    for uri in _holding(store, task, gone):
         try:
             taken += take_out(uri, gone)
         except (StoreError, OSError) as error:
             logger.warning("what was erased could not be taken out of %s: %s", uri, error)
     return taken
+
+
+def rename_erased(store: "Store", task: str, stones: Mapping[str, str]) -> int:
+    """Put tombstones in the place of the ids that golden datasets name as erased; returns how many datasets named one.
+
+    The store's members have the same tombstones by then.
+    """
+    renamed = 0
+    for uri in _holding(store, task, set(stones.values())):
+        try:
+            if not stones.keys().isdisjoint(read_version(uri).erased):
+                change(uri, lambda folder: _rename(folder, stones))
+                renamed += 1
+        except (StoreError, OSError) as error:
+            logger.warning("the ids of what was erased could not be taken out of %s: %s", uri, error)
+    return renamed
+
+
+def _rename(folder: Path, stones: Mapping[str, str]) -> None:
+    written = read_version(folder)
+    write_left(folder, written.items, written.manifest, {stones.get(one, one) for one in written.erased})
+
+
+def _holding(store: "Store", task: str, members: set[str]) -> list[str]:
+    """The golden versions that had one of these members, and all copies that proofs keep."""
+    versions = {one.uri: one.id for one in store.datasets.versions(task) if one.kind == "golden"}
+    held = {uri for uri, of in versions.items() if any(one.interaction_id in members for one in store.datasets.items(of))}
+    # What proofs keep lies beside the versions, and the store knows nothing of it.
+    kept = {uri for uri in published("datasets", task) if name_of(uri).startswith(f"{task}_golden_")}
+    return sorted(held | (kept - versions.keys()))
 
 
 def take_out(uri: str | Path, ids: set[str]) -> int:

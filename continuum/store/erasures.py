@@ -69,6 +69,10 @@ class ErasedArtifact(Record):
     created_at: AwareDatetime = Field(default_factory=utc_now)
     updated_at: AwareDatetime = Field(default_factory=utc_now)
 
+    def between(self, part: str) -> list[Any]:
+        """What a part was after earlier erasures than the last, oldest first."""
+        return self.after.get("earlier", {}).get(part, [])
+
 
 class Erasures(Rows):
     """Requests to forget, ids that are not taken in again, and artifacts that are not what they were."""
@@ -211,7 +215,12 @@ def note_change(
     same = (erased_artifacts.c.kind == kind) & (erased_artifacts.c.id == id)
     row = connection.execute(select(erased_artifacts.c.before, erased_artifacts.c.after).where(same).with_for_update()).first()
     before = {change.part: change.before} | (row.before if row is not None else {})
-    after = (row.after if row is not None else {}) | {change.part: change.after}
+    after = dict(row.after) if row is not None else {}
+    if change.part in after and after[change.part] != change.after:
+        # A proof may have been made meanwhile, of what an erasure before this one left.
+        earlier = after.get("earlier", {})
+        after["earlier"] = {**earlier, change.part: [*earlier.get(change.part, []), after[change.part]]}
+    after[change.part] = change.after
     values = {"erasure_id": erasure_id, "before": before, "after": after, "updated_at": now(), **fields}
     if row is not None:
         connection.execute(update(erased_artifacts).where(same).values(values))

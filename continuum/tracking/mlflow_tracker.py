@@ -10,14 +10,16 @@ import json
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SADeprecationWarning
 
@@ -29,6 +31,7 @@ from continuum.tracking.tracker import CANDIDATE, Files, History, TrackedModel
 # It announces every database it makes.
 logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
+T = TypeVar("T")
 ARTIFACT_PATH = "adapter"
 BATCH = 900
 """Metrics of one request; a server takes at most 1000."""
@@ -101,6 +104,30 @@ class MlflowTracker:
             for name, text in (files or {}).items():
                 self._client.log_text(run_id, text, name)
             self._client.log_dict(run_id, verdict.model_dump(mode="json"), "verdict.json")
+
+    def erase_training(self, task: str, run_id: str, version: str | None) -> None:
+        """Delete the run's artifacts, its registered version, which takes the aliases along, and the run."""
+        with self._talking():
+            if version is not None:
+                self._unless_gone(lambda: self._client.delete_model_version(task, version))
+            found = self._unless_gone(lambda: self._client.get_run(run_id))
+            if found is None:
+                return
+            # A run that is deleted is only hidden, and its files stay: they go first.
+            artifacts = get_artifact_repository(found.info.artifact_uri or "", tracking_uri=self.tracking_uri)
+            for one in artifacts.list_artifacts() or ():
+                artifacts.delete_artifacts(one.path)
+            if found.info.lifecycle_stage != "deleted":
+                self._client.delete_run(run_id)
+
+    def _unless_gone(self, ask: Callable[[], T]) -> T | None:
+        """What MLflow answers; None where it has nothing of that name any more."""
+        try:
+            return ask()
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return None
 
     def run_url(self, run_id: str) -> str | None:
         """The run's page on the server; None without one."""

@@ -4,6 +4,7 @@ A tracker remembers; it decides nothing. The store knows which checkpoint serves
 """
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,6 +63,13 @@ class Tracker(Protocol):
         """
         ...
 
+    def erase_training(self, task: str, run_id: str, version: str | None) -> None:
+        """Delete what is kept of a training: its artifacts, its files, its registered version and its run.
+
+        What is not there any more is no error, so that it may be repeated.
+        """
+        ...
+
     def run_url(self, run_id: str) -> str | None:
         """Where a person looks at the run; None when there is no server to look at."""
         ...
@@ -111,6 +119,13 @@ class FolderTracker:
         self._write_files(run_id, files or {})
         about = {"verdict": verdict.model_dump(mode="json"), "figures": dict(figures or {})}
         self._write(self._run(run_id), self.run(run_id) | about)
+
+    def erase_training(self, task: str, run_id: str, version: str | None) -> None:
+        """Delete the run's file and its folder, and the aliases that name its version."""
+        left = {alias: named for alias, named in self.aliases(task).items() if named != version}
+        self._write(self.folder / "models" / f"{task}.json", left)
+        shutil.rmtree(self.folder / "runs" / run_id, ignore_errors=True)
+        self._run(run_id).unlink(missing_ok=True)
 
     def run_url(self, run_id: str) -> str | None:
         """There is no page to look at."""
