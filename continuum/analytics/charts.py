@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
     from continuum.analytics.frontier import Standing
 
-WIDTH, HEIGHT = 460, 250
+WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 34
 SERIES = 4
 """Colours there are."""
@@ -25,6 +25,8 @@ ROW, FOREST_WIDTH, LABELS = 26, 760, 190
 LONGEST_LABEL = 26
 LETTER = 7
 """Pixels of a letter, about."""
+APART = 13
+"""Pixels between two names below each other."""
 LEAST_REACH = 0.05
 """A forest shows at least this far on either side of no change."""
 
@@ -74,7 +76,7 @@ def metric_chart(curve: "LearningCurve", metric: str, place: int) -> str:
         parts.append(_path([(x.at(one[0]), y.at(one[1])) for one in ahead], 'stroke-dasharray="5 4"'))
     parts.append(_path([(x.at(point.examples), y.at(point.means[metric].mean)) for point in line]))
     parts += [_whisker(x.at(point.examples), *(y.at(end) for end in _ends(point, metric))) for point in line]
-    parts += [_named(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in line]
+    parts += _names([(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in line])
     parts += [_level(y.at(point.means[metric].mean), point.model) for point in others]
     said = ", ".join(f"{point.model} {point.means[metric].mean:.2f}" for point in [*others, *line])
     drawing = _drawing(WIDTH, HEIGHT, f"{metric} by examples: {said}", "".join(parts))
@@ -101,10 +103,10 @@ def frontier_chart(standings: "Sequence[Standing]") -> str:
             f'<circle cx="{x.at(one.cost_usd):.1f}" cy="{y.at(one.quality):.1f}" r="4.5" stroke="currentColor" '
             f'fill="{"currentColor" if one.on_frontier else "none"}"/>'
         )
-        parts.append(_named(x.at(one.cost_usd), y.at(one.quality), f"{one.model} ({one.probability:.0%})"))
+    parts += _names([(x.at(one.cost_usd), y.at(one.quality), f"{one.model} ({one.probability:.0%})") for one in standings])
     said = ", ".join(f"{one.model} {one.quality:.2f} at ${one.cost_usd:.5f}" for one in standings)
     drawing = _drawing(WIDTH, HEIGHT, f"quality by cost: {said}", "".join(parts))
-    return f'<figure class="s0"><h3>mean of the metrics by cost (chance of the frontier)</h3>{drawing}</figure>'
+    return f'<figure class="s0"><h3>quality by cost (chance of the frontier)</h3>{drawing}</figure>'
 
 
 def forest(gains: Sequence[tuple[str, Gain]]) -> str:
@@ -121,13 +123,11 @@ def forest(gains: Sequence[tuple[str, Gain]]) -> str:
         f'<text class="faint" x="{x.at(tick):.1f}" y="{height - 6}" text-anchor="middle">{_number(tick)}</text>'
         for tick in x.ticks()
     ]
-    parts.append(
-        f'<line x1="{x.at(0):.1f}" x2="{x.at(0):.1f}" y1="0" y2="{height - 22}" stroke="currentColor" stroke-opacity=".5"/>'
-    )
+    parts.append(f'<line class="none" x1="{x.at(0):.1f}" x2="{x.at(0):.1f}" y1="0" y2="{height - 22}"/>')
     for n, (label, gain) in enumerate(drawn):
         parts.append(_strip(label, gain, x, ROW * n + ROW / 2))
     said = "; ".join(f"{label} {gain.mean:+.3f}, {gain.word}" for label, gain in drawn)
-    return f"<figure>{_drawing(FOREST_WIDTH, height, f'gains with 95% intervals: {said}', ''.join(parts))}</figure>"
+    return f'<figure class="wide">{_drawing(FOREST_WIDTH, height, f"gains with 95% intervals: {said}", "".join(parts))}</figure>'
 
 
 def _strip(label: str, gain: Gain, x: Axis, y: float) -> str:
@@ -167,12 +167,21 @@ def _whisker(x: float, mean: float, low: float, high: float) -> str:
     )
 
 
-def _named(x: float, y: float, label: str) -> str:
-    """A name beside a point: to its right where there is room, else to its left."""
-    words = excerpt(label, LONGEST_LABEL)
-    right = x + 8 + len(words) * LETTER < WIDTH
-    place = f'x="{x + 7:.1f}"' if right else f'x="{x - 7:.1f}" text-anchor="end"'
-    return f'<text {place} y="{y - 6:.1f}">{escape(words)}</text>'
+def _names(points: Iterable[tuple[float, float, str]]) -> list[str]:
+    """A name beside each point, to its right where there is room, else to its left; never one upon another."""
+    drawn: list[str] = []
+    placed: list[tuple[float, float, float]] = []
+    for x, y, label in sorted(points, key=lambda one: (one[1], one[0])):
+        words = excerpt(label, LONGEST_LABEL)
+        width = len(words) * LETTER
+        right = x + 8 + width < WIDTH
+        start, below = (x + 7 if right else x - 7 - width), y - 5
+        while any(abs(below - other) < APART and start < to and begin < start + width for begin, to, other in placed):
+            below += 1
+        placed.append((start, start + width, below))
+        anchor = "" if right else ' text-anchor="end"'
+        drawn.append(f'<text x="{x + 7 if right else x - 7:.1f}" y="{below:.1f}"{anchor}>{escape(words)}</text>')
+    return drawn
 
 
 def _level(y: float, label: str) -> str:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[str, Sequence[float | None]]
 """Metric to the score of each item, 0 to 1."""
-NO_PRICE = "counted at $0 a query: it has no price, and the machine is not counted"
+NO_PRICE = "counted at $0 a query"
 UNKNOWN_ERROR = 0.5
 """The standard error that a mean without an interval is taken to have."""
 

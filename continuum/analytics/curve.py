@@ -267,8 +267,8 @@ def _notes(chosen: Sequence[Contender], found: "Compared", measures: Measures, b
     if found.retold:
         shown = ", ".join(dict.fromkeys(one.model for one in found.retold))
         notes.append(
-            f"{shown} was promoted on golden items that are among these: its gains over the whole set are too large by "
-            "selection; see claimed and fresh"
+            f"promoted on golden items that are among these: {shown}; gains over the whole set are too large by selection, "
+            "see claimed and fresh"
         )
     intervals = sum(len(point.gains) for point in found.points) + sum(len(one.gains) for one in found.turns)
     if intervals > 1:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 SENTENCE = 1200
 """Characters of a text that the page shows."""
-WORDY = frozenset({"beside", "fresh"})
-"""Sections whose last column is a sentence."""
 
 
 def to_html(curve: "LearningCurve") -> str:
@@ -102,7 +100,7 @@ def _table(section: Section) -> str:
         return ""
     head = "".join(f"<th>{_text(name)}</th>" for name in section.heads)
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in section.rows)
-    wordy = ' class="wordy"' if section.key in WORDY else ""
+    wordy = ' class="wordy"' if section.wordy else ""
     return f'<div class="scroll"><table{wordy}><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

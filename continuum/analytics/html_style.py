@@ -20,18 +20,23 @@ h1,h2,h3,p,li,td,th,code{overflow-wrap:anywhere}
 .answers .who{display:block;color:var(--soft);font-size:.85rem}
 .charts{display:grid;gap:1rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(19rem,1fr))}
 figure{margin:0}
-svg{display:block;width:100%;height:auto;color:var(--ink)}
-svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:currentColor}
-svg .faint{color:var(--soft)}
+.wide{max-width:52rem;overflow-x:auto}.wide svg{min-width:34rem}
+svg{display:block;width:100%;height:auto}
+svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
+svg text.faint{fill:var(--soft)}
+svg g text{fill:currentColor}
 .grid{stroke:var(--line)}
+figure h3{color:var(--ink)}
+.none{stroke:var(--soft)}
 .s0{color:var(--s0)}.s1{color:var(--s1)}.s2{color:var(--s2)}.s3{color:var(--s3)}
 .better{color:var(--better)}.worse{color:var(--worse)}.open{color:var(--open)}.no-data{color:var(--soft)}
 td.better,td.worse{font-weight:600}
 .scroll{overflow-x:auto}
 table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-nums;min-width:100%}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;overflow-wrap:normal}
+td{white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
-.wordy td:last-child,.wordy th:last-child{text-align:left;min-width:14rem}
+.wordy td:last-child,.wordy th:last-child{text-align:left;min-width:16rem;white-space:normal}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
 @media print{main{max-width:none}}
 """

@@ -25,8 +25,10 @@ if TYPE_CHECKING:
 
 LEAST = 10
 """Answers that people must have spoken of, and groups they come from, for a figure."""
-AGREES = f"{HUMAN}: share of answers that judge and people call good, or not"
-SCORES = "people's mean score, 0 to 1"
+AGREES = HUMAN
+"""Share of a model's answers that the judge and people both call good, or both do not."""
+SCORES = "human_score"
+"""What people give a model's answers on average, 0 to 1."""
 GOOD = (GOOD_SCORE - 1) / 4
 """From here up an answer is good, on the scale from 0 to 1."""
 
@@ -98,10 +100,11 @@ def _reading(
         what = " and the judge" if agreement else ""
         return Reading(HUMAN, label, model, f"people{what} spoke of {len(ours)} of its answers, {LEAST} are needed")
     value = estimate([one for _, _, one in ours], [group for _, group, _ in ours])
-    against = next((name for name in (reference, PRODUCTION) if name in by_model and name != model), None)
-    theirs = _values(by_model[against][1], agreement) if against is not None else []
-    if against is None or len(theirs) < LEAST:
+    others = {name: _values(by_model[name][1], agreement) for name in (reference, PRODUCTION) if name in by_model}
+    against = next((name for name, said in others.items() if len(said) >= LEAST), None)
+    if against is None or against == model:
         return Reading(HUMAN, label, model, on, value)
+    theirs = others[against]
     if {model, against} <= pairable:
         mine, other = ({item: (group, one) for item, group, one in side} for side in (ours, theirs))
         shared = sorted({*mine, *other})

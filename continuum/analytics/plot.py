@@ -56,10 +56,14 @@ def _draw_projection(axes: Axes, curve: "LearningCurve", metric: str, colour: st
 
 
 def _draw_cost(axes: Axes, curve: "LearningCurve") -> None:
-    for standing in curve.frontier:
+    ordered = sorted(curve.frontier, key=lambda one: (one.cost_usd, one.quality))
+    for n, standing in enumerate(ordered):
         axes.scatter(standing.cost_usd, standing.quality, color="C0" if standing.on_frontier else "C7")
         label = f"{standing.model} ({standing.probability:.0%})"
-        axes.annotate(label, (standing.cost_usd, standing.quality), textcoords="offset points", xytext=(5, 5), fontsize=8)
+        # Of two as dear, the names stand on either side, so that those that are nearly as good can be read.
+        left = n % 2 == 1 and ordered[n - 1].cost_usd == standing.cost_usd
+        placed = {"xytext": (-7, -3), "ha": "right"} if left else {"xytext": (7, -3)}
+        axes.annotate(label, (standing.cost_usd, standing.quality), textcoords="offset points", fontsize=8, **placed)
     front = [standing for standing in curve.frontier if standing.on_frontier]
     axes.plot([s.cost_usd for s in front], [s.quality for s in front], color="C0", linewidth=1, drawstyle="steps-post")
     axes.margins(x=0.25)

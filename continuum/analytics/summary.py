@@ -22,19 +22,20 @@ def as_markdown(curve: "LearningCurve") -> str:
     return "\n".join(line for section in sections(curve) for line in _as_markdown(section)) + "\n"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows of cells as aligned lines: the first column to the left, numbers to the right."""
+def columns(rows: Sequence[Sequence[str]], *, wordy: bool = False) -> list[str]:
+    """Rows of cells as aligned lines: the first column to the left, numbers to the right; sentences in the last to the left."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
+    left = {0, len(widths) - 1} if wordy else {0}
     return [
         "  ".join(
-            cell.ljust(width) if n == 0 else cell.rjust(width) for n, (cell, width) in enumerate(zip(row, widths, strict=True))
-        )
+            cell.ljust(width) if n in left else cell.rjust(width) for n, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in rows
     ]
 
 
 def _as_text(section: Section) -> str:
-    table = columns([section.heads, *(texts(row) for row in section.rows)]) if section.rows else []
+    table = columns([section.heads, *(texts(row) for row in section.rows)], wordy=section.wordy) if section.rows else []
     if section.key == "models":
         return "\n".join(table)
     words = [section.words] if section.words and section.rows else []

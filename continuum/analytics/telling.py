@@ -45,6 +45,8 @@ class Section:
     heads: tuple[str, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
     lines: tuple[str, ...] = ()
+    wordy: bool = False
+    """Whether the last column holds sentences."""
 
 
 def title_of(curve: "LearningCurve") -> str:
@@ -154,6 +156,7 @@ def _fresh(curve: "LearningCurve") -> Section:
         f"say in the promotion. Corrected: {METHOD}, where fresh ones are too few.",
         ("version", "metric", "less", "claimed", "fresh or corrected", "shrinks by", "basis"),
         tuple(_retold(one) for one in curve.retold),
+        wordy=True,
     )
 
 
@@ -176,7 +179,8 @@ def _frontier(curve: "LearningCurve") -> Section:
 
 
 def _standing(one: "Standing") -> str:
-    place = "on the frontier" if one.on_frontier else "beaten by a model at most as dear"
+    as_dear = "at most as dear" if one.latency_ms is None else "at most as dear and as slow"
+    place = "on the frontier" if one.on_frontier else f"beaten by a model {as_dear}"
     slow = "" if one.latency_ms is None else f" and {one.latency_ms:.0f} ms"
     return (
         f"{one.model}: quality {one.quality:.3f} at ${one.cost_usd:.5f}{slow} a query, {place}; "
@@ -189,9 +193,11 @@ def _beside(curve: "LearningCurve") -> Section:
     return Section(
         "beside",
         "Beside the golden answers",
-        "Less is better but of what people say. A figure without data is no good sign.",
+        "Of costs, latencies and losses less is better. human_agreement is the share of answers that the judge and people both "
+        "call good, or both do not; human_score what people give, 0 to 1. What has no data is no good sign.",
         ("what", "model", "value", "difference", "against", "measured on"),
         tuple(rows),
+        wordy=True,
     )
 
 

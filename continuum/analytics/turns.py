@@ -35,9 +35,9 @@ class Turn:
     """None where its training kept no time."""
 
     def usd_per_point(self, metric: str) -> float | None:
-        """US$ of judging for each point (0.01) that was gained; None where the gain is not shown to be above none."""
+        """US$ of judging for each point (0.01) that was gained; None where it cost none, or no gain is shown."""
         gain = self.gains.get(metric)
-        return None if gain is None or gain.word != "better" else self.judging_usd / (100 * gain.mean)
+        return None if gain is None or gain.word != "better" or not self.judging_usd else self.judging_usd / (100 * gain.mean)
 
 
 def turns_of(
