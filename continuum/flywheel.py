@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,11 +29,13 @@ from continuum.guard.guard import RegressionGuard
 from continuum.policy import TaskPolicy
 from continuum.progress import Progress, silent
 from continuum.provenance.line import already_trained, mark_learned
+from continuum.provenance.terms import TermsNotAccepted
 from continuum.records import Checkpoint, Record, Verdict
 from continuum.rejudging import attempt_of, catch_up
 from continuum.reopening import look
 from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.signals.decorator import capture
+from continuum.status import Status, status_of
 from continuum.store import default_store
 from continuum.store.outages import unless_away
 from continuum.strict import Policy
@@ -47,8 +49,8 @@ logger = logging.getLogger("continuum")
 
 CLAIM_LASTS = timedelta(minutes=2)
 """A driver that was killed holds a task no longer than this; one that lives renews its claim four times as often."""
-DRIVER_UNSEEN_AFTER = timedelta(minutes=10)
 DEFAULT_JUDGE = "gpt-4o-mini"
+SWITCHES = ("auto_annotate", "auto_train_when", "auto_deploy_if_better")
 
 
 class ContinuumConfig(Policy):
@@ -65,47 +67,29 @@ class ContinuumConfig(Policy):
     policy: TaskPolicy | None = None
     """Everything else that a task can ask for; the fields above win over it."""
 
-    def to_policy(self) -> TaskPolicy:
+    def to_policy(self, stored: TaskPolicy | None = None) -> TaskPolicy:
         """The policy that is stored with the task.
+
+        Args:
+            stored: the task's as it stands; what this configuration does not speak of stays as it is there, so that an
+                application that starts again takes nothing back that was set beside it.
 
         Raises:
             ConfigurationError: a field makes no sense; the message names it.
         """
-        start = self.policy or TaskPolicy(task=self.task)
+        start = self.policy or stored or TaskPolicy(task=self.task)
         judge_model = (
             self.judge_model or start.judge.model or load_settings().judge_model or (DEFAULT_JUDGE if self.api_key else None)
         )
-        fields = {
+        spoken = self.model_fields_set if self.policy is None and stored is not None else set(type(self).model_fields)
+        fields = {name: getattr(self, name) for name in SWITCHES if name in spoken} | {
             "task": self.task,
-            "auto_annotate": self.auto_annotate,
-            "auto_train_when": self.auto_train_when,
-            "auto_deploy_if_better": self.auto_deploy_if_better,
             "base_model": self.base_model or start.base_model,
             "judge": {**start.judge.model_dump(), "model": judge_model},
+            # Said once of a task, by whoever read the terms.
+            "provider_terms_accepted": start.provider_terms_accepted or bool(stored and stored.provider_terms_accepted),
         }
         return TaskPolicy(**{**start.model_dump(), **fields})
-
-
-class Status(Record):
-    """Where a task stands."""
-
-    task: str
-    interactions: int
-    new_interactions: int
-    """Captured since the last turn, and those from before that late feedback reopened."""
-    reopened: int = 0
-    """How many of them are reopened."""
-    reopened_verdicts: int = 0
-    """Verdicts that were given on golden items of which people now say otherwise."""
-    train_when: int | None
-    champion: str
-    """Which model answers the task's traffic, or most of it."""
-    canary: str | None = None
-    canary_traffic: float = 0.0
-    driver: str | None = None
-    driver_seen_at: datetime | None = None
-    advice: str
-    """What happens next, or what is missing for it to happen."""
 
 
 class TurnReport(Record):
@@ -132,7 +116,7 @@ class Continuum:
 
     def __init__(self, config: ContinuumConfig, *, store: "Store | None" = None) -> None:
         self.config = config
-        self._policy = config.to_policy()
+        config.to_policy()  # Refused here, whether the store is there or not.
         self._store = store
         try:
             self._register()
@@ -159,7 +143,11 @@ class Continuum:
         return await turn(self.config.task, store=self.store, on_progress=on_progress)
 
     def _register(self) -> None:
-        self.store.tasks.register(self._policy)
+        try:
+            stored = self.store.tasks.get(self.config.task).policy if self.config.task in self.store.tasks.names() else None
+        except ConfigurationError:
+            stored = None  # One that cannot be read is replaced.
+        self.store.tasks.register(self.config.to_policy(stored))
 
     def _status(self) -> Status:
         if self.config.task not in self.store.tasks.names():
@@ -167,52 +155,11 @@ class Continuum:
         return status_of(self.store, self.config.task)
 
 
-def status_of(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now) -> Status:
-    """Where a task stands, read from the store.
-
-    Raises:
-        ConfigurationError: there is no such task.
-    """
-    state = store.tasks.get(task)
-    total = store.interactions.count(task)
-    waiting = store.reopenings.counts(task).get(task)
-    reopened = waiting.interactions if waiting else 0
-    new = store.interactions.count(task, after=state.trained_through) + reopened
-    champion = store.deployments.champion(task)
-    canary = next((d for d in store.deployments.serving(task) if champion is None or d.id != champion.id), None)
-    return Status(
-        task=task,
-        interactions=total,
-        new_interactions=new,
-        reopened=reopened,
-        reopened_verdicts=waiting.verdicts if waiting else 0,
-        train_when=state.policy.auto_train_when,
-        champion=champion.model if champion else "production",
-        canary=canary.model if canary else None,
-        canary_traffic=canary.traffic if canary else 0.0,
-        driver=state.driver,
-        driver_seen_at=state.driver_seen_at,
-        advice=_advice(new, reopened, state.policy.auto_train_when, state.driver_seen_at, now()),
-    )
-
-
-def _advice(new: int, reopened: int, wanted: int | None, driver_seen_at: datetime | None, now: datetime) -> str:
-    late = f"{reopened} reopened by late feedback" if reopened else ""
-    if wanted is None:
-        return "turns only when asked: continuum turn TASK, or set auto_train_when" + (f"; {late}" if late else "")
-    progress = f"{new} of {wanted} new interactions" + (f" ({late})" if late else "")
-    if driver_seen_at is None or now - driver_seen_at > DRIVER_UNSEEN_AFTER:
-        seen = (
-            "no driver has been seen" if driver_seen_at is None else f"no driver seen since {driver_seen_at:%Y-%m-%d %H:%M} UTC"
-        )
-        return f"{progress}; {seen}: run the Dagster daemon (make ui) or `continuum turn TASK --watch`"
-    return f"{progress}; a turn starts by itself" if new < wanted else f"{progress}; a turn is due"
-
-
 async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress = silent) -> TurnReport:
     """Lead a task's new traffic through every stage once: gather, annotate, curate, train, guard, deploy.
 
-    Too little data is an outcome (`waiting`), and so is a model the guard does not let through (`kept_previous`).
+    Too little data is an outcome (`waiting`), as are terms that nobody has accepted yet, and so is a model the guard does not let
+    through (`kept_previous`).
 
     Raises:
         ConfigurationError: there is no such task, it lacks a base model, or another driver is turning it.
@@ -245,7 +192,16 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
                 return TurnReport(task=task, outcome="kept_previous", reason=reason, seconds=clock.seconds)
             if checkpoint is None:
                 trainer = Trainer.for_task(policy, store=opened)
-                checkpoint = (await trainer.train(dataset, on_progress=on_progress)).model
+                try:
+                    checkpoint = (await trainer.train(dataset, on_progress=on_progress)).model
+                except TermsNotAccepted as unanswered:
+                    return TurnReport(
+                        task=task,
+                        outcome="waiting",
+                        reason=str(unanswered),
+                        dataset_id=dataset.fingerprint,
+                        seconds=clock.seconds,
+                    )
             if record is not None:
                 mark_learned(opened, record)
         with clock.phase("guard"):
@@ -304,7 +260,8 @@ async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30,
     opened = store or default_store()
     # Beside the turns, of which one may take hours: a candidate before real traffic is looked at meanwhile.
     leading = asyncio.create_task(drive(opened, task, every=timedelta(seconds=every_s), on_round=_tell_round))
-    tried_at, tried_again = (-1, -1), None
+    tried: object = None
+    tried_again = None
     try:
         while True:
             opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
@@ -313,12 +270,17 @@ async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30,
             if attempt is not None and attempt != tried_again:
                 tried_again = attempt
                 await catch_up(opened, task, on_progress=on_progress)
-            newest = (opened.interactions.last_sequence(task), opened.reopenings.count(task))
-            # A turn that is waiting for data leaves the mark where it was; it is tried again only when more has come.
-            if due(opened, task) and newest != tried_at:
-                tried_at = newest
-                report = await turn(task, store=opened, on_progress=on_progress)
-                logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
+            # A turn that waits leaves the mark where it was; it is tried again when more has come, or another policy is set.
+            stand = (opened.interactions.last_sequence(task), opened.reopenings.count(task), opened.tasks.raw_policy(task))
+            if due(opened, task) and stand != tried:
+                tried = stand
+                try:
+                    report = await turn(task, store=opened, on_progress=on_progress)
+                except ConfigurationError as error:
+                    # Somebody can mend it while the deployments are led on.
+                    logger.warning("task %s is not turned: %s", task, error)
+                else:
+                    logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
             await asyncio.sleep(every_s)
     finally:
         leading.cancel()

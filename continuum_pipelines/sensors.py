@@ -4,7 +4,7 @@ Both decide from the store and from Dagster's own runs, so a tick that is lost o
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ import dagster as dg
 from dagster import DagsterRunStatus as Run
 
 from continuum.config import load_settings
+from continuum.provenance.terms import unaccepted
 from continuum.spool.draining import collect
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
 from continuum_pipelines.explaining import Reason, explained
@@ -83,6 +84,7 @@ def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -
             new=new.get(state.name, 0),
             reopened=waiting[state.name].interactions if state.name in waiting else 0,
             settled_by=lambda task=state.name: opened.reopenings.newest_settler(task),
+            unaccepted=lambda policy=state.policy: unaccepted(opened, policy),
             running=state.name in busy,
             awaits_bootstrap=lambda task=state.name, at=seen_at: now - at < BOOTSTRAP_GRACE and task not in materialized(),
             now=now,
@@ -110,6 +112,7 @@ def decide(
     now: datetime,
     reopened: int = 0,
     settled_by: Callable[[], str | None] = lambda: None,
+    unaccepted: Callable[[], Mapping[str, int]] = dict,
 ) -> dg.RunRequest | Reason:
     """A run for the task, or the reason there is none.
 
@@ -126,6 +129,7 @@ def decide(
         now: the moment.
         reopened: interactions below the mark that are to be considered again.
         settled_by: the dataset that considered reopened ones last; asked only where that decides.
+        unaccepted: other providers' models whose answers wait in the newest training set; asked only where that decides.
     """
     wanted, fresh = state.policy.auto_train_when, new + reopened
     late = f" ({reopened} of them reopened by late feedback)" if reopened else ""
@@ -141,6 +145,9 @@ def decide(
         return Reason(numbers, "below their threshold", nearness)
     if awaits_bootstrap():
         return Reason(f"{numbers}, its first run is about to start", "whose first run is about to start", nearness)
+    if providers := unaccepted():
+        words = f"{numbers}, waits for provider_terms_accepted: it would learn from answers of {', '.join(providers)}"
+        return Reason(words, "waiting for provider_terms_accepted", nearness)
     batch = f"{new // wanted}" if new >= wanted else f"{fresh // wanted}:{settled_by() or 'none'}"
     return dg.RunRequest(
         run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{batch}",

@@ -25,6 +25,7 @@ from continuum.demo.world import World
 from continuum.deployment.gateway import metrics
 from continuum.errors import DeploymentError
 from continuum.policy import TaskPolicy
+from continuum.policy import TaskPolicy
 from continuum.records import Interaction, Message
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store
@@ -183,7 +184,7 @@ def fill(store: Store, world: World) -> None:
 
     rng = random.Random(0)
     questions = world.traffic(rng, 240, "shop")
-    store.tasks.ensure("customer_support")
+    store.tasks.register(TaskPolicy(task="customer_support", provider_terms_accepted=True))
     store.interactions.add(
         Interaction(
             task="customer_support",

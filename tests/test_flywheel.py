@@ -9,10 +9,11 @@ import pytest
 from continuum import Continuum, ContinuumConfig, interaction
 from continuum.errors import ConfigurationError
 from continuum.fine_tuning import FineTuneConfig
-from continuum.flywheel import claimed, due, status_of, turn, watch
-from continuum.policy import SplitPolicy, TaskPolicy
+from continuum.flywheel import claimed, due, turn, watch
+from continuum.policy import CurationPolicy, JudgePolicy, SplitPolicy, TaskPolicy
 from continuum.records import Feedback, VerdictStatus
 from continuum.spool.spool import flush
+from continuum.status import status_of
 from continuum.store.database import Store
 from tests.builders import NOON, an_interaction, interactions
 
@@ -77,6 +78,33 @@ def test_the_whole_policy_of_a_config_is_kept(store: Store) -> None:
 
     stored = store.tasks.get("support").policy
     assert (stored.splits, stored.training, stored.base_model) == (whole.splits, whole.training, "b")
+
+
+def test_an_application_that_starts_again_takes_back_nothing_that_was_set_beside_it(store: Store) -> None:
+    application = ContinuumConfig(task="support", auto_train_when=1000)
+    Continuum(application, store=store)
+    set_beside = {
+        "base_model": "/models/qwen",
+        "provider_terms_accepted": True,
+        "auto_deploy_if_better": True,
+        "auto_train_when": 7,
+    }
+    store.tasks.register(store.tasks.get("support").policy.model_copy(update=set_beside))
+
+    Continuum(application, store=store)
+
+    kept = store.tasks.get("support").policy
+    assert (kept.base_model, kept.provider_terms_accepted, kept.auto_deploy_if_better) == ("/models/qwen", True, True)
+    assert kept.auto_train_when == 1000
+
+
+def test_a_whole_policy_replaces_the_stored_one_but_not_what_was_said_of_the_terms(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", provider_terms_accepted=True, description="Set beside"))
+
+    Continuum(ContinuumConfig(task="support", policy=TaskPolicy(task="support", training=QUICK)), store=store)
+
+    kept = store.tasks.get("support").policy
+    assert (kept.description, kept.training, kept.provider_terms_accepted) == ("", QUICK, True)
 
 
 def test_an_application_starts_while_its_store_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,7 +205,12 @@ async def test_watching_notes_its_presence_and_tries_a_shortage_once(store: Stor
 async def test_one_turn_leads_from_captures_to_a_deployment_and_the_next_waits_for_more(store: Store, tiny_base: Path) -> None:
     store.tasks.register(
         TaskPolicy(
-            task="support", base_model=str(tiny_base), training=QUICK, splits=SplitPolicy(golden=0.3), auto_deploy_if_better=True
+            task="support",
+            base_model=str(tiny_base),
+            training=QUICK,
+            splits=SplitPolicy(golden=0.3),
+            auto_deploy_if_better=True,
+            provider_terms_accepted=True,
         )
     )
     praised(store, 120)
@@ -193,3 +226,82 @@ async def test_one_turn_leads_from_captures_to_a_deployment_and_the_next_waits_f
     if report.verdict.status is not VerdictStatus.BLOCKED:
         again = await turn("support", store=store)
         assert again.outcome == "waiting"
+
+
+async def test_a_turn_stops_before_it_learns_from_anothers_answers_that_nobody_allowed(store: Store) -> None:
+    policy = TaskPolicy(task="support", base_model="/no/model", curation=CurationPolicy(min_examples=5))
+    store.tasks.register(policy)
+    praised(store, 40)
+
+    report = await turn("support", store=store)
+
+    assert report.outcome == "waiting"
+    assert "answers of gpt-4" in report.reason
+    assert "provider_terms_accepted=true" in status_of(store, "support").advice
+    assert store.tasks.get("support").trained_through == 0
+
+    store.tasks.register(policy.model_copy(update={"provider_terms_accepted": True}))
+    with pytest.raises(ConfigurationError, match="/no/model"):
+        await turn("support", store=store)
+
+
+@pytest.mark.parametrize(
+    ("policy", "environment", "of", "cure"),
+    [
+        ({}, {}, "base_model", "continuum base build --task support"),
+        ({"base_model": "/no/such/folder"}, {}, "base_model", "is no folder here"),
+        ({"base_model": "hub/model"}, {}, None, ""),
+        ({}, {"CONTINUUM_BASE_MODEL": "hub/model"}, None, ""),
+        ({"judge": JudgePolicy(model="gpt-4o-mini"), "base_model": "b"}, {}, "judge", "set OPENAI_API_KEY"),
+        ({"judge": JudgePolicy(model="gpt-4o-mini"), "base_model": "b"}, {"OPENAI_API_KEY": "sk-1"}, None, ""),
+        ({"judge": JudgePolicy(model="own", base_url="http://127.0.0.1:1/v1"), "base_model": "b"}, {}, None, ""),
+    ],
+)
+def test_status_names_what_a_turn_would_stop_at_and_the_cure(
+    policy: dict[str, object],
+    environment: dict[str, str],
+    of: str | None,
+    cure: str,
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=5, provider_terms_accepted=True, **policy))
+    row = an_interaction()
+    store.interactions.add([row])
+    if "judge" not in policy:
+        store.feedback.add([Feedback(interaction_id=row.id, score=5)])
+
+    status = status_of(store, "support", now=lambda: NOON)
+
+    assert [one.of for one in status.lacks] == ([of] if of else [])
+    assert cure in status.advice
+
+
+def test_status_says_when_nobody_tells_good_answers_from_bad(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", base_model="b"))
+
+    assert "nobody says which answers are good" in status_of(store, "support").advice
+
+
+async def test_a_watch_goes_on_where_a_turn_lacks_something_and_tries_when_the_policy_changes(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=2, judge=JudgePolicy(model="gpt-4o-mini")))
+    store.interactions.add(interactions(3))
+    tried: list[str] = []
+
+    def on_progress(done: int, total: int, note: str) -> None:
+        if note == "reading what the logs say":
+            tried.append(note)
+            if len(tried) == 1:
+                policy = store.tasks.get("support").policy
+                store.tasks.register(policy.model_copy(update={"description": "mended"}))
+
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(watch("support", store=store, every_s=0.01, on_progress=on_progress), timeout=3)
+
+    assert len(tried) == 2
+    assert "is not turned" in caplog.text
+    assert "OPENAI_API_KEY" in caplog.text

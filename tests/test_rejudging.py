@@ -9,7 +9,6 @@ from continuum.deployment.clearance import carried
 from continuum.deployment.controller import tick
 from continuum.deployment.notifying import Channel, write_down
 from continuum.errors import DeploymentError
-from continuum.flywheel import status_of
 from continuum.guard.guard import RegressionGuard
 from continuum.policy import SplitPolicy, TaskPolicy
 from continuum.records import Checkpoint, Feedback, Message, Verdict, VerdictStatus
@@ -17,6 +16,7 @@ from continuum.rejudging import Rejudged, attempt_of, judge_again
 from continuum.reopening import look
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.splits.golden_growth import hold_out
+from continuum.status import status_of
 from continuum.store.database import Store
 from continuum.store.reopenings import Open
 from tests.builders import NOON, assistant, interactions

@@ -17,13 +17,14 @@ from continuum.curation.pool import read_traffic
 from continuum.curation.reopened import Heard, listen, remember, settle
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData
-from continuum.flywheel import due, status_of, watch
+from continuum.flywheel import due, watch
 from continuum.gathering import gather
 from continuum.policy import CurationPolicy, SplitPolicy, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Feedback, Interaction, Review, Verdict, VerdictStatus
 from continuum.reopening import look
 from continuum.signals.summary import summarise
 from continuum.splits.sides import task_sides
+from continuum.status import status_of
 from continuum.store.database import Store
 from continuum.store.reopenings import Open
 from continuum.store.retention import erase

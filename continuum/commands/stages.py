@@ -7,6 +7,7 @@ import typer
 from continuum.commands.completing import dataset_names, model_names, task_names
 from continuum.commands.deployments import LONGEST_REASON, Reason, who
 from continuum.commands.terminal import Json, Task, bar, complain, print_json, run, say
+from continuum.commands.terms import ask_for_terms
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
@@ -51,6 +52,7 @@ def train(
 ) -> None:
     """Fine-tune the task's adapter on a dataset version."""
     from continuum.dataset import Dataset
+    from continuum.provenance.terms import providers_in
     from continuum.training.trainer import Trainer
 
     store = default_store()
@@ -61,9 +63,12 @@ def train(
         raise ConfigurationError(
             f"{record.name} is a dataset of task {record.task!r}; train it with: continuum train {record.task}"
         )
+    trained = Dataset.read(record.uri, verify=True)
+    policy = store.tasks.get(task).policy
+    ask_for_terms(store, policy, providers_in(record.manifest.get("models", {}), policy))
     with bar("training") as on_progress:
-        trainer = Trainer.for_task(store.tasks.get(task).policy, store=store)
-        result = run(trainer.train(Dataset.read(record.uri, verify=True), on_progress=on_progress))
+        trainer = Trainer.for_task(policy, store=store)
+        result = run(trainer.train(trained, on_progress=on_progress))
     if as_json:
         print_json(_plain(result))
         return
@@ -134,9 +139,13 @@ def turn(
 ) -> None:
     """Turn the wheel once: annotate, curate, train, guard, deploy."""
     from continuum import flywheel
+    from continuum.needs import providers_ahead
 
     if watch and as_json:
         raise typer.BadParameter("--json prints one turn's report, and --watch stays; leave one of them out")
+    store = default_store()
+    policy = store.tasks.get(task).policy
+    ask_for_terms(store, policy, providers_ahead(store, policy))
     with bar("turning") as on_progress:
         if watch:
             run(flywheel.watch(task, on_progress=on_progress))

@@ -17,7 +17,7 @@ from continuum.store import default_store
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
-    from continuum.flywheel import Status
+    from continuum.status import Status
     from continuum.store.database import Store
 
 LONGEST_WORDS = 400
@@ -77,7 +77,7 @@ def status(
     """Say where a task stands and what happens next."""
     from continuum.config import load_settings
     from continuum.deployment.standing import standings
-    from continuum.flywheel import status_of
+    from continuum.status import status_of
 
     store = brought_in()
     if as_json:
@@ -87,7 +87,9 @@ def status(
     say(f"home {load_settings().home}\n{store}")
     for said in [status_of(store, task)] if task else _statuses(store):
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
-        say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.advice}")
+        say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.outlook}")
+        for need in said.lacks:
+            say(f"  a turn would stop: {need.words}")
         if said.reopened_verdicts:
             say(f"  {said.reopened_verdicts} verdicts were given on golden items of which people now say otherwise")
         for one in standings(store, said.task, now=utc_now()):
@@ -126,7 +128,7 @@ def brought_in() -> "Store":
 
 
 def _statuses(store: "Store") -> Iterator["Status"]:
-    from continuum.flywheel import status_of
+    from continuum.status import status_of
 
     for name in store.tasks.names():
         try:
@@ -140,7 +142,7 @@ def _plain(store: "Store", said: "Status") -> dict[str, Any]:
     from continuum.deployment.standing import standings
 
     serving = [one.record.model_dump(mode="json") | {"next": one.next} for one in standings(store, said.task, now=utc_now())]
-    return said.model_dump(mode="json") | {"deployments": serving}
+    return said.model_dump(mode="json") | {"advice": said.advice, "deployments": serving}
 
 
 def _json_or_text(value: str) -> Any:

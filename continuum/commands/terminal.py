@@ -57,6 +57,17 @@ def bar(title: str) -> Iterator[Progress]:
         yield lambda done, total, note: shown.update(row, completed=done, total=total or None, description=note or title)
 
 
+def asks_people() -> bool:
+    """Whether a person sits there to be asked: what is typed and what is said beside the output are a terminal."""
+    return sys.stdin.isatty() and stderr.is_terminal
+
+
+def yes(question: str) -> bool:
+    """Ask a person; no is what a bare return means. To be asked only where `asks_people`."""
+    stderr.print(f"{question} [y/N] ", end="", highlight=False, markup=False)
+    return sys.stdin.readline().strip().casefold() in ("y", "yes")
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to its end."""
     return asyncio.run(work)

@@ -27,6 +27,7 @@ from continuum.progress import Progress, silent
 from continuum.provenance.artifacts import verify_artifact
 from continuum.provenance.line import head_of_line
 from continuum.provenance.revisions import base_revision
+from continuum.provenance.terms import require_terms
 from continuum.records import Checkpoint
 from continuum.store import default_store
 from continuum.tracking.tracker import Tracker, open_tracker
@@ -125,6 +126,7 @@ class Trainer:
         Raises:
             ConfigurationError: there is no base model, the parent does not fit, the dataset holds golden items, or a batch does
                 not fit in memory.
+            TermsNotAccepted: it would learn from another provider's answers, and the task's policy does not say that it may.
             NotEnoughData: the dataset has no training rows, or none that keeps the constraints.
             TrainingDiverged: the loss stopped being a number, or ran away.
             TrainingInterrupted: the worker was stopped; the same call goes on.
@@ -140,7 +142,7 @@ class Trainer:
         _refuse_golden(dataset, golden)
         base_model = self._base_model(policy)
         parent = self._parent(store, dataset.task, base_model)
-        _mention_terms(store, dataset, policy)
+        require_terms(store, dataset, policy)
         if parent is not None:
             verify_artifact(parent.uri, parent.manifest)
         prepared = prepare(store, dataset, self.config, constraints=self.constraints, parent=parent, golden=golden)
@@ -284,19 +286,6 @@ def _refuse_golden(dataset: Dataset, golden: set[str]) -> None:
                 f"the dataset {dataset.name!r} holds {example.interaction_id!r}, which is in the golden set of {dataset.task!r}; "
                 "what is trained on cannot measure; build the dataset again"
             )
-
-
-def _mention_terms(store: "Store", dataset: Dataset, policy: TaskPolicy) -> None:
-    if policy.provider_terms_accepted:
-        return
-    models = sorted(model for model in store.interactions.counts_by(dataset.task, "model") if model)
-    if models:
-        logger.warning(
-            "training on answers of %s; the terms of some providers forbid that. Read them, then set provider_terms_accepted "
-            "in the policy of task %r",
-            ", ".join(models),
-            dataset.task,
-        )
 
 
 def _begun(folder: Path) -> Job:

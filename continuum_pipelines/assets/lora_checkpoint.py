@@ -7,6 +7,7 @@ import dagster as dg
 from continuum.dataset import Dataset
 from continuum.errors import NotEnoughData
 from continuum.provenance.line import already_trained, mark_learned
+from continuum.provenance.terms import TermsNotAccepted
 from continuum.records import Checkpoint
 from continuum.training.trainer import Trainer
 from continuum_pipelines.checks import TRAINING_CHECKS
@@ -73,6 +74,8 @@ async def lora_checkpoint(
             result = await trainer.train(Dataset.read(dataset.uri), on_progress=log_progress(context))
         except NotEnoughData as shortage:
             return idle(waiting(shortage), what_is_missing=str(shortage))
+        except TermsNotAccepted as unanswered:
+            return idle("waiting for provider_terms_accepted", what_is_missing=str(unanswered))
         mark_learned(opened, dataset)
     model = result.model
     status = f"{model.name}: loss {result.initial_loss:.3f} to {result.final_loss:.3f}"

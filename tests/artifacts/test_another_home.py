@@ -60,7 +60,7 @@ async def test_what_one_machine_has_made_another_reads_guards_and_serves(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO, logger="continuum")
-    store.tasks.register(TaskPolicy(task="support", base_model=str(tiny_base), training=TRAINING))
+    store.tasks.register(TaskPolicy(task="support", base_model=str(tiny_base), training=TRAINING, provider_terms_accepted=True))
     corrected(store, 240)
     report = await turn("support", store=store)
     (model,) = store.checkpoints.of("support")

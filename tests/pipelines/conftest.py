@@ -34,7 +34,7 @@ def a_task(store: Store, instance: dg.DagsterInstance) -> Callable[..., str]:
 
     def register(captured: int = 0, name: str = "support", praised: int = 0, **policy: Any) -> str:
         rows = interactions(captured, task=name)
-        store.tasks.register(TaskPolicy(task=name, **policy))
+        store.tasks.register(TaskPolicy(task=name, **({"provider_terms_accepted": True} | policy)))
         store.interactions.add(rows)
         store.feedback.add(Feedback(interaction_id=row.id, score=5) for row in rows[:praised])
         instance.add_dynamic_partitions("task", [name])

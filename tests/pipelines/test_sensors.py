@@ -7,6 +7,7 @@ from dagster import DagsterRunStatus as Run
 from sqlalchemy import event, update
 
 from continuum.ids import new_id
+from continuum.records import DatasetRecord
 from continuum.store.database import Store
 from continuum.store.tables import tasks
 from continuum_pipelines.claims import BASE_TAG, HOLDER, PARTITION_TAG
@@ -253,3 +254,19 @@ def test_every_tick_shows_the_store_that_a_driver_lives(
     a_task()
     tick()
     assert store.tasks.get("support").driver == "dagster"
+
+
+def test_a_task_whose_terms_nobody_accepted_waits_and_says_whose_answers_they_are(
+    store: Store, instance: dg.DagsterInstance, a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=12, auto_train_when=10, provider_terms_accepted=False)
+    materialized(instance)
+    manifest = {"models": {"gpt-4": 12}}
+    named = {"id": "d", "task": "support", "kind": "training", "name": "support_training_v1", "version": 1, "uri": ""}
+    store.datasets.add(DatasetRecord.model_validate(named | {"manifest": manifest}), [])
+
+    assert "12 of 10 new interactions, waits for provider_terms_accepted: it would learn from answers of gpt-4" in reason(tick())
+
+    policy = store.tasks.get("support").policy
+    store.tasks.register(policy.model_copy(update={"provider_terms_accepted": True}))
+    assert len(requests(tick())) == 1

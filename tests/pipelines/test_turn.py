@@ -38,7 +38,14 @@ def captured(store: Store, *, production_is_right: bool, count: int = 240) -> No
 
 def register(store: Store, base: Path, training: FineTuneConfig = TRAINING, **policy: object) -> None:
     store.tasks.register(
-        TaskPolicy(task="support", base_model=str(base), training=training, auto_deploy_if_better=True, **policy)
+        TaskPolicy(
+            task="support",
+            base_model=str(base),
+            training=training,
+            auto_deploy_if_better=True,
+            provider_terms_accepted=True,
+            **policy,
+        )
     )
 
 

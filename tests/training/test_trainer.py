@@ -1,4 +1,3 @@
-import logging
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +9,7 @@ from continuum.errors import ConfigurationError, NotEnoughData, StoreError, Trai
 from continuum.fine_tuning import EWCConfig, FineTuneConfig
 from continuum.policy import TaskPolicy
 from continuum.provenance.artifacts import verify_artifact
+from continuum.provenance.terms import TermsNotAccepted
 from continuum.records import Checkpoint, DatasetRecord, Verdict, VerdictStatus
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
@@ -124,19 +124,25 @@ def test_a_constraint_that_nothing_tries_is_refused_at_once():
         Trainer("base", FineTuneConfig(constitutional_constraints=("Always rhyme",)))
 
 
-async def test_training_on_another_providers_answers_is_said_until_it_is_accepted(store: Store, caplog: pytest.LogCaptureFixture):
-    store.interactions.add([an_interaction(model="gpt-4")])
-    caplog.set_level(logging.WARNING)
+async def test_training_on_another_providers_answers_is_refused_until_it_is_accepted(store: Store):
+    store.interactions.add([an_interaction(id="asked", model="gpt-4")])
+    dataset = a_dataset([an_example(interaction_id="asked")])
 
-    with pytest.raises(ConfigurationError):
-        await Trainer("/no/model", store=store).train(a_dataset())
-    assert "answers of gpt-4" in caplog.text
+    with pytest.raises(
+        TermsNotAccepted, match=r"answers of gpt-4 \(1\).*continuum tasks set support provider_terms_accepted=true"
+    ):
+        await Trainer("/no/model", store=store).train(dataset)
 
-    caplog.clear()
     store.tasks.register(TaskPolicy(task="support", provider_terms_accepted=True))
-    with pytest.raises(ConfigurationError):
-        await Trainer("/no/model", store=store).train(a_dataset())
-    assert "gpt-4" not in caplog.text
+    with pytest.raises(ConfigurationError, match="/no/model"):
+        await Trainer("/no/model", store=store).train(dataset)
+
+
+async def test_what_people_wrote_needs_no_acceptance_though_another_provider_was_corrected(store: Store):
+    store.interactions.add([an_interaction(id="asked", model="gpt-4")])
+
+    with pytest.raises(ConfigurationError, match="/no/model"):
+        await Trainer("/no/model", store=store).train(a_dataset([an_example(interaction_id="asked", score_source="correction")]))
 
 
 def test_the_facade_is_light():
