@@ -37,7 +37,9 @@ if TYPE_CHECKING:
     from continuum.analytics.turns import Turn
     from continuum.analytics.worth import Bill, Worth
     from continuum.store.database import Store
+    from continuum.tracking.tracker import Tracker
 
+PAGE = "learning_curve.html"
 Answers = Mapping[str, Message | None]
 """Interaction id of a golden item to a model's answer."""
 LOCAL_COST_NOTE = (
@@ -218,6 +220,30 @@ class LearningCurve:
         from continuum.analytics.plain import figures
 
         return figures(self)
+
+    def log(self, tracker: "Tracker", *, store: "Store | None" = None) -> str | None:
+        """Log the page, the words and the figures to the run of the newest version that is compared.
+
+        Args:
+            tracker: where runs are.
+            store: where the versions are; None for the default store.
+
+        Returns:
+            The run; None where no version that is compared was tracked.
+
+        Raises:
+            StoreError: the tracker cannot be reached.
+        """
+        known = {
+            name: one
+            for one in (store or default_store()).checkpoints.of(self.task)
+            for name in (f"v{one.version}", one.name, one.id)
+        }
+        compared = sorted((known[point.model] for point in self.points if point.model in known), key=lambda one: one.version)
+        run = next((one.mlflow_run_id for one in reversed(compared) if one.mlflow_run_id), None)
+        if run is not None:
+            tracker.log_curve(run, {PAGE: self.to_html(), "learning_curve.md": self.to_markdown()}, self.figures())
+        return run
 
     def to_polars(self) -> "polars.DataFrame":
         """A row for each model and metric that answers are scored by."""

@@ -62,8 +62,9 @@ def _draw_cost(axes: Axes, curve: "LearningCurve") -> None:
         label = f"{standing.model} ({standing.probability:.0%})"
         # Of two as dear, the names stand on either side, so that those that are nearly as good can be read.
         left = n % 2 == 1 and ordered[n - 1].cost_usd == standing.cost_usd
-        placed = {"xytext": (-7, -3), "ha": "right"} if left else {"xytext": (7, -3)}
-        axes.annotate(label, (standing.cost_usd, standing.quality), textcoords="offset points", fontsize=8, **placed)
+        beside, side = ((-7, -3), "right") if left else ((7, -3), "left")
+        place = (standing.cost_usd, standing.quality)
+        axes.annotate(label, place, textcoords="offset points", xytext=beside, ha=side, fontsize=8)
     front = [standing for standing in curve.frontier if standing.on_frontier]
     axes.plot([s.cost_usd for s in front], [s.quality for s in front], color="C0", linewidth=1, drawstyle="steps-post")
     axes.margins(x=0.25)

@@ -1,6 +1,6 @@
 """A learning curve in words and columns, for a terminal and in Markdown."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from continuum.analytics.telling import Section, sections, texts, title_of
@@ -17,9 +17,15 @@ def as_text(curve: "LearningCurve") -> str:
     return "\n\n".join([title_of(curve), *(_as_text(section) for section in sections(curve))])
 
 
-def as_markdown(curve: "LearningCurve") -> str:
-    """The comparison as a Markdown table, with all else below it."""
-    return "\n".join(line for section in sections(curve) for line in _as_markdown(section)) + "\n"
+def as_markdown(curve: "LearningCurve", *, without: Container[str] = ()) -> str:
+    """The comparison as a Markdown table, with all else below it.
+
+    Args:
+        curve: what to tell.
+        without: keys of sections that are told elsewhere.
+    """
+    told = [section for section in sections(curve) if section.key not in without]
+    return "\n".join(line for section in told for line in _as_markdown(section)) + "\n"
 
 
 def columns(rows: Sequence[Sequence[str]], *, wordy: bool = False) -> list[str]:

@@ -28,6 +28,7 @@ PLACES = {
     "mlartifacts": "runs of the deleted adapters are deleted; words and ids are taken out of the files of others",
     "dagster": "words and ids are taken out of its databases and logs",
     "constitution": "words and ids are taken out",
+    "curves": "words and ids are taken out",
     "gateway": "routes, counts and limits",
     "user_key": "the key of the hashes of user ids",
     "demo.json": "figures of the demo",

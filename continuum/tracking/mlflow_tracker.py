@@ -105,6 +105,14 @@ class MlflowTracker:
                 self._client.log_text(run_id, text, name)
             self._client.log_dict(run_id, verdict.model_dump(mode="json"), "verdict.json")
 
+    def log_curve(self, run_id: str, files: Files, figures: Mapping[str, float]) -> None:
+        """The figures as metrics, which are drawn over time, and the files as artifacts."""
+        now = get_current_time_millis()
+        with self._talking():
+            self._log_metrics(run_id, [Metric(metric_name(name), value, now, 0) for name, value in figures.items()])
+            for name, text in files.items():
+                self._client.log_text(run_id, text, name)
+
     def erase_training(self, task: str, run_id: str, version: str | None) -> None:
         """Delete the run's artifacts, its registered version, which takes the aliases along, and the run."""
         with self._talking():

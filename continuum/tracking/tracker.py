@@ -63,6 +63,16 @@ class Tracker(Protocol):
         """
         ...
 
+    def log_curve(self, run_id: str, files: Files, figures: Mapping[str, float]) -> None:
+        """Add a learning curve to the run of the newest version that it compares.
+
+        Args:
+            run_id: of the training.
+            files: its reports, such as `learning_curve.html`; those of a later curve take their place.
+            figures: its numbers by name, to be drawn over time.
+        """
+        ...
+
     def erase_training(self, task: str, run_id: str, version: str | None) -> None:
         """Delete what is kept of a training: its artifacts, its files, its registered version and its run.
 
@@ -126,6 +136,11 @@ class FolderTracker:
         self._write(self.folder / "models" / f"{task}.json", left)
         shutil.rmtree(self.folder / "runs" / run_id, ignore_errors=True)
         self._run(run_id).unlink(missing_ok=True)
+
+    def log_curve(self, run_id: str, files: Files, figures: Mapping[str, float]) -> None:
+        """Write the figures into the run's file, and the files into the run's folder."""
+        self._write_files(run_id, files)
+        self._write(self._run(run_id), self.run(run_id) | {"curve": dict(figures)})
 
     def run_url(self, run_id: str) -> str | None:
         """There is no page to look at."""

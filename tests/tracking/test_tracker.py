@@ -45,6 +45,8 @@ def a_verdict(checkpoint: Checkpoint) -> Verdict:
     )
 
 
+CURVE = {"learning_curve.html": "<!doctype html>", "learning_curve.md": "| model |"}
+CURVE_FIGURES = {"curve v1 helpfulness": 0.5}
 REPORTS = {"report.html": "<!doctype html>", "report.md": "# Blocked"}
 SLICE = "delta_accuracy@../refunds/\u202e<b>"
 FIGURES = {"mde_accuracy": 0.04, SLICE: -0.5, SLICE + "!": -0.25, "x" * 400: 1.0, "nats_candidate_general text": 2.5}
@@ -56,16 +58,18 @@ def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tm
     logged = tracker.log_training(checkpoint, HISTORY, FILES)
     tracker.set_alias("support", "champion", logged.version)
     tracker.log_verdict(a_verdict(checkpoint), logged.run_id, REPORTS, FIGURES)
+    tracker.log_curve(logged.run_id, CURVE, CURVE_FIGURES)
 
     run = FolderTracker(tmp_path / "runs").run(logged.run_id)
     assert run["history"] == list(HISTORY)
     assert run["checkpoint"]["metrics"] == {"final_loss": 1.5}
     assert run["verdict"]["status"] == "blocked"
     assert run["figures"] == FIGURES
+    assert run["curve"] == CURVE_FIGURES
     assert tracker.aliases("support") == {"candidate": "1", "champion": "1"}
     assert tracker.run_url(logged.run_id) is None
     kept = tmp_path / "runs" / "runs" / logged.run_id
-    assert {path.name: path.read_text() for path in kept.iterdir()} == FILES | REPORTS
+    assert {path.name: path.read_text() for path in kept.iterdir()} == FILES | REPORTS | CURVE
     for _ in range(2):
         tracker.drop_alias("support", "champion")
     assert tracker.aliases("support") == {"candidate": "1"}
@@ -82,6 +86,8 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     second = tracker.log_training(checkpoint.model_copy(update={"version": 2, "metrics": {}}), ())
     tracker.set_alias("support", "champion", first.version)
     tracker.log_verdict(a_verdict(checkpoint), first.run_id, REPORTS, FIGURES)
+    for figure in (0.25, 0.5):
+        tracker.log_curve(first.run_id, CURVE, {"curve v1 helpfulness": figure})
 
     client = MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
     run = client.get_run(first.run_id)
@@ -91,14 +97,17 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
     last = {f"step_{name}": value for name, value in HISTORY[-1].items() if name != "step"}
     drawn = {metric_name(name): value for name, value in FIGURES.items()}
     assert len(drawn) == len(FIGURES), "no two names become one"
+    drawn |= CURVE_FIGURES
+    history = client.get_metric_history(first.run_id, "curve v1 helpfulness")
+    assert sorted(point.value for point in history) == [0.25, 0.5], "a curve that is measured again is drawn over time"
     assert run.data.metrics == {"final_loss": 1.5, "delta_accuracy": -0.2, **drawn, **last}
     assert {"mde_accuracy", "nats_candidate_general text"} <= drawn.keys(), "a plain name stays as it is"
     for name in ("loss", "learning_rate", "ewc_penalty", "l2_distance"):
         curve = [(point.step, point.value) for point in client.get_metric_history(first.run_id, f"step_{name}")]
         assert curve == [(1, HISTORY[0][name]), (2, HISTORY[1][name])]
-    assert {file.path for file in client.list_artifacts(first.run_id)} >= FILES.keys() | REPORTS.keys() | {"verdict.json"}, (
-        "beside the adapter, not in it"
-    )
+    assert {file.path for file in client.list_artifacts(first.run_id)} >= FILES.keys() | REPORTS.keys() | CURVE.keys() | {
+        "verdict.json"
+    }, "beside the adapter, not in it"
     assert run.data.tags["verdict"] == "blocked"
     assert {file.path for file in client.list_artifacts(first.run_id, "adapter")} == {
         "adapter/adapter_model.safetensors",
