@@ -37,7 +37,7 @@ def settle_verdicts(store: "Store", ids: Collection[str], erasure_id: str, open_
         if checkpoint is None or out or checkpoint.mlflow_run_id is None:
             continue
         try:
-            open_tracker().log_verdict(verdict, checkpoint.mlflow_run_id, files_of(verdict), figures(verdict))
+            open_tracker().log_verdict(verdict, checkpoint.mlflow_run_id, *_reports(verdict))
         except ContinuumError as error:
             troubles.append(f"the report of verdict {verdict.id} in its run: {error}")
     return troubles
@@ -53,3 +53,11 @@ def _again(verdict: Verdict) -> dict:
             return evidence | {"fingerprint": fingerprint_of(evidence)}
         except (KeyError, TypeError):
             return evidence
+
+
+def _reports(verdict: Verdict) -> tuple[dict[str, str], dict[str, float]]:
+    """The reports and figures of a verdict; none of one that an older version wrote."""
+    try:
+        return files_of(verdict), figures(verdict)
+    except (KeyError, TypeError, StoreError):
+        return {}, {}

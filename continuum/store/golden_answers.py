@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from continuum.records import Message
 from continuum.store.bodies import plain_message
 from continuum.store.guard_tables import golden_answers, golden_labels
+from continuum.store.refusing import erased_among
 from continuum.store.rows import Rows, in_batches, insert_new
 from continuum.store.tables import dataset_items, interactions
 from continuum.store.writing import in_one_transaction
@@ -161,7 +162,7 @@ def _put(connection: Connection, *, batch: Sequence[AnswerLabel], brought: froze
 
 
 def _gone(connection: Connection, ids: set[str], seen: frozenset[str]) -> set[str]:
-    """Those of the ids that were erased: seen before, or members of a dataset, and no interactions any more.
+    """Those of the ids that were erased: seen before, members of a dataset, or refused, and no interactions any more.
 
     An item of a golden set that came from elsewhere, as a file, is neither.
     """
@@ -172,7 +173,7 @@ def _gone(connection: Connection, ids: set[str], seen: frozenset[str]) -> set[st
     if not missing:
         return set()
     members = select(dataset_items.c.interaction_id).where(dataset_items.c.interaction_id.in_(missing))
-    return (missing & seen) | set(connection.execute(members).scalars())
+    return (missing & seen) | set(connection.execute(members).scalars()) | erased_among(connection, missing)
 
 
 def _interactions(ids: Collection[str]) -> Select[str]:

@@ -118,6 +118,16 @@ def without_erased(connection: Connection, records: Sequence[Taken]) -> tuple[li
     return kept, erased
 
 
+def erased_among(connection: Connection, ids: Iterable[str]) -> set[str]:
+    """Those of the interactions' ids that are refused."""
+    named = list(ids)
+    if not named or connection.execute(select(erased_ids.c.hash).limit(1)).first() is None:
+        return set()
+    key = key_of(connection)
+    hashes = {hash_of(key, "interaction", one): one for one in named}
+    return {hashes[digest] for digest in _known(connection, hashes)}
+
+
 def _hashes(key: bytes, record: Interaction | Feedback) -> list[str]:
     if isinstance(record, Interaction):
         names = [record.id, record.provider_response_id]
