@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continuum.artifacts.copies import local
-from continuum.artifacts.places import above, name_of, uri_for
+from continuum.artifacts.copies import is_there, local
+from continuum.artifacts.listing import LISTING
+from continuum.artifacts.places import above, folder_at, is_remote, name_of, uri_for
 from continuum.config import load_settings
 from continuum.errors import ProofBroken, StoreError
 from continuum.provenance.artifacts import MANIFEST, files_of, sha256_of
@@ -83,7 +84,9 @@ def checkpoint_content(
     row = row_of(store, title, checkpoints, checkpoint_id, link)
     uri = str(row.get("uri", ""))
     gone = store.erasures.artifact("checkpoint", checkpoint_id)
-    files = {} if gone is not None and gone.after.get("files") == {} else hash_checkpoint(title, uri)
+    # Of weights that an erasure deleted nothing may be there; whatever is there again is hashed, and is not what was proven.
+    deleted = gone is not None and gone.after.get("files") == {} and not weights_in(uri)
+    files = {} if deleted else hash_checkpoint(title, uri)
     content: dict[str, Any] = {"id": checkpoint_id, "row": digest_of(row), "files": files}
     proof = _own_proof(title, uri, verdict) if proven else None
     if proof is not None:
@@ -121,19 +124,39 @@ def as_stated(store: "Store", kind: str, id: str, part: str, stated: Any, now: A
     return change is not None and change.after.get(part) == now and stated in (change.before.get(part), *change.between(part))
 
 
+def weights_in(uri: str) -> list[str]:
+    """Names of an adapter's own files, as far as there are any."""
+    if is_remote(uri):
+        return [LISTING] if is_there(uri) else []
+    return files_of(folder_at(uri)) if is_there(uri) else []
+
+
 def less_erased(store: "Store", link: Link, now: dict[str, Any]) -> tuple[dict[str, Any], bool]:
     """What a link's artifact is now, with what an erasure did to it thought away; and whether one did anything."""
     stated, erased = link.content, False
     for part in ("files", "members"):
-        same = stated.get(part) == now.get(part)
-        if not same and as_stated(store, link.kind, str(stated.get("id")), part, stated.get(part), now.get(part)):
+        if stated.get(part) == now.get(part):
+            continue
+        if as_stated(store, link.kind, str(stated.get("id")), part, stated.get(part), now.get(part)):
             now, erased = now | {part: stated.get(part)}, True
+        elif part == "files" and now.get(part):
+            # So that the file is named which is not as the erasure left it, and not one that the erasure changed.
+            now = now | {part: _files_less_erased(store, link, now[part])}
     proven, found = stated.get("proof"), now.get("proof")
     if not proven or not found or {**proven, "row": None} != {**found, "row": None}:
         return now, erased
     if proven != found and as_stated(store, "verdict", str(proven.get("verdict")), "row", proven.get("row"), found.get("row")):
         now, erased = now | {"proof": proven}, True
     return now, erased
+
+
+def _files_less_erased(store: "Store", link: Link, now: dict[str, str]) -> dict[str, str]:
+    """The hashes of files, those as they were proven that are as an erasure left them."""
+    change = store.erasures.artifact("dataset", str(link.content.get("id"))) if link.kind == "dataset" else None
+    stated: dict[str, str] = link.content.get("files", {})
+    left: dict[str, str] = change.after.get("files", {}) if change is not None else {}
+    as_left = {name: stated[name] for name in stated if change is not None and now.get(name) == left.get(name)}
+    return now | as_left
 
 
 def require_same(link: Link, now: dict[str, Any]) -> None:
