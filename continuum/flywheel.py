@@ -24,6 +24,7 @@ from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.driving import Round, drive
 from continuum.errors import ConfigurationError, DeploymentError, NotEnoughData, StoreError
+from continuum.forecast import Forecast, forecast
 from continuum.gathering import gather
 from continuum.guard.guard import RegressionGuard
 from continuum.policy import TaskPolicy
@@ -137,6 +138,10 @@ class Continuum:
     async def status(self) -> Status:
         """Where the task stands, and what happens next."""
         return await asyncio.to_thread(self._status)
+
+    async def price(self) -> Forecast:
+        """What the next turn would do, what it would cost and where it would stop; nothing is asked, spent or written."""
+        return await asyncio.to_thread(forecast, self.store, self.config.task)
 
     async def turn(self, *, on_progress: Progress = silent) -> TurnReport:
         """Turn the wheel once, in this process; meant for scripts and notebooks, not for the application that serves."""

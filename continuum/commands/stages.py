@@ -135,15 +135,29 @@ def turn(
     watch: Annotated[
         bool, typer.Option("--watch", help="Stay, and turn whenever auto_train_when new interactions have come.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say what it would do, what it would cost, and where it would stop.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Turn the wheel once: annotate, curate, train, guard, deploy."""
+    """Turn the wheel once: annotate, curate, train, guard, deploy.
+
+    It asks once, at a terminal, before it trains on another provider's answers; elsewhere it stops there and says what to set.
+    """
     from continuum import flywheel
     from continuum.needs import providers_ahead
 
+    if watch and dry_run:
+        raise typer.BadParameter("--dry-run does nothing, and --watch stays; leave one of them out")
     if watch and as_json:
         raise typer.BadParameter("--json prints one turn's report, and --watch stays; leave one of them out")
     store = default_store()
+    if dry_run:
+        from continuum.forecast import forecast
+
+        ahead = forecast(store, task)
+        print_json(ahead.as_dict()) if as_json else say("\n".join(ahead.lines()))
+        return
     policy = store.tasks.get(task).policy
     ask_for_terms(store, policy, providers_ahead(store, policy))
     with bar("turning") as on_progress:
