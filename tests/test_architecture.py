@@ -96,10 +96,27 @@ def test_the_sdk_never_imports_dagster(path: Path) -> None:
 
 
 def test_importing_continuum_loads_nothing_heavier_than_pydantic() -> None:
-    program = "import sys, continuum; print('\\n'.join(sys.modules))"
-    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    loaded = loaded_by("import continuum")
     assert "pydantic" in loaded
-    assert HEAVY.isdisjoint(loaded), sorted(HEAVY & set(loaded))
+    assert HEAVY.isdisjoint(loaded), sorted(HEAVY & loaded)
+
+
+def test_an_application_that_captures_loads_none_of_the_later_stages() -> None:
+    loaded = loaded_by("from continuum import capture, context, feedback, instrument_openai, interaction")
+    later = {f"continuum.{part}" for part in (STAGES - {"signals", "feedback"}) | ASSEMBLIES}
+    assert later.isdisjoint(loaded), sorted(later & loaded)
+
+
+def test_every_public_name_is_light() -> None:
+    loaded = loaded_by("from continuum import *")
+    assert "continuum.guard.guard" in loaded
+    assert HEAVY.isdisjoint(loaded), sorted(HEAVY & loaded)
+
+
+def loaded_by(line: str) -> set[str]:
+    """The modules that an interpreter holds after a line."""
+    program = f"import sys; exec({line!r}); print('\\n'.join(sys.modules))"
+    return set(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split())
 
 
 @pytest.mark.parametrize("path", [*sources("continuum"), *sources("continuum_pipelines")], ids=lambda p: str(p.relative_to(ROOT)))

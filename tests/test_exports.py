@@ -9,6 +9,8 @@ import continuum
 
 
 def test_everything_public_is_listed_and_everything_listed_is_there() -> None:
+    # The names of the stages are there once they are asked for.
+    assert {name for name in continuum.__all__ if not hasattr(continuum, name)} == set()
     public = {
         name
         for name, value in vars(continuum).items()
@@ -17,6 +19,12 @@ def test_everything_public_is_listed_and_everything_listed_is_there() -> None:
 
     assert public == set(continuum.__all__)
     assert sorted(continuum.__all__) == continuum.__all__
+
+
+def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+    assert set(continuum.__all__) <= set(dir(continuum))
+    with pytest.raises(AttributeError, match="module 'continuum' has no attribute 'Annotater'"):
+        _ = continuum.Annotater  # type: ignore[attr-defined]
 
 
 def test_exported_verbs_are_not_modules() -> None:
