@@ -29,6 +29,7 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     import polars
 
+    from continuum.analytics.attribution import Attribution
     from continuum.analytics.beside import Reading
     from continuum.analytics.comparison import Compared
     from continuum.analytics.fresh import Retold
@@ -78,7 +79,7 @@ class LearningCurve:
     """What another thousand examples would cost."""
     worth: "tuple[Worth, ...]" = ()
     """What they would buy."""
-    attributions: tuple[Any, ...] = ()
+    attributions: "tuple[Attribution, ...]" = ()
     """Which training examples made each version better, and which worse."""
     notes: tuple[str, ...] = ()
     seed: int = 0

@@ -1,11 +1,10 @@
 """Which training examples made each version better, and which worse: the attribution of every turn."""
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from continuum.analytics.arms import Contender
+from continuum.analytics.attribution import Attribution, attribute
 from continuum.analytics.comparison import Scores, quality_of
 from continuum.analytics.turns import Turn
 from continuum.errors import ContinuumError
@@ -27,7 +26,7 @@ def explained(
     turns: Sequence[Turn],
     *,
     seed: int = 0,
-) -> tuple[list[Any], list[str]]:
+) -> tuple[list[Attribution], list[str]]:
     """The attribution of each turn, and in words what could not be attributed.
 
     Args:
@@ -39,11 +38,9 @@ def explained(
         turns: which version is compared with which.
         seed: of all that is drawn.
     """
-    if find_spec("continuum.analytics.attribution") is None:
-        return [], []
-    attribute = import_module("continuum.analytics.attribution").attribute
     checkpoints = {contender.name: contender.checkpoint for contender in contenders}
-    found, notes = [], []
+    found: list[Attribution] = []
+    notes: list[str] = []
     for turn in turns:
         candidate = checkpoints[turn.model]
         if candidate is None:
@@ -53,7 +50,7 @@ def explained(
             for name in (turn.before, turn.model)
         )
         try:
-            found.append(attribute(store, task, items, before, after, candidate=candidate, seed=seed))
+            found.append(attribute(store, task, items, before, after, candidate=candidate, baseline=turn.before, seed=seed))
         except ContinuumError as error:
             notes.append(f"what {turn.model} gained is not attributed to examples: {excerpt(str(error), LONGEST_REASON)}")
     return found, notes

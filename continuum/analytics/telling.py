@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from continuum.analytics.beside import Reading, shown
-from continuum.analytics.gains import Gain, Word, word_of
+from continuum.analytics.gains import Gain, Word, as_gain, word_of
 from continuum.excerpts import excerpt
 from continuum.statistics.selected import METHOD
 
 if TYPE_CHECKING:
+    from continuum.analytics.attribution import Attribution, ClusterGain
     from continuum.analytics.curve import LearningCurve
     from continuum.analytics.fresh import Retold
     from continuum.analytics.frontier import Standing
@@ -255,27 +256,28 @@ def _bought(one: "Worth", more: int) -> str:
     return f"{found}: ${one.usd_per_point:.3g} of judging a point{least}"
 
 
-def _attributed(one: Any) -> Section:
+def _attributed(one: "Attribution") -> Section:
     rows = [
-        *(_cluster(cluster, "helped") for cluster in one.helped(CLUSTERS_SHOWN)),
-        *(_cluster(cluster, "hurt") for cluster in one.hurt(CLUSTERS_SHOWN)),
+        *(_cluster(cluster, "helped" if cluster.gain.mean > 0 else "hurt least") for cluster in one.helped(CLUSTERS_SHOWN)),
+        *(_cluster(cluster, "hurt" if cluster.gain.mean < 0 else "helped least") for cluster in one.hurt(CLUSTERS_SHOWN)),
     ]
     return Section(
         f"why {one.candidate}",
         f"What made {excerpt(one.candidate, LABEL)} better than {excerpt(one.baseline, LABEL)}, and what worse",
-        "Clusters of questions, the gain on them, and the training examples behind it.",
+        "Clusters of newly learned examples, and the gain on the golden questions nearest to them.",
         ("", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
         tuple(rows),
-        tuple(excerpt(str(note), REASON) for note in one.notes),
+        tuple(excerpt(note, REASON) for note in one.notes),
+        wordy=True,
     )
 
 
-def _cluster(cluster: Any, way: str) -> tuple[Cell, ...]:
+def _cluster(cluster: "ClusterGain", way: str) -> tuple[Cell, ...]:
     ids = [excerpt(one, LABEL) for one in cluster.example_ids[:EXAMPLES_SHOWN]]
     return (
-        Cell(way, "better" if way == "helped" else "worse"),
+        Cell(way),
         Cell(excerpt(cluster.cluster, LABEL)),
-        Cell(mean_words(cluster.gain, signed=True)),
+        Cell(mean_words(cluster.gain, signed=True), word_of(as_gain(cluster.gain))),
         Cell(str(cluster.items)),
         Cell(f"{cluster.probability_harmful:.0%}"),
         Cell(str(cluster.examples)),

@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from hashlib import sha256
+from pathlib import Path
 
+from continuum.dataset import Dataset
 from continuum.guard.guard import RegressionGuard
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import TaskPolicy
@@ -12,7 +14,7 @@ from continuum.serving_records import DeploymentEvent, DeploymentRecord, Deploym
 from continuum.splits.golden_growth import hold_out
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
-from tests.builders import NOON, an_interaction, assistant
+from tests.builders import NOON, an_example, an_interaction, assistant
 
 TASK = "support"
 STARS = {"base": 2.4, "v1": 3.1, "v2": 3.5, "v3": 3.7, "v4": 3.6}
@@ -94,14 +96,25 @@ def begin(store: Store, questions: int = 400) -> TaskPolicy:
     return policy
 
 
-def train(store: Store, version: int, examples: int = 100, looked_at: int = 400) -> Checkpoint:
-    """A version that is continued from the one before on examples of its own."""
+def train(store: Store, version: int, examples: int = 100, looked_at: int = 400, folder: Path | None = None) -> Checkpoint:
+    """A version that is continued from the one before on examples of its own; with a folder they are written there."""
+    if folder is not None:
+        rows = [
+            an_example(
+                f"{'Refund' if n % 2 else 'Parcel'} {n}: what about order {n * 7} to town {n * 13}?",
+                "5 stars",
+                interaction_id=f"trained-{version}-{n}",
+            )
+            for n in range(examples)
+        ]
+        named = {"task": TASK, "name": f"{TASK}_training_v{version}", "fingerprint": f"data{version}"}
+        Dataset(rows, named).write(folder)
     record = DatasetRecord(
         id=f"data{version}",
         task=TASK,
         name=f"{TASK}_training_v{version}",
         version=version,
-        uri="nowhere",
+        uri=str(folder or "nowhere"),
         manifest={"source_interactions": looked_at},
     )
     store.datasets.add(record, [DatasetItem(interaction_id=f"trained-{version}-{n}", split="train") for n in range(examples)])
@@ -169,11 +182,17 @@ def praised(store: Store, rows: Sequence[Interaction], score: float) -> None:
     store.feedback.add(Feedback(interaction_id=row.id, score=score) for row in rows)
 
 
-async def turned(store: Store, versions: int) -> None:
-    """A wheel that has turned so often: each version guarded, promoted, and given traffic; the golden dataset has grown since."""
+async def turned(store: Store, versions: int, folder: Path | None = None) -> None:
+    """A wheel that has turned so often: each version guarded, promoted, and given traffic; the golden dataset has grown since.
+
+    Args:
+        store: where.
+        versions: how many turns.
+        folder: below which the training sets are written; None for nowhere.
+    """
     policy = begin(store)
     for version in range(1, versions + 1):
-        model = train(store, version, examples=100 * version)
+        model = train(store, version, examples=100 * version, folder=folder / f"v{version}" if folder else None)
         deployment = live(store, model, await judged(store, model))
         calls = served(store, deployment, 120, latency_ms=300.0 + 10 * version, start=10_000 * version)
         praised(store, calls[:20], 5.0 if version > 1 else 2.0)
