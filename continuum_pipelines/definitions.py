@@ -13,6 +13,7 @@ from continuum_pipelines.backfills import backfill, requested_backfills, request
 from continuum_pipelines.batches import batch_collection, poll_batches
 from continuum_pipelines.deployments import deployment_watch, lead_deployments
 from continuum_pipelines.describing import described
+from continuum_pipelines.erasures import quarantined_models, rebuilding
 from continuum_pipelines.jobs import anchors, annotation, curve, flywheel, retention
 from continuum_pipelines.late_feedback import late_feedback, late_verdicts
 from continuum_pipelines.resources.store import StoreResource
@@ -33,7 +34,18 @@ defs = dg.Definitions(
             learning_curve,
         ]
     ),
-    jobs=[flywheel, annotation, anchors, retention, curve, batch_collection, deployment_watch, backfill, late_verdicts],
+    jobs=[
+        flywheel,
+        annotation,
+        anchors,
+        retention,
+        curve,
+        batch_collection,
+        deployment_watch,
+        backfill,
+        late_verdicts,
+        rebuilding,
+    ],
     schedules=[nightly_annotation, anchors_when_due, nightly_retention, nightly_learning_curve],
     sensors=[
         new_tasks,
@@ -44,6 +56,7 @@ defs = dg.Definitions(
         requested_backfills,
         requested_turns,
         late_feedback,
+        quarantined_models,
     ],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.
