@@ -37,3 +37,14 @@ def test_the_same_seed_gives_the_same_probabilities() -> None:
     first, second = (frontier(quality, {"a": 1.0, "b": 2.0}, ["x", "y", "z"], seed=3) for _ in range(2))
 
     assert first == second
+
+
+def test_a_model_that_is_faster_than_its_betters_is_on_the_frontier_where_latency_counts() -> None:
+    quality = {"quick": [0.5, 0.5], "good": [0.9, 0.9], "slow": [0.4, 0.4]}
+    cost, latency = dict.fromkeys(quality, 0.01), {"quick": 100.0, "good": 500.0, "slow": 600.0}
+
+    plain = {found.model: found.on_frontier for found in frontier(quality, cost, ["x", "y"])}
+    timed = {found.model: found.on_frontier for found in frontier(quality, cost, ["x", "y"], latency_ms=latency)}
+
+    assert plain == {"quick": False, "good": True, "slow": False}
+    assert timed == {"quick": True, "good": True, "slow": False}

@@ -96,7 +96,9 @@ def begin(store: Store, questions: int = 400) -> TaskPolicy:
     return policy
 
 
-def train(store: Store, version: int, examples: int = 100, looked_at: int = 400, folder: Path | None = None) -> Checkpoint:
+def train(
+    store: Store, version: int, examples: int = 100, looked_at: int = 400, folder: Path | None = None, run: str | None = None
+) -> Checkpoint:
     """A version that is continued from the one before on examples of its own; with a folder they are written there."""
     if folder is not None:
         rows = [
@@ -128,6 +130,7 @@ def train(store: Store, version: int, examples: int = 100, looked_at: int = 400,
         dataset_id=record.id,
         parent_id=f"c{version - 1}" if version > 1 else None,
         metrics={"seconds": 60.0},
+        mlflow_run_id=run,
         created_at=NOON + timedelta(days=version),
     )
     store.checkpoints.add(made)

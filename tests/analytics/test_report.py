@@ -1,0 +1,169 @@
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from continuum.analytics.curve import LearningCurve
+from continuum.judging.judge import Judgement
+from continuum.judging.scripted import ScriptedJudge
+from continuum.models.budget import Budget
+from continuum.records import Message
+from continuum.rubric import Criterion
+from continuum.store.database import Store
+from continuum.tracking.tracker import FolderTracker
+from tests.analytics.wheel import TASK, Starred, begin, star_judge, train, turned
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its elements with their attributes, and its text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+
+async def test_the_same_curve_asked_for_again_asks_nobody_and_is_the_same(store: Store) -> None:
+    await turned(store, 2)
+    first, second = Starred(), Starred()
+
+    one = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=first)
+    two = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=second)
+
+    assert first.asked
+    assert second.asked == {}
+    assert one == two
+
+
+async def test_a_curve_that_is_broken_off_goes_on_where_it_was(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+
+    class Cut(Starred):
+        """Is cut off when the base has answered and v1 is asked."""
+
+        async def answer(self, model: object, conversations: object) -> list[Message | None]:
+            if model is not None:
+                raise ConnectionError("cut")
+            return await super().answer(model, conversations)  # type: ignore[arg-type]
+
+    Cut.__module__, Cut.__qualname__ = Starred.__module__, Starred.__qualname__
+    with pytest.raises(ConnectionError):
+        await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Cut())
+    after = Starred()
+    await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=after)
+
+    assert set(after.asked) == {"v1"}
+
+
+async def test_a_judge_is_paid_once_from_the_tasks_guard_budget(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+
+    class Paid:
+        """Asks a scripted judge, and takes a cent for each judgement."""
+
+        name = "stars"
+        version = "1"
+        capabilities = ScriptedJudge("stars", lambda conversation, response, criterion: 3.0).capabilities
+
+        async def judge(
+            self, conversation: object, response: Message, criteria: list[Criterion], *, budget: Budget | None = None
+        ) -> Judgement:
+            asked = ScriptedJudge("stars", lambda conversation, answer, criterion: float(answer.text[0]), cost_usd=0.01)
+            return await asked.judge(conversation, response, criteria, budget=budget)  # type: ignore[arg-type]
+
+        def upper_bound_usd(self, *_: object) -> float:
+            return 0.01
+
+    spent = []
+    for _ in range(2):
+        await LearningCurve.compute(TASK, ["v1"], store=store, judge=Paid(), answerer=Starred())  # type: ignore[arg-type]
+        spent.append(store.accounts.balance(TASK, purpose="guard").spent_micro_usd)
+
+    assert spent[0] > 0
+    assert spent[1] == spent[0]
+
+
+async def test_the_page_stands_alone_and_lets_nothing_of_a_user_through(store: Store, tmp_path: Path) -> None:
+    # One of the intents is `<b>bold</b>`, and a model is named by whoever asks.
+    await turned(store, 2, tmp_path)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    html = curve.report(tmp_path / "pages" / "curve.html").read_text(encoding="utf-8")
+
+    page = Page(html)
+    tags = {tag for tag, _ in page.elements}
+    assert tags.isdisjoint({"script", "b", "img", "link", "iframe", "a", "object"})
+    assert not any({"src", "href", "onload", "style"} & attributes.keys() for _, attributes in page.elements)
+    assert not re.search(r"https?://", html)
+    assert "default-src 'none'" in html
+    assert "&lt;b&gt;bold&lt;/b&gt;" in html
+    words = " ".join(page.words)
+    told = ("Is it real", "Trajectory", "winner", "Another 1000 examples", "Cost and quality", "no data", "What made support-v2")
+    for said in told:
+        assert said in words
+    pictures = [attributes["aria-label"] or "" for tag, attributes in page.elements if tag == "svg"]
+    assert any(label.startswith("helpfulness by examples") for label in pictures)
+    assert any(label.startswith("gains with 95% intervals") for label in pictures)
+
+
+async def test_json_holds_every_number_and_the_word_on_each_gain(store: Store) -> None:
+    await turned(store, 2)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    told = json.loads(json.dumps(curve.to_dict(), allow_nan=False))
+
+    assert [point["model"] for point in told["points"]] == ["production", "base", "v1", "v2"]
+    assert told["points"][-1]["gains"]["helpfulness"]["word"] in {"better", "worse", "open"}
+    assert told["points"][-1]["gains"]["helpfulness"]["paired"] is True
+    assert told["turns"][1]["before"] == "v1"
+    assert {one["metric"] for one in told["readings"]} == {"cost_per_query", "latency_ms", "forgetting", "human_agreement"}
+
+
+async def test_markdown_lets_no_markup_of_a_user_through(store: Store) -> None:
+    await turned(store, 1)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    markdown = curve.to_markdown()
+
+    assert "<b>" not in markdown
+    assert "| v1 |" in markdown
+
+
+async def test_a_curve_is_logged_to_the_run_of_the_newest_version_that_has_one(store: Store, tmp_path: Path) -> None:
+    begin(store)
+    train(store, 1)
+    runs = FolderTracker(tmp_path / "runs")
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+    untracked = curve.log(runs, store=store)
+    tracked = train(store, 2, run="run-2")
+    train(store, 3)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    run = curve.log(runs, store=store)
+
+    assert untracked is None
+    assert run == tracked.mlflow_run_id == "run-2"
+    assert runs.run("run-2")["curve"]["curve v3 helpfulness"] == curve.points[-1].means["helpfulness"].mean
+    assert (tmp_path / "runs" / "runs" / "run-2" / "learning_curve.html").read_text() == curve.to_html()
+
+
+async def test_metrics_are_any_set_and_cost_is_always_there(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+
+    curve = await LearningCurve.compute(TASK, ["v1"], ["tone", "forgetting"], store=store, judge=star_judge(), answerer=Starred())
+
+    assert (curve.metrics, curve.beside) == (("tone",), ("cost_per_query", "forgetting"))
+    assert curve.reference == "v1"
+    assert "one model is no trajectory" in curve.summary()
