@@ -2,7 +2,9 @@
 
 | name | what it measures |
 |---|---|
+| importing | CPU of `import continuum`, in bare interpreters |
 | projecting | curves that go on after the versions they were projected from: does the interval hold the truth |
+| attributing | new examples of which one cluster is harmful: is it named, and is none named where all are right |
 """
 
 from benchmarks.running import Suite, main
@@ -10,7 +12,11 @@ from benchmarks.running import Suite, main
 SUITE = Suite(
     "benchmarks.analytics",
     "Whether what the learning curve says comes true, against its goals and beside what is done without it.",
-    ("projecting",),
+    (
+        "importing",
+        "projecting",
+        "attributing",
+    ),
 )
 
 if __name__ == "__main__":
