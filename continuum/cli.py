@@ -25,6 +25,7 @@ from continuum.commands import (
     measuring,
     proof,
     servers,
+    setting_up,
     similar,
     stages,
     tasks,
@@ -103,6 +104,10 @@ def _database() -> None:
     """Keep `upgrade` a command of its own, though it is the only one."""
 
 
+# The first minutes.
+app.command()(setting_up.init)
+app.command()(setting_up.doctor)
+
 # Data in and out, and what there is.
 app.command("import")(data.import_)
 app.command()(data.export)
@@ -114,6 +119,7 @@ app.add_typer(tasks_app, name="tasks")
 tasks_app.callback()(tasks.tasks)
 tasks_app.command("set")(tasks.set_policy)
 tasks_app.command("show")(tasks.show_policy)
+tasks_app.command("apply")(setting_up.apply_file)
 app.command()(tasks.status)
 app.command()(tasks.lineage)
 app.add_typer(dataset_app, name="dataset")
@@ -178,6 +184,13 @@ def main() -> None:
             sys.exit(FAILED)
         except ContinuumError as error:
             tell(error)
+            sys.exit(FAILED)
+        except Exception as error:
+            if not type(error).__module__.startswith("sqlalchemy."):
+                raise
+            # Such as a full disk. The statement, with captured text in it, is left out.
+            reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
+            tell(f"the store failed: {reason}; see `continuum doctor`", "StoreError")
             sys.exit(FAILED)
         finally:
             sys.stdout.flush()

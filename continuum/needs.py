@@ -45,7 +45,7 @@ def _driver(policy: TaskPolicy, seen_at: datetime | None, now: datetime) -> Need
     if policy.auto_train_when is None or (seen_at is not None and now - seen_at <= DRIVER_UNSEEN_AFTER):
         return None
     seen = "no driver has been seen" if seen_at is None else f"no driver seen since {seen_at:%Y-%m-%d %H:%M} UTC"
-    return Need(of="driver", words=f"{seen}: run the Dagster daemon (make ui) or `continuum turn TASK --watch`")
+    return Need(of="driver", words=f"{seen}: run the Dagster daemon (make ui) or `continuum turn {policy.task} --watch`")
 
 
 def _judge(store: "Store", policy: TaskPolicy) -> Need | None:
@@ -54,7 +54,7 @@ def _judge(store: "Store", policy: TaskPolicy) -> Need | None:
         if store.annotations.count(policy.task) or store.feedback.count(policy.task):
             return None
         words = (
-            "nobody says which answers are good: name a judge with `continuum tasks set TASK judge.model=NAME`, "
+            f"nobody says which answers are good: name a judge with `continuum tasks set {policy.task} judge.model=NAME`, "
             "or record feedback of people"
         )
         return Need(of="labels", words=words)
