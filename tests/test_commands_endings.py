@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -140,3 +141,14 @@ def test_the_help_tells_every_exit_code(store: Store) -> None:
     for code, meaning in CODES.items():
         assert f"{code} {meaning}" in told
     assert app.info.epilog
+
+
+def test_a_database_that_fails_is_said_in_a_line_and_not_by_a_traceback(store: Store, home: Path) -> None:
+    with sqlite3.connect(home / "continuum.db") as connection:
+        connection.execute("DROP TABLE gateway_keys")
+
+    done = ended("keys", "list")
+
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1] == "error: the store failed: no such table: gateway_keys; see `continuum doctor`"
+    assert "Traceback" not in done.stderr

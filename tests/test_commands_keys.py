@@ -78,3 +78,12 @@ def test_a_key_is_not_asked_for_to_revoke_it(store: Store) -> None:
 
     assert secret not in str(refused.value)
     assert len(store.gateway_keys.in_use()) == 1
+
+
+@pytest.mark.parametrize("limit", ["0", "1000000001", "99999999999999999999"])
+def test_a_limit_that_no_database_holds_is_refused(store: Store, limit: str) -> None:
+    found = CliRunner().invoke(app, ["keys", "create", "web-app", "--per-minute", limit])
+
+    assert found.exit_code == 2
+    assert "--per-minute" in found.stderr
+    assert store.gateway_keys.all() == []

@@ -14,6 +14,7 @@ from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
     from continuum.deployment.standing import Standing
+    from continuum.serving_records import DeploymentRecord
     from continuum.store.database import Store
 
 SHOWN_DONE = 10
@@ -92,7 +93,10 @@ def abort(item: Item, reason: Reason = "", as_json: Json = False) -> None:
 
 
 def rollback(item: Item, reason: Reason = "", as_json: Json = False) -> None:
-    """Take a model's traffic away at once: a trial's, or else the champion's, whose predecessor answers again."""
+    """Take a model's traffic away at once: a trial's by the task, or by a model's name the champion's too.
+
+    Where a champion goes, the one before it answers again.
+    """
     _do("rollback", item, reason, as_json)
 
 
@@ -107,10 +111,16 @@ def who() -> str:
 def _do(action: str, item: str, reason: str, as_json: bool) -> None:
     from continuum.deployment.handle import Deployment
     from continuum.deployment.standing import chosen
+    from continuum.deployment.transitions import UNBEGUN
 
     store = default_store()
     record = chosen(store, item, action)
-    deployment = Deployment(record, store=store)
+
+    def tell(taken: "DeploymentRecord") -> None:
+        if taken.version != record.version:
+            complain(f"{taken.model} answers {taken.traffic:.0%} of the traffic of {taken.task} now; its server is told")
+
+    deployment = Deployment(record, store=store, on_change=tell)
     run(getattr(deployment, action)(reason=reason, actor=who()))
     after = deployment.record
     if as_json:
@@ -124,6 +134,9 @@ def _do(action: str, item: str, reason: str, as_json: bool) -> None:
     champion = store.deployments.champion(after.task)
     if action in ("abort", "rollback"):
         say(f"{after.task} is answered by {'production' if champion is None else champion.model}")
+        for one in store.deployments.of(after.task):
+            if one.state in UNBEGUN:
+                complain(f"{one.model} is {one.state} and begins when it is ready; `continuum abort {one.id}` ends that")
     if after.alarm:
         complain(f"warning: {excerpt(after.alarm, LONGEST_REASON)}")
 

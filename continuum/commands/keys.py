@@ -14,6 +14,8 @@ from continuum.store import default_store
 if TYPE_CHECKING:
     from continuum.store.gateway_keys import GatewayKey
 
+MOST_PER_MINUTE = 10**9
+
 
 def create(
     name: Annotated[str, typer.Argument(help="Whose key it is, for people.")],
@@ -22,7 +24,9 @@ def create(
         typer.Option(help="A task it may ask for, may be repeated; all when left out.", autocompletion=task_names),
     ] = None,
     override: Annotated[bool, typer.Option("--override", help="Its requests may name who answers, in a header.")] = False,
-    per_minute: Annotated[int | None, typer.Option(min=1, help="How often it may ask; no limit when left out.")] = None,
+    per_minute: Annotated[
+        int | None, typer.Option(min=1, max=MOST_PER_MINUTE, help="How often it may ask; no limit when left out.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a key and print it, this once: only a hash of it is kept."""

@@ -30,7 +30,10 @@ CAN_PAUSE = (DeploymentState.CANARY, DeploymentState.PROMOTING)
 
 
 class Deployment:
-    """A handle on one deployment; `record` is the row as this handle last saw it."""
+    """A handle on one deployment; `record` is the row as this handle last saw it.
+
+    `on_change` is called as soon as the traffic is taken away; to have the model unloaded may take minutes after that.
+    """
 
     def __init__(
         self,
@@ -41,8 +44,10 @@ class Deployment:
         now: Callable[[], datetime] = utc_now,
         hooks: Hooks | None = None,
         backend: "Callable[[DeploymentRecord], Backend]" = backend_of,
+        on_change: Callable[[DeploymentRecord], None] = lambda record: None,
     ) -> None:
         self.record = record
+        self._on_change = on_change
         self._store = store
         self._tracker = tracker
         self._now = now
@@ -211,6 +216,7 @@ class Deployment:
         actor: str,
     ) -> None:
         taken = self.record = await asyncio.to_thread(self._insist, action, allowed, done, reason, actor)
+        self._on_change(taken)
         self.record = await settle(taken, self.means(actor))
 
     def _insist(

@@ -127,7 +127,8 @@ def next_of(record: DeploymentRecord, events: Sequence[DeploymentEvent], approva
 def chosen(store: "Store", item: str, action: str) -> DeploymentRecord:
     """The deployment that a person means: by its id, by the model it serves, or as the one of a task that the action fits.
 
-    Where a task has both a trial and a champion, the trial is meant.
+    A task's name means its trial. Its champion is meant by the model's name or the id: whoever takes a trial back twice, because
+    the first time was interrupted, must not take the healthy model back.
 
     Args:
         store: where they are.
@@ -143,7 +144,11 @@ def chosen(store: "Store", item: str, action: str) -> DeploymentRecord:
     if not known:
         raise ConfigurationError(f"{item!r:.120} is no deployment, and no task or model with one; see: continuum deployments")
     fitting = [one for one in known if one.state in HAND[action]]
-    trials = [one for one in fitting if one.state is not DeploymentState.LIVE] or fitting
+    trials = [one for one in fitting if one.state is not DeploymentState.LIVE]
+    if not trials and action in ("abort", "rollback"):
+        trials = [one for one in known if one.state is DeploymentState.ROLLING_BACK]
+    if not trials and not store.deployments.of(item):
+        trials = fitting
     if not trials:
         newest = known[0]
         champion = next((one for one in known if one.state is DeploymentState.LIVE), None)

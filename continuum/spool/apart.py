@@ -109,7 +109,8 @@ class DrainApart:
 def _started() -> "subprocess.Popen[bytes]":
     try:
         command = [sys.executable, "-c", PROGRAM]
-        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - ourselves
+        # In a group of its own: what ends the others at the terminal must not reach it before it has learned to take no notice.
+        return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0)  # noqa: S603 - ourselves
     except OSError as error:
         raise Outage(f"the process that stores captures cannot be started: {error.strerror}") from error
 

@@ -70,6 +70,8 @@ SECRET_PARAMETERS = frozenset({"password", "sslpassword", "passfile"})
 """Of a Postgres URL's query; libpq takes the password there too."""
 
 LOCK_PATIENCE_S = 10.0
+POSTGRES_PATIENCE = {"connect_timeout": 10, "tcp_user_timeout": 30_000}
+"""Seconds until a connection must be there, and milliseconds until a network that swallows what is sent is taken for dead."""
 
 
 class Store:
@@ -223,7 +225,9 @@ def make_engine(url: str) -> Engine:
         StoreError: a file lies where the folder of the SQLite database must be.
     """
     if not url.startswith("sqlite"):
-        return create_engine(url, pool_pre_ping=True, hide_parameters=True)
+        said = make_url(url).query
+        patience = {name: value for name, value in POSTGRES_PATIENCE.items() if name not in said}
+        return create_engine(url, pool_pre_ping=True, hide_parameters=True, connect_args=patience)
     database = make_url(url).database
     if database and database != ":memory:":
         make_folder(Path(database).parent)

@@ -86,7 +86,8 @@ def load(connection: Connection, records: Sequence[Interaction], *, arrived_at: 
         known.extend(part)
     loaded.new = len(records) - len(loaded.refused) - len(known)
     rows = [{**to_row(one.record), "body": one.body.hash} for one in known]
-    _taken(connection, rows, lambda some: merge(connection, some), loaded.refused)
+    for foreign in _taken(connection, rows, lambda some: merge(connection, some), loaded.refused):
+        loaded.refused.extend(foreign)
     return loaded
 
 

@@ -34,8 +34,14 @@ SEEN = ("body", "status", "error", "latency_ms", "tags", "source", "redaction", 
 """What the decorator saw better: it knows the whole call, of which the gateway served a part."""
 
 
-def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
-    """Bring what these rows know into the rows of the same ids; snapshots of those that change are no longer read."""
+def merge(connection: Connection, rows: list[dict[str, Any]]) -> list[str]:
+    """Bring what these rows know into the rows of the same ids; snapshots of those that change are no longer read.
+
+    Returns:
+        The ids that stand for a row of another task: nothing of them is taken, or whoever may ask for one task could change what
+        another one holds.
+    """
+    rows, foreign = _of_their_tasks(connection, [row for row in rows if row["source"] in DOORS])
     theirs = {name: bindparam(f"new_{name}", type_=interactions.c[name].type) for name in (*COMPLETED, *SEEN)}
     same = interactions.c.id == bindparam("new_id")
     fill = (
@@ -45,17 +51,27 @@ def merge(connection: Connection, rows: list[dict[str, Any]]) -> None:
     known = {name: func.coalesce(theirs[name], interactions.c[name]) for name in COMPLETED}
     replace = update(interactions).where(same, interactions.c.source == "gateway").values(seen | known)
     # Locked first: who commits to one of these rows has done so before it is asked which they are, or waits for what they become.
-    before = _contents(connection, [row["id"] for row in rows if row["source"] in DOORS])
+    before = _contents(connection, [row["id"] for row in rows])
     proven = committed_ids(connection, before)
     values = [{f"new_{name}": row[name] for name in ("id", *COMPLETED, *SEEN)} for row in rows if row["id"] not in proven]
     captured = [value for value in values if value["new_source"] == "capture"]
-    completing = [value for value in values if value["new_source"] in DOORS]
     if captured:
         connection.execute(replace, captured)
-    if completing:
-        connection.execute(fill, completing)
-    after = _contents(connection, [value["new_id"] for value in completing])
+    if values:
+        connection.execute(fill, values)
+    after = _contents(connection, [value["new_id"] for value in values])
     mark_changed(connection, [interaction_id for interaction_id in after if after[interaction_id] != before[interaction_id]])
+    return foreign
+
+
+def _of_their_tasks(connection: Connection, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """The rows whose task is that of the stored one, and the ids of the others."""
+    tasks: dict[str, str] = {}
+    for batch in in_batches({row["id"] for row in rows}):
+        query = select(interactions.c.id, interactions.c.task).where(interactions.c.id.in_(batch))
+        tasks |= {row.id: row.task for row in connection.execute(query)}
+    ours = [row for row in rows if tasks.get(row["id"], row["task"]) == row["task"]]
+    return ours, [row["id"] for row in rows if tasks.get(row["id"], row["task"]) != row["task"]]
 
 
 def mark_changed(connection: Connection, ids: Iterable[str]) -> None:

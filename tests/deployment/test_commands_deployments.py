@@ -9,13 +9,15 @@ from typer.testing import CliRunner
 
 from continuum.cli import app
 from continuum.commands.deployments import who
+from continuum.deployment import transitions
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
 from continuum.deployment.notifying import Channel, of_event, tell
+from continuum.deployment.transitions import Cause
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import TaskPolicy
 from continuum.serving_policy import DeploymentPolicy
-from continuum.serving_records import DeploymentEvent, DeploymentState
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
 from tests.builders import NOON
 from tests.deployment.conftest import MakeCheckpoint
@@ -40,7 +42,7 @@ def trial(store: Store, a_checkpoint: MakeCheckpoint) -> Deployment:
     return asyncio.run(deployer.deploy(a_checkpoint()))
 
 
-def row(store: Store, deployment: Deployment) -> tuple[str, float]:
+def row(store: Store, deployment: Deployment | DeploymentRecord) -> tuple[str, float]:
     found = store.deployments.get(deployment.id)
     assert found is not None
     return str(found.state), found.traffic
@@ -108,7 +110,7 @@ def test_a_step_before_its_time_needs_a_reason(store: Store, trial: Deployment) 
 def test_a_rollback_of_a_champion_says_who_answers_now(store: Store) -> None:
     champion = a_deployment(store, shares=(1.0,), live=True, backend_url="http://127.0.0.1:9/v1")
 
-    said, beside = ran("rollback", "support", "--reason", "worse at weekends")
+    said, beside = ran("rollback", champion.id, "--reason", "worse at weekends")
 
     found = store.deployments.get(champion.id)
     assert found is not None
@@ -116,6 +118,31 @@ def test_a_rollback_of_a_champion_says_who_answers_now(store: Store) -> None:
     assert "(was 100%)" in said
     assert "support is answered by production" in said
     assert "warning: support-v1 may still be loaded at its server" in beside
+
+
+def test_a_rollback_that_is_repeated_by_the_tasks_name_never_takes_the_champion(store: Store) -> None:
+    champion = a_deployment(store, shares=(1.0,), live=True, backend_url=NOWHERE)
+    trial = a_deployment(store, model="support-v2", backend_url=NOWHERE)
+    said, beside = ran("rollback", "support")
+    assert "support-v2 answers 0% of the traffic of support now" in beside
+    assert "support is answered by support-v1" in said
+
+    with pytest.raises(ConfigurationError, match=r"nothing to rollback: .* is rolled_back; `continuum rollback support-v1`"):
+        ran("rollback", "support")
+
+    assert (row(store, champion), row(store, trial)) == (("live", 1.0), ("rolled_back", 0.0))
+
+
+def test_a_rollback_whose_server_is_still_told_is_gone_on_with(store: Store) -> None:
+    champion = a_deployment(store, shares=(1.0,), live=True, backend_url=NOWHERE)
+    trial = a_deployment(store, model="support-v2", backend_url=NOWHERE)
+    cause = Cause("test", "", {}, NOON)
+    assert transitions.take_back(store, trial, cause) is not None
+    assert row(store, trial) == ("rolling_back", 0.0)
+
+    ran("rollback", "support")
+
+    assert (row(store, champion), row(store, trial)) == (("live", 1.0), ("rolled_back", 0.0))
 
 
 def test_deploy_says_that_no_server_answers_what_to_start_and_who_did_it(store: Store, a_checkpoint: MakeCheckpoint) -> None:

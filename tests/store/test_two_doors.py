@@ -84,3 +84,19 @@ def test_a_failed_call_stays_failed_and_keeps_who_served_it(store: Store) -> Non
     found = store.interactions.get("both")
     assert found is not None
     assert (found.status, found.error, found.response, found.deployment_id) == ("error", "ValueError: no", None, "d1")
+
+
+@pytest.mark.parametrize("door", ["gateway", "capture"])
+def test_a_call_for_one_task_changes_nothing_of_another_by_naming_its_id(store: Store, door: str) -> None:
+    store.interactions.add([CAPTURED])
+    told = store.drain(
+        [SERVED.model_copy(update={"task": "other", "source": door, "conversation_id": "stolen", "user_id": "stolen"})],
+        [],
+        segment=None,
+        seen=0,
+        offset=0,
+    )
+
+    assert store.interactions.get("both") == CAPTURED
+    assert told is not None
+    assert told.refused == ("both",)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 from continuum.config import load_settings
 from continuum.deployment.gateway.following import WhenThere
-from continuum.deployment.gateway.gateway import Gateway
-from continuum.deployment.serving import settle, shown_url, stop_signal
+from continuum.deployment.gateway.gateway import STOP_S, Gateway
+from continuum.deployment.serving import end_within, settle, shown_url, stop_signal
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -27,6 +27,7 @@ async def serve_gateway(
         settle()
         print(announcement(gateway.base_url, settings.upstream_base_url, default_task, gateway.tasks), flush=True)
         await stop.wait()
+        end_within(STOP_S)
 
 
 def announcement(base_url: str, upstream: str | None, default_task: str | None, known_tasks: Collection[str]) -> str:

@@ -102,7 +102,7 @@ class Connection(BaseProtocol):
             self.due_in(self.limits.head_s)
 
     def eof_received(self) -> None:
-        """The client has said all it will."""
+        """The client is gone: one that only has no more to say cannot be told from it, and a model must not work for nobody."""
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Read on, where reading was held back."""

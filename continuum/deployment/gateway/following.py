@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 FILE = "routes.json"
+UNANSWERED = "no answer"
 
 
 class WhenThere:
@@ -90,6 +91,14 @@ class Following:
         self._versions = versions
         self._keep(serving)
         return True
+
+    def unanswered(self) -> None:
+        """The store has not answered for long: the last known routes go on."""
+        if self.store_error is None:
+            logger.warning("the store does not answer, the last known routes stay")
+        self.store_error = UNANSWERED
+        if not self.known:
+            self._begin_without()
 
     def policy_of(self, task: str) -> BreakerPolicy:
         """When the breakers of a task's models open."""

@@ -18,6 +18,7 @@ import orjson
 
 from continuum.config import Settings, load_settings
 from continuum.deployment.gateway.answering import Answering
+from continuum.deployment.gateway.aside import Aside
 from continuum.deployment.gateway.breaker import Breakers, Trip
 from continuum.deployment.gateway.door import Door
 from continuum.deployment.gateway.following import Following
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 MODELS = "/v1/models"
 POLL_S = 0.2
 """How often the routes are read again: a change of a deployment is felt within this."""
+READ_S = 5.0
+"""How long the store may take to say them; what was known before holds meanwhile."""
 COUNT_S = 1.0
 """How often what was counted is written down for the other workers."""
 DRAIN_S = 10.0
@@ -50,6 +53,8 @@ LINGER_S = 0.5
 """How long captures on disk wait for company on their way to the store: each batch has a price of its own."""
 STORE_S = 10.0
 """How long the store may take with what was served; what it has not taken by then waits on disk for the next start."""
+STOP_S = DRAIN_S + STORE_S + 5.0
+"""How long a stop may take in all."""
 
 logger = logging.getLogger(__name__)
 
@@ -111,6 +116,9 @@ class Gateway:
         shared = folder / f"limits-{port}" if worker[1] > 1 else None
         self._keys = Keys(store, folder, required=required, workers=worker[1], shared=shared)
         self.metrics = Metrics(folder / f"counts-{port}" if worker[1] > 1 else None, worker[0])
+        self._reading = Aside(self._read)
+        self._counted_routes = self._following.routes
+        self._named_at = 0.0
         self._trips = Trips(store)
         self._breakers = Breakers(self._following.policy_of, self._tripped)
         self._spool = Spool(lambda: store, settings=lambda: self._settings, linger_s=LINGER_S, apart=apart)
@@ -200,17 +208,25 @@ class Gateway:
 
     async def refresh(self) -> None:
         """Read the routes and the keys now; the last known ones stay where the store does not answer."""
-        if await asyncio.to_thread(self._read):
-            following = self._following
+        if not await self._reading.done_in(READ_S):
+            self._keys.unanswered()
+            self._following.unanswered()
+        if self.routes is not self._counted_routes:
+            self._counted_routes, following = self.routes, self._following
             self._breakers.keep({(task, arm.model) for task, route in self.routes.routes.items() for arm in route.tuned})
             self.metrics.know([*self.routes.routes, *following.tasks])
             self.metrics.forget("continuum_gateway_traffic")
             for task, route in self.routes.routes.items():
                 self.metrics.show("continuum_gateway_traffic", route.traffic, task)
 
-    def _read(self) -> bool:
+    def _read(self) -> None:
         self._keys.refresh()
-        return self._following.read()
+        self._following.read()
+        if self._following.store_error is None and time.monotonic() - self._named_at > COUNT_S:
+            self._named_at = time.monotonic()
+            # A task is registered by its first capture, which changes no deployment.
+            with suppress(Exception):
+                self.metrics.know(self._store.tasks.names())
 
     async def _follow(self) -> None:
         counted_at = 0.0
@@ -221,13 +237,7 @@ class Gateway:
                 counted_at = time.monotonic()
                 self._show()
                 self.metrics.tell_refused()
-                await asyncio.to_thread(self._write_counts)
-
-    def _write_counts(self) -> None:
-        # A task is registered by its first capture, which changes no deployment.
-        with suppress(Exception):
-            self.metrics.know(self._store.tasks.names())
-        self.metrics.flush()
+                await asyncio.to_thread(self.metrics.flush)
 
     def _route_of(self, task: str) -> Route:
         return self._following.routes.route(task)
@@ -277,8 +287,7 @@ class Gateway:
         return found
 
     async def _complete(self, form: Form, request: Request) -> None:
-        if VIA in request.headers.get("via", ""):
-            raise BadRequest("the gateway was asked by itself; CONTINUUM_UPSTREAM_BASE_URL must name the provider", status=508)
+        _not_by_itself(request)
         task = task_of(request, self._default_task)
         allowed = self._admitted(request, task)
         if allowed is None:
@@ -288,6 +297,7 @@ class Gateway:
         await self._answering.answer(form, request, task, allowed)
 
     async def _embed(self, request: Request) -> None:
+        _not_by_itself(request)
         task = task_of(request, self._default_task)
         if self._admitted(request, task) is None:
             return
@@ -317,7 +327,8 @@ class Gateway:
         self._tell(request, {"id": feedback.id, "interaction_id": feedback.interaction_id}, status=202)
 
     async def _models(self, request: Request) -> None:
-        if self._admitted(request, task_of(request, self._default_task)) is None:
+        _not_by_itself(request)
+        if self._admitted(request, task_of(request, None)) is None:
             return
         # Production's alone: a model of ours answers whom the split draws, and cannot be asked for by its name.
         name = unquote(request.path.partition("?")[0].removeprefix(MODELS).removeprefix("/"))
@@ -375,3 +386,8 @@ class Gateway:
     def _name_of(self, task: str, model: str) -> ArmName:
         candidate = self.routes.route(task).candidate
         return "canary" if candidate is not None and candidate.model == model else "stable"
+
+
+def _not_by_itself(request: Request) -> None:
+    if VIA in request.headers.get("via", ""):
+        raise BadRequest("the gateway was asked by itself; CONTINUUM_UPSTREAM_BASE_URL must name the provider", status=508)

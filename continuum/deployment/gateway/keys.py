@@ -207,6 +207,14 @@ class Keys:
             self._state = state
             self._keep(known)
 
+    def unanswered(self) -> None:
+        """The store has not answered for long: the last known keys go on opening."""
+        if self._required is False or self.store_error is not None:
+            return
+        if self._state is None:
+            self._take_from_disk()
+        self.store_error = "no answer"
+
     def _issued_before(self) -> int:
         """How many keys were ever made, as far as this gateway, or one before it in this home, has known."""
         if self._state is not None:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, cast
 from continuum.config import load_settings
 from continuum.deployment.gateway.alone import announcement
 from continuum.deployment.gateway.following import WhenThere
-from continuum.deployment.gateway.gateway import DRAIN_S, STORE_S, Gateway
-from continuum.deployment.serving import base_url_of, run_server, settle, stop_signal
+from continuum.deployment.gateway.gateway import STOP_S, Gateway
+from continuum.deployment.serving import base_url_of, end_within, run_server, settle, stop_signal
 from continuum.errors import ConfigurationError, ContinuumError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ FIRST_PAUSE_S = 0.1
 LAST_PAUSE_S = 5.0
 """Between the end of a worker and the start of the next in its place; it doubles while they die young."""
 YOUNG_S = 10.0
-END_S = DRAIN_S + STORE_S + 5.0
+END_S = STOP_S
 """How long a worker may take to end."""
 PROGRAM = "from continuum.deployment.gateway.workers import work; work()"
 
@@ -209,6 +209,7 @@ async def _work(plan: Plan, number: int, *, goes_on: bool) -> int:
     orphaned = asyncio.create_task(_until_orphaned(stop))
     await stop.wait()
     orphaned.cancel()
+    end_within(STOP_S)
     await gateway.__aexit__()
     return 0
 

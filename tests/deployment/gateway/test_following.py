@@ -108,3 +108,14 @@ def test_what_is_known_lies_on_disk_for_one_pair_of_eyes(tmp_path: Path) -> None
     assert (tmp_path / "new" / "file.json").stat().st_mode & 0o777 == 0o600
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["file.json"]
     assert read_known(tmp_path / "none.json", DeploymentEvent) is None
+
+
+def test_a_start_while_the_store_hangs_begins_with_the_last_known(store: Store, tmp_path: Path) -> None:
+    a_champion(store)
+    assert Following(store, tmp_path).read()
+    started = Following(away(), tmp_path)
+
+    started.unanswered()
+
+    assert (started.known, started.store_error) == (True, "no answer")
+    assert [arm.model for arm in started.routes.route("support").choose("user:1").arms] == ["support-v0", "production"]
