@@ -82,6 +82,17 @@ async def test_who_has_no_key_is_told_that_whatever_else_is_wrong(
                     assert response.status == status, path
 
 
+async def test_the_list_of_models_takes_a_key_for_any_task(
+    client: aiohttp.ClientSession, store: Store, settings: Settings
+) -> None:
+    key = store.gateway_keys.create("web-app", tasks=["billing"]).secret.get_secret_value()
+    async with Gateway(store, settings, default_task="support") as gateway:
+        async with client.get(f"{gateway.base_url}/models", headers={"authorization": f"Bearer {key}"}) as response:
+            assert response.status == 200
+        async with client.get(f"{gateway.base_url}/models") as response:
+            assert response.status == 401
+
+
 async def test_who_asks_too_often_is_told_when_to_come_again(
     client: aiohttp.ClientSession, store: Store, settings: Settings, production: Provider
 ) -> None:

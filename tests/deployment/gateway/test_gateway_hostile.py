@@ -93,6 +93,10 @@ async def test_a_gateway_whose_upstream_is_itself_says_so_instead_of_going_round
     own = settings.model_copy(update={"upstream_base_url": f"http://127.0.0.1:{unused_tcp_port}/v1"})
     async with Gateway(store, own, default_task="support", port=unused_tcp_port) as gateway:
         response = await ask(client, gateway)
+        async with client.get(f"{gateway.base_url}/models") as models:
+            assert (models.status, "asked by itself" in await models.text()) == (502, False)
+        async with client.post(f"{gateway.base_url}/embeddings", json={"model": "e", "input": "hello"}) as embedded:
+            assert embedded.status == 508
     assert response.status == 508
 
 
