@@ -142,6 +142,7 @@ def test_every_make_target_the_documents_name_exists() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 async def test_the_tour_runs_from_top_to_bottom(
     store: Store, tiny_base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
