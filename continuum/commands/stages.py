@@ -120,11 +120,16 @@ def deploy(
     store = default_store()
     checkpoint = checkpoint_of(model)
     deployer = ModelDeployer.for_task(store.tasks.get(checkpoint.task).policy, store=store)
+    serving = store.deployments.serving(checkpoint.task)
     deployment = run(deployer.deploy(model=checkpoint, unguarded=unguarded, again=again, reason=reason, actor=who()))
     if as_json:
         print_json(deployment.record)
     else:
         say(f"{deployment.id}: {checkpoint.name} is {deployment.state}, {deployment.current_traffic_split:.0%} of the traffic")
+    for one in serving:
+        after = store.deployments.get(one.id)
+        if one.id != deployment.id and after is not None and not after.traffic and one.traffic:
+            complain(f"{one.model}, which was {one.state} at {one.traffic:.0%}, is {after.state}: a task has one trial at a time")
     found = [event.evidence for event in store.deployments.events(deployment.id) if event.at >= began]
     if server := next((evidence["backend"] for evidence in found if evidence.get("backend_ready") is False), None):
         complain(f"warning: {excerpt(server, LONGEST_REASON)}; until it answers for {checkpoint.name}, production does")

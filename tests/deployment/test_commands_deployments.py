@@ -158,6 +158,14 @@ def test_deploy_says_that_no_server_answers_what_to_start_and_who_did_it(store: 
     assert "no server answers" not in ran("deploy", "support-v1")[1], "nobody was asked again"
 
 
+def test_deploy_says_whose_trial_it_ends(store: Store, trial: Deployment, a_checkpoint: MakeCheckpoint) -> None:
+    a_checkpoint(version=2)
+
+    _, beside = ran("deploy", "support-v2")
+
+    assert "support-v1, which was canary at 5%, is superseded: a task has one trial at a time" in beside
+
+
 def test_what_was_taken_back_by_hand_is_deployed_again_with_a_reason(store: Store, a_checkpoint: MakeCheckpoint) -> None:
     store.tasks.register(TaskPolicy(task="support", deployment=DeploymentPolicy(backend_url=NOWHERE)))
     a_checkpoint()
