@@ -23,7 +23,7 @@ from continuum.artifacts.copies import is_there
 from continuum.config import load_settings
 from continuum.dataset import Dataset
 from continuum.embedding.cache import cached_embedder
-from continuum.embedding.clusters import COUNTS, FEWEST_ROWS, find_clusters, in_words
+from continuum.embedding.clusters import COUNTS, FEWEST_ROWS, in_words, join_clusters
 from continuum.embedding.cosines import whole
 from continuum.embedding.embedder import Embedder
 from continuum.errors import ConfigurationError, StoreError
@@ -40,12 +40,10 @@ if TYPE_CHECKING:
 
 ITEMS_OF_CLUSTER = 8
 """So many golden items there should be to a cluster on average: with fewer, its gain is chance."""
-FEWEST_GROUPS = 4
+FEWEST_GROUPS = 3
 """Clusters whose items come from fewer groups are not ranked."""
-NEIGHBOURS = 9
+NEIGHBOURS = 5
 """The new examples nearest to an item, which choose its cluster."""
-STARTS = 5
-"""Of so many starts the clusters that hold together best are taken."""
 FAR_PERCENTILE = 10
 """An item is near no cluster where its nearest new example is farther than all but this percentile of examples have the nearest
 of another cluster: no nearer than what asks for something else."""
@@ -156,8 +154,7 @@ def attribute(
     vectors = opened.embed([prompt_tail(example.messages) for example in examples])
     asked = opened.embed([prompt_tail(change.item.messages) for change in changes])
     count = max(2, min(len(changes) // ITEMS_OF_CLUSTER, len(examples) // FEWEST_ROWS, COUNTS[-1]))
-    tried = [find_clusters(vectors, seed + start, count) for start in range(STARTS)]
-    assigned = max(tried, key=lambda clusters: round(float(clusters.cosine.mean()), 6)).assigned
+    assigned = join_clusters(vectors, count, seed).assigned
     places = _places(whole(asked), whole(vectors), assigned, seed)
     found, common = _gains(examples, vectors, assigned, changes, asked, places)
     return Attribution(candidate.name, name, found, (*notes, *_notes(found)), common)

@@ -126,11 +126,13 @@ def _believed(measured: _Measured, common: float, doubt: float) -> list[Shrunk]:
     for mean, error2, known in zip(measured.mean, measured.error2, measured.known, strict=True):
         weights, means, variances = [], [], []
         for place, spread in enumerate(SPREADS):
-            both = [_density((mean - common) ** 2, error2 + tau2) if known else 1.0 for tau2 in _spreads2(spread)]
-            alike, stray = (1 - STRAYING) * both[0], STRAYING * both[1]
-            for part, tau2 in zip((alike, stray), _spreads2(spread), strict=True):
+            both = [float(_density((mean - common) ** 2, error2 + tau2)) if known else 1.0 for tau2 in _spreads2(spread)]
+            either = (1 - STRAYING) * both[0] + STRAYING * both[1]
+            # Where no cluster may stray, one that is too far for any digit of its density is still like the others.
+            strays = np.divide(STRAYING * both[1], either, out=np.zeros(len(STRAYING)), where=either > 0)
+            for part, tau2 in zip((1 - strays, strays), _spreads2(spread), strict=True):
                 pull = error2 / (error2 + tau2) if known else 1.0
-                weights.append(float(laws[place] @ (part / (alike + stray))))
+                weights.append(float(laws[place] @ part))
                 means.append(pull * common + (1 - pull) * mean)
                 # Morris 1983, eq. 5.2: what is not known of mu is part of what is not known of the gain.
                 variances.append((1 - pull) * error2 + pull**2 * doubt if known else tau2 + doubt)

@@ -66,6 +66,14 @@ def test_one_cluster_that_lost_is_named_beside_many_that_gained_a_little() -> No
     assert all(one.mean > 0 for one in others)
 
 
+def test_a_cluster_that_fell_to_the_bottom_beside_many_in_which_nothing_ever_changes_is_believed_to_have_fallen() -> None:
+    *others, lost = shrunk(*[[0.0] * 60] * 30, [-1.0] * 30).clusters
+
+    assert lost.mean == pytest.approx(-1, abs=0.01)
+    assert lost.probability_negative > 0.999
+    assert all(abs(one.mean) < 0.01 for one in others)
+
+
 def test_the_same_mean_is_believed_more_on_more_items() -> None:
     others = [[0.0, 1.0, -1.0, 0.0, 0.0, 0.0]] * 6
 
