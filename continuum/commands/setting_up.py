@@ -56,8 +56,6 @@ def init(
 
     At a terminal it asks for what is not given; elsewhere it takes defaults, and TASK has to be named. No key is written: keys
     come from the environment. Run again it leaves the file as it is.
-
-    Examples: continuum init support. In a script: continuum init support --yes --judge-model gpt-4o-mini --base-model models/base
     """
     if file.exists() and not force:
         _stays(file, as_json)
