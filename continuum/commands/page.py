@@ -37,7 +37,8 @@ $ continuum completion fish > ~/.config/fish/completions/continuum.fish
 ```
 
 Commands, options, tasks, models, dataset versions, deployments and backfills complete. Names are read from the store with
-one query; where it is away nothing completes, and nothing fails. `continuum --install-completion` does it for the shell that it finds.
+one query; where it is away nothing completes, and nothing fails. `continuum --install-completion` does it for the shell that it
+finds.
 
 ## Commands
 """
