@@ -4,6 +4,7 @@
 |---|---|
 | importing | CPU of `import continuum`, in bare interpreters |
 | projecting | curves that go on after the versions they were projected from: does the interval hold the truth |
+| selecting | candidates that the guard lets through: what is left of their claimed gains; and what more examples gain |
 | attributing | new examples of which one cluster is harmful: is it named, and is none named where all are right |
 """
 
@@ -15,6 +16,7 @@ SUITE = Suite(
     (
         "importing",
         "projecting",
+        "selecting",
         "attributing",
     ),
 )

@@ -15,7 +15,7 @@ from continuum.analytics.gains import Gain, gain_of
 from continuum.records import Verdict, VerdictStatus
 from continuum.serving_records import DeploymentState
 from continuum.splits.golden import GoldenItem
-from continuum.statistics.selected import GivenSelection, given_selection, least_approved, least_unblocked
+from continuum.statistics.selected import NORMAL_WIDTH, GivenSelection, given_selection, least_approved, least_unblocked
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 LEAST_GROUPS = 10
 """Independent groups of fresh items below which no interval is trusted."""
 PROMOTED = frozenset({DeploymentState.PROMOTING, DeploymentState.LIVE, DeploymentState.SUPERSEDED})
-NORMAL = 1.959963984540054
-"""The two-sided 95% point of the normal distribution."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +161,7 @@ def _corrected(verdict: Verdict, metric: str) -> tuple[GivenSelection | None, st
         limit = least_approved(sd, groups, allowed - check["resolution"], check["approval_alpha"])
     else:
         limit = least_unblocked(sd, groups, allowed, check["level"])
-    error = (verdict.intervals[metric].high - verdict.intervals[metric].low) / (2 * NORMAL)
+    error = (verdict.intervals[metric].high - verdict.intervals[metric].low) / NORMAL_WIDTH
     if delta <= limit:
         return None, "and the claim lies at the very limit of what was let through, so that nothing is left of it to correct"
     return given_selection(delta, error, limit), ""

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from continuum.statistics.paired import Moments, student_p, with_worst_case
 
 METHOD = "median-unbiased given selection (truncated normal; Lee et al. 2016, Zhong and Prentice 2008)"
+NORMAL_WIDTH = 2 * 1.959963984540054
+"""Standard errors in a 95% interval."""
 EDGE = 1.0
 """The largest difference there is, on a scale from 0 to 1."""
 

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.analytics import projecting
+from benchmarks.analytics import projecting, selecting
 from benchmarks.analytics.__main__ import SUITE
 from benchmarks.claims import Setting
 from continuum.analytics.projection import Projection
+from continuum.statistics.selected import GivenSelection
 
 
 @pytest.fixture
@@ -47,4 +48,26 @@ def test_shapes_end_below_one_and_no_shape_falls() -> None:
 
 
 def test_the_suite_names_what_is_there() -> None:
-    assert [SUITE.benchmark(name).__name__ for name in SUITE.names] == ["measure"]
+    assert {"projecting", "selecting"} <= set(SUITE.names)
+    assert {SUITE.benchmark(name).__name__ for name in SUITE.names} == {"measure"}
+
+
+def test_fresh_questions_are_nearer_to_the_truth_than_the_claim_and_the_corrected_interval_holds_it(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(selecting, "CURVES_QUICK", 12)
+
+    result = selecting.measure(setting)
+
+    assert result.table.row_count == len(selecting.ROWS)
+    assert [entry.holds for entry in result.entries] == [True, True, True]
+
+
+def test_a_correction_that_believes_the_claim_is_found_out(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    def believed(value: float, error: float, limit: float) -> GivenSelection:
+        return GivenSelection(value, value, value, limit)
+
+    monkeypatch.setattr(selecting, "given_selection", believed)
+    monkeypatch.setattr(selecting, "CURVES_QUICK", 4)
+
+    assert not selecting.measure(setting).entries[1].holds
