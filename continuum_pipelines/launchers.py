@@ -4,13 +4,18 @@ The worker writes into the run's log itself, and an error that ends it stands th
 the same class and words then ends the asset.
 """
 
+import json
+import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import dagster as dg
+from dagster_pipes import PipesDefaultMessageWriter
 
 from continuum.errors import MissingExtra, TrainingInterrupted
 from continuum.fine_tuning import FineTuneConfig
@@ -19,6 +24,10 @@ from continuum.training.job import ERROR, read_job, read_report
 from continuum.training.launch import ProcessLauncher, recorded_error, worker_command
 from continuum_pipelines.progress import tell_listeners
 
+if TYPE_CHECKING:
+    from dagster._core.pipes.context import PipesMessageHandler
+
+READ_EVERY_S = 0.05
 JOB_LABEL = "continuum/job"
 """Label of a training's pod: the name of its job's folder, at most 63 letters of it."""
 
@@ -32,8 +41,54 @@ class OneWorker:
         return 1
 
 
-class OneWorkerReader(OneWorker, dg.PipesTempFileMessageReader):
-    """Reads what one worker writes into a file."""
+class OneWorkerReader(OneWorker, dg.PipesMessageReader):
+    """Reads what one worker writes into a file, whole lines only: Dagster's own reader stops at one that is half written."""
+
+    @contextmanager
+    def read_messages(self, handler: "PipesMessageHandler") -> Iterator[dict[str, Any]]:
+        """Read in a thread until the session ends; yields where the worker is to write."""
+        with TemporaryDirectory() as folder:
+            path, ended = Path(folder) / "messages", threading.Event()
+            path.touch()
+            reading = threading.Thread(target=self._read, args=(path, handler, ended), name="continuum-messages", daemon=True)
+            reading.start()
+            try:
+                yield {PipesDefaultMessageWriter.FILE_PATH_KEY: str(path)}
+            finally:
+                ended.set()
+                reading.join()
+
+    def no_messages_debug_text(self) -> str:
+        """What Dagster says where nothing came."""
+        return "Attempted to read messages from a local temporary file."
+
+    def _read(self, path: Path, handler: "PipesMessageHandler", ended: threading.Event) -> None:
+        with path.open("rb") as file:
+            for line in whole_lines(file, ended):
+                try:
+                    handler.handle_message(json.loads(line))
+                except Exception:  # noqa: BLE001 - one message that cannot be read keeps no other from the run
+                    handler.report_pipes_framework_exception(f"{type(self).__name__} reader thread", sys.exc_info())
+
+
+def whole_lines(file: BinaryIO, ended: threading.Event, *, every_s: float = READ_EVERY_S) -> Iterator[bytes]:
+    """The lines of a file that somebody writes, each once it has its end.
+
+    Args:
+        file: open for reading; another process may append to it, in pieces of any size.
+        ended: set once nothing is written any more; what is there by then is read, but for a line that its writer never ended.
+        every_s: seconds between two looks where there is nothing new.
+    """
+    kept = b""
+    while True:
+        # Asked before it is read: what was written before the end is then in what is read.
+        last = ended.is_set()
+        *lines, kept = (kept + file.read()).split(b"\n")
+        yield from lines
+        if last:
+            return
+        if not lines:
+            ended.wait(every_s)
 
 
 class PipesLauncher:

@@ -1,20 +1,34 @@
 """How a Dagster run starts a worker, sees it through, and ends it."""
 
+import json
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster_pipes import decode_param
+from hypothesis import given
+from hypothesis import strategies as st
 
 from continuum.errors import ConfigurationError, MissingExtra, StoreError
 from continuum.progress import silent
 from continuum.training.job import REPORT, FitReport, read_report, write_json
 from continuum.training.launch import InlineLauncher, Launcher, record_error, stoppable
-from continuum_pipelines.launchers import JOB_LABEL, KubernetesLauncher, PipesLauncher, open_pod_client
+from continuum_pipelines.launchers import (
+    JOB_LABEL,
+    KubernetesLauncher,
+    OneWorkerReader,
+    PipesLauncher,
+    open_pod_client,
+    whole_lines,
+)
 from continuum_pipelines.progress import listening
 from continuum_pipelines.resources.training import TRAINING_CONFIG, TrainingResource, training_resource
 from tests.tiny_model import CONFIG, write_tiny_job
@@ -87,6 +101,56 @@ def test_a_worker_that_fails_says_why_in_the_run_with_its_own_words(tiny_base: P
     assert not result.success
     assert any("continuum/training/worker.py" in word for word in told), "the worker's own traceback"
     assert any("continuum.errors.StoreError" in word and "launch.py" in word for word in told), "the error of the step"
+
+
+@given(
+    lines=st.lists(st.text(st.characters(exclude_characters="\n", exclude_categories=["Cs"]), max_size=20), max_size=8),
+    cuts=st.lists(st.integers(0, 200), max_size=12),
+    ended=st.booleans(),
+)
+def test_wherever_a_line_is_torn_each_is_read_once_and_whole(lines: list[str], cuts: list[int], ended: bool) -> None:
+    written = "".join(f"{line}\n" for line in lines).encode()
+    unfinished = b"" if ended else "half a line, ü".encode()[:-1]
+    places = sorted({min(cut, len(written)) for cut in cuts})
+    pieces = [*(written[start:end] for start, end in pairwise([0, *places, len(written)])), unfinished]
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "messages"
+        path.touch()
+        with path.open("rb") as file, path.open("ab", buffering=0) as writer:
+
+            class Appending(threading.Event):
+                """Nothing new is there: the writer writes its next piece, and ends after the last."""
+
+                def wait(self, timeout: float | None = None) -> bool:
+                    writer.write(pieces.pop(0))
+                    if not pieces:
+                        self.set()
+                    return True
+
+            over = Appending()
+            assert [line.decode() for line in whole_lines(file, over)] == lines
+
+
+def test_a_message_that_cannot_be_read_keeps_no_other_from_the_run() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+
+        @dg.asset
+        def trained(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+            with dg.open_pipes_session(
+                context.op_execution_context, dg.PipesTempFileContextInjector(), OneWorkerReader()
+            ) as session:
+                path = Path(decode_param(session.get_bootstrap_env_vars()["DAGSTER_PIPES_MESSAGES"])["path"])
+                told = {"__dagster_pipes_version": "0.1", "method": "log", "params": {"message": "hello", "level": "INFO"}}
+                ended = told | {"method": "closed", "params": {}}
+                path.write_text("{no json\n" + "".join(json.dumps(one) + "\n" for one in (told, ended)))
+            return dg.MaterializeResult()
+
+        result = dg.materialize([trained], instance=instance)
+        said = [entry.message for entry in instance.all_logs(result.run_id)]
+
+    assert "hello" in said
+    assert any("framework exception occurred in OneWorkerReader" in word for word in said)
 
 
 CANCELLED = """
