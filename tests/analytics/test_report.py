@@ -94,6 +94,18 @@ async def test_a_judge_is_paid_once_from_the_tasks_guard_budget(store: Store) ->
     assert spent[1] == spent[0]
 
 
+async def test_money_that_runs_out_leaves_answers_without_a_score_and_the_curve_says_so(store: Store) -> None:
+    policy = begin(store)
+    store.tasks.register(policy.model_copy(update={"judge": policy.judge.model_copy(update={"budget_usd": 10.0})}))
+    train(store, 1)
+    dear = ScriptedJudge("stars", lambda conversation, response, criterion: float(response.text[0]), cost_usd=0.02)
+
+    curve = await LearningCurve.compute(TASK, ["base", "v1"], store=store, judge=dear, answerer=Starred())
+
+    assert sum(point.means["helpfulness"].items for point in curve.points if point.means) < 2 * curve.items
+    assert any("budget for the guard ran out" in note for note in curve.notes)
+
+
 async def test_the_page_stands_alone_and_lets_nothing_of_a_user_through(store: Store, tmp_path: Path) -> None:
     # One of the intents is `<b>bold</b>`, and a model is named by whoever asks.
     await turned(store, 2, tmp_path)
