@@ -11,10 +11,10 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 from pydantic import SecretStr
 
@@ -35,7 +35,7 @@ from continuum.records import Checkpoint, Record, Verdict
 from continuum.rejudging import attempt_of, catch_up
 from continuum.reopening import look
 from continuum.serving_records import DeploymentRecord, DeploymentState
-from continuum.signals.decorator import capture
+from continuum.signals.decorator import TaskCapture, capture
 from continuum.status import Status, status_of
 from continuum.store import default_store
 from continuum.store.outages import unless_away
@@ -131,9 +131,9 @@ class Continuum:
         return self._store or default_store()
 
     @property
-    def capture(self) -> Callable[..., Any]:
+    def capture(self) -> TaskCapture:
         """The decorator that captures for this task, with or without parentheses."""
-        return partial(capture, task=self.config.task)
+        return cast(TaskCapture, partial(capture, task=self.config.task))
 
     async def status(self) -> Status:
         """Where the task stands, and what happens next."""

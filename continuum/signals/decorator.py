@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import WRAPPER_ASSIGNMENTS, partial, update_wrapper
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Any, TypeVar, overload
+from typing import Any, Protocol, TypeVar, overload
 
 from continuum.config import Durability, RedactWhen
 from continuum.errors import ConfigurationError
@@ -85,6 +85,34 @@ def capture(
     if function is None:
         return partial(capture_function, task=task, **settings)
     return capture_function(function, task, **settings)
+
+
+class TaskCapture(Protocol):
+    """`capture` for a task that is given already: what it decorates keeps its type."""
+
+    @overload
+    def __call__(
+        self,
+        function: F,
+        /,
+        *,
+        model: str | None = None,
+        sample_rate: float | None = None,
+        durability: Durability | None = None,
+        redact: RedactWhen | None = None,
+    ) -> F: ...
+
+    @overload
+    def __call__(
+        self,
+        function: None = None,
+        /,
+        *,
+        model: str | None = None,
+        sample_rate: float | None = None,
+        durability: Durability | None = None,
+        redact: RedactWhen | None = None,
+    ) -> Callable[[F], F]: ...
 
 
 def capture_function(function: Any, task: str, **settings: Any) -> Any:
