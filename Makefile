@@ -11,7 +11,7 @@ export TOKENIZERS_PARALLELISM := false
 # Some of the tests wait for daemons, so that three workers keep two cores busy. A file's tests stay together, in the order of tests/conftest.py.
 WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help demo ui mlflow test test-fast check format docs docs-serve bench bench-peers browser clean
+.PHONY: help demo ui mlflow test test-fast check format docs docs-serve bench bench-peers dist dist-check dist-ranges sbom licences browser clean
 
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,13 +51,28 @@ bench: $(VENV)/.dev  ## capture, judging, curation, training, the guard, deploym
 
 bench-peers: .venv-peers/.installed  ## install what `make bench` compares with, in an environment of its own
 
+dist: .venv-dist/.installed  ## the sdist and the wheel into dist/
+	.venv-dist/bin/python -m build --outdir dist .
+
+dist-check: dist  ## install the wheel alone and with each extra into fresh environments: what came, what it weighs, does it work
+	.venv-dist/bin/python -m releasing.installing dist/*.whl $(INSTALL)
+
+dist-ranges: .venv-dist/.installed  ## the fast tests at the lowest versions that the ranges allow (RANGES=highest for the newest)
+	.venv-dist/bin/python -m releasing.ranges $(or $(RANGES),lowest)
+
+sbom: dist  ## a CycloneDX bill of what pipelines and every extra of users install, into dist/
+	.venv-dist/bin/python -m releasing.bill dist/*.whl
+
+licences: $(VENV)/.dev  ## write docs/licences.md from what is installed
+	$(BIN)/python -m releasing.licences
+
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null \
 		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium >/dev/null; } \
 		|| echo "chromium is not installed: the browser test will be skipped"
 
 clean:  ## remove the environment and everything the demo made here
-	rm -rf $(VENV) .venv-peers .continuum build dist site *.egg-info
+	rm -rf $(VENV) .venv-peers .venv-dist .continuum build dist site *.egg-info
 
 $(DAGSTER_HOME)/dagster.yaml: dagster.yaml
 	mkdir -p $(@D)
@@ -71,6 +86,12 @@ $(VENV)/.base: constraints.txt pyproject.toml
 
 .venv-peers/.installed: benchmarks/peers.txt
 	@echo "Installing the benchmarks' peers into .venv-peers (a few minutes, once) ..."
+	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet -r $<
+	touch $@
+
+.venv-dist/.installed: releasing/tools.txt
+	@echo "Installing what builds and checks a release into .venv-dist ..."
 	test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet -r $<
 	touch $@

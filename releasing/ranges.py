@@ -1,0 +1,52 @@
+"""Both ends of the ranges: the fast tests at the lowest versions that pyproject.toml allows, or at the newest.
+
+    python -m releasing.ranges lowest [-- tests/store ...]
+
+What is named in pyproject.toml gets its lowest version and what that brings its newest, which is what an installation meets.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from releasing.environments import ROOT, made, project, run, uv
+
+RESOLUTIONS = {"lowest": "lowest-direct", "highest": "highest"}
+NOT_FOR_USERS = {"dev", "docs"}
+NOT_RUN = ("tests/benchmarks", "tests/packaging", "tests/examples", "tests/test_pytest_plugin.py")
+"""What tests the tree or the development environment, and not the libraries."""
+
+
+def resolved(resolution: str, folder: Path) -> Path:
+    """The versions, as a file of requirements."""
+    extras = [word for extra in sorted(project()["optional-dependencies"].keys() - NOT_FOR_USERS) for word in ("--extra", extra)]
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    command = [uv(), "pip", "compile", "--quiet", "--no-annotate", "--python-version", version, "--resolution", resolution]
+    target = folder / f"{resolution}.txt"
+    run(*command, *extras, "--output-file", str(target), str(ROOT / "pyproject.toml"))
+    return target
+
+
+def main() -> int:
+    """Resolve, install, test; pytest's exit code."""
+    parser = argparse.ArgumentParser(description="Run the fast tests at one end of the ranges.")
+    parser.add_argument("end", choices=RESOLUTIONS)
+    parser.add_argument("tests", nargs="*", default=["tests"], help="what pytest is given")
+    options = parser.parse_args()
+    tools = [line for line in project()["optional-dependencies"]["dev"] if not line.startswith("continuum-ai[")]
+    with tempfile.TemporaryDirectory(prefix="continuum-ranges-") as made_here:
+        folder = Path(made_here)
+        versions = resolved(RESOLUTIONS[options.end], folder)
+        python = made(folder / "environment", tools, "--requirement", str(versions))
+        print(versions.read_text(encoding="utf-8"), flush=True)
+        left_out = [f"--ignore={path}" for path in NOT_RUN]
+        command = [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *left_out, *options.tests]
+        path = f"{python.parent}:{os.environ['PATH']}"
+        return subprocess.run(command, cwd=ROOT, env={**os.environ, "PATH": path}, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
