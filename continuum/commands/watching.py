@@ -2,16 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Group, RenderableType
-from rich.live import Live
-from rich.panel import Panel
-from rich.table import Table
-from rich.text import Text
 
 from continuum.commands.completing import task_names
 from continuum.commands.tasks import brought_in
@@ -20,18 +17,17 @@ from continuum.config import load_settings, origin_of
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.progress import Progress
+from continuum.store.outages import is_away
 from continuum.timespan import parse_span, utc_now
 
 if TYPE_CHECKING:
+    from continuum.commands.watch_view import View
     from continuum.deployment.controller import Looking
     from continuum.deployment.driving import Round
-    from continuum.deployment.standing import Arm, Standing
     from continuum.store.database import Store
 
-LOOK_EVERY_S = 1.0
-"""Between two readings of a live view."""
-LAST_EVENTS = 5
-SPLIT_WIDTH = 30
+WAIT_S = 5.0
+"""At most, between two tries to reach a store that does not answer."""
 LONGEST_WORDS = 400
 ACTOR = "watch"
 """Who signs what is done without anybody asking for it."""
@@ -52,7 +48,8 @@ def watch(
     if as_json and (live or not once):
         raise typer.BadParameter("--json prints one look: add --once, and leave --live out")
     pause = parse_span(every)
-    store = brought_in()
+    # A look at one moment has nothing to wait for.
+    store = brought_in() if once or (read_only and not _has_screen()) else _store_when_it_answers(pause)
     if task is not None and task not in store.tasks.names():
         raise ConfigurationError(f"there is no task {task!r:.120}; known: {', '.join(store.tasks.names()) or 'none yet'}")
     if read_only and as_json:
@@ -60,26 +57,58 @@ def watch(
 
         print_json([one.record.model_dump(mode="json") | {"next": one.next} for one in standings(store, task, now=utc_now())])
         return
+    from continuum.commands.watch_view import View
+
+    view = View(store, task, leads=not read_only)
     if read_only:
-        run(_show(store, task, once=once))
+        run(_show(view, once=once))
         return
     _say_who_is_told()
     from continuum.deployment.driving import drive
 
-    rounds = 1 if once else None
-    leading = partial(drive, store, task, every=pause, rounds=rounds, actor=ACTOR)
-    if live and console.is_terminal:
-        run(_lead_in_view(store, task, leading))
+    leading = partial(drive, store, task, every=pause, rounds=1 if once else None, actor=ACTOR)
+    if live and not once and _has_screen():
+        run(_lead_in_view(view, leading))
     else:
-        lines = _Lines(chatty=once, say=_nothing if as_json else say)
-        with bar("judging") as on_progress:
-            run(leading(on_round=lines, look=_looking(on_progress)))
-        if as_json:
-            print_json(lines.last)
-        if live:
-            run(_show(store, task, once=True))
-        if lines.failed:
-            raise typer.Exit(1)
+        _lead_in_lines(view, leading, once=once, live=live, as_json=as_json)
+
+
+def _lead_in_lines(view: "View", leading: Any, *, once: bool, live: bool, as_json: bool) -> None:
+    lines = _Lines(chatty=once, say=_nothing if as_json else say)
+
+    def on_round(found: "Round") -> None:
+        lines(found)
+        view.on_round(found)
+
+    with bar("judging") as on_progress:
+        run(leading(on_round=on_round, look=_looking(on_progress)))
+    if as_json:
+        print_json(lines.last)
+    if live:
+        run(_show(view, once=True))
+    if lines.failed:
+        raise typer.Exit(1)
+
+
+def _store_when_it_answers(every: timedelta) -> "Store":
+    """The store, as soon as it answers; what does not pass by itself is raised."""
+    said = False
+    while True:
+        try:
+            store = brought_in()
+        except Exception as error:
+            if not (getattr(error, "passing", False) or is_away(error)):
+                raise
+            if not said:
+                complain(
+                    f"{utc_now():%H:%M:%S} the store does not answer and is waited for: {excerpt(str(error), LONGEST_WORDS)}"
+                )
+            said = True
+            time.sleep(min(every.total_seconds(), WAIT_S))
+        else:
+            if said:
+                complain(f"{utc_now():%H:%M:%S} the store answers")
+            return store
 
 
 def _looking(on_progress: Progress) -> "Looking":
@@ -122,8 +151,8 @@ class _Lines:
             record = tick.record
             news = (record.version, tick.did, tick.why if tick.did == "failed" else "")
             if record.id not in self._said or (tick.did != "nothing" and news != self._said[record.id]):
-                said = f"{found.at:%H:%M:%S} {record.task}: {record.model} is {record.state} at {record.traffic:.0%}: "
-                self._say(said + f"{tick.did}, {excerpt(tick.why, LONGEST_WORDS)}")
+                who = f"{excerpt(record.task)}: {excerpt(record.model)} is {record.state} at {record.traffic:.0%}"
+                self._say(f"{found.at:%H:%M:%S} {who}: {tick.did}, {excerpt(tick.why, LONGEST_WORDS)}")
             self._said[record.id] = news
             # What ended with an alarm is still on its server.
             self.failed |= tick.did == "failed" or (tick.did == "done" and record.alarm is not None)
@@ -134,149 +163,31 @@ class _Lines:
             complain(f"{found.at:%H:%M:%S} {found.told.failed} notifications were refused; they are tried again")
 
 
-# --- the live view ---------------------------------------------------------------------------------------------------
+# --- the view --------------------------------------------------------------------------------------------------------
 
 
-async def _lead_in_view(store: "Store", task: str | None, leading: Any) -> None:
+async def _lead_in_view(view: "View", leading: Any) -> None:
     """Lead and show, until the leading ends."""
-    view = _View(store, task)
-
-    def on_progress(done: int, total: int, note: str) -> None:
-        view.note = f"judging {done} of {total}" if done < total else ""
-
-    def on_round(found: "Round") -> None:
-        view.fresh = {tick.record.id: tick.evidence for tick in found.ticks if "quality" in tick.evidence}
-        view.words = {tick.record.id: tick.why for tick in found.ticks}
-        view.note = found.trouble or f"looked at {found.at:%H:%M:%S} UTC"
-
     with view.shown():
         shower = asyncio.create_task(view.keep_up())
         try:
-            await leading(on_round=on_round, look=_looking(on_progress))
+            await leading(on_round=view.on_round, look=_looking(view.on_progress))
         finally:
             shower.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await shower
-        await view.read()
 
 
-async def _show(store: "Store", task: str | None, *, once: bool) -> None:
+async def _show(view: "View", *, once: bool) -> None:
     """Show what others lead."""
-    view = _View(store, task)
-    if once or not console.is_terminal:
+    if once or not _has_screen():
         await view.read()
-        console.print(view.rendered())
+        console.print(view.whole())
         return
     with view.shown():
         await view.keep_up()
 
 
-class _View:
-    """A picture of the deployments that is read anew each second."""
-
-    def __init__(self, store: "Store", task: str | None) -> None:
-        self._store = store
-        self._task = task
-        self._standings: Sequence[Standing] = ()
-        self.fresh: Mapping[str, Mapping[str, Any]] = {}
-        """Evidence of the last look, by id of the deployment; that of the last event where this process looked at none."""
-        self.words: Mapping[str, str] = {}
-        self.note = ""
-
-    @contextlib.contextmanager
-    def shown(self) -> Iterator[None]:
-        """Show it on the terminal while the block lasts."""
-        with Live(console=console, get_renderable=self.rendered, refresh_per_second=2):
-            yield
-
-    async def keep_up(self) -> None:
-        """Read it anew until cancelled; a store that is down shows as such."""
-        while True:
-            try:
-                await self.read()
-            except Exception as error:  # noqa: BLE001  a view of a store that is down goes on when it is back
-                self.note = f"the store does not answer: {type(error).__name__}"
-            await asyncio.sleep(LOOK_EVERY_S)
-
-    async def read(self) -> None:
-        """Read it once."""
-        from continuum.deployment.standing import standings
-
-        self._standings = await asyncio.to_thread(partial(standings, self._store, self._task, now=utc_now()))
-
-    def rendered(self) -> RenderableType:
-        """The picture."""
-        panels: list[RenderableType] = [
-            panel(one, self.fresh.get(one.record.id), self.words.get(one.record.id, "")) for one in self._standings
-        ]
-        return Group(*(panels or [Text("no deployment is to be led")]), Text(self.note, style="dim"))
-
-
-def panel(one: "Standing", fresh: Mapping[str, Any] | None = None, words: str = "") -> Panel:
-    """A deployment in a frame: split, both arms' figures, quality, what is spent, what is next, and what happened last.
-
-    Args:
-        one: where it stands.
-        fresh: evidence of a look that is newer than the last event; None where there is none.
-        words: what that look came to.
-    """
-    record, evidence = one.record, one.evidence if fresh is None else fresh
-    filled = round(SPLIT_WIDTH * record.traffic)
-    split = Text("█" * filled, style="cyan").append("░" * (SPLIT_WIDTH - filled), style="dim")
-    split.append(f" {record.traffic:.0%} {record.model}, the rest {record.stable_model}")
-    if record.shadow:
-        split.append(f"; {record.shadow:.0%} in the shadow")
-    lines: list[RenderableType] = [split, _figures(one, evidence)]
-    lines += [Text(line) for line in _told(one, evidence, fresh is not None)]
-    if words:
-        lines.append(Text(f"last look: {excerpt(words, LONGEST_WORDS)}"))
-    lines.append(Text(f"next: {excerpt(one.next, LONGEST_WORDS)}"))
-    if record.alarm:
-        lines.append(Text(f"ALARM {excerpt(record.alarm, LONGEST_WORDS)}", style="bold red"))
-    for event in one.events[-LAST_EVENTS:]:
-        said = f"{event.at:%m-%d %H:%M:%S} {event.action} by {excerpt(event.actor)}: {excerpt(event.reason, 160)}"
-        lines.append(Text(said, style="dim"))
-    title = f"{record.task} · {record.model} · {record.state}{'' if record.verdict_id else ' · unguarded'}"
-    return Panel(Group(*lines), title=Text(title), title_align="left", subtitle=Text(record.id), subtitle_align="right")
-
-
-def _figures(one: "Standing", evidence: Mapping[str, Any]) -> Table:
-    table = Table("", "calls", "failed", "median", "p95", "first chunk", "cost", "judged", "quality", box=None)
-    quality = evidence.get("quality", {})
-    names = {"candidate": one.record.model, "stable": one.record.stable_model}
-    for arm, name in names.items():
-        figures, judged = one.arms.get(arm), quality.get(arm) or {}  # pyright: ignore[reportArgumentType, reportCallIssue]
-        if figures is None and not judged:
-            continue
-        mean = judged.get("mean")
-        row = (*_of_calls(figures), str(judged.get("conversations", "-")), "-" if mean is None else f"{mean:.3f}")
-        table.add_row(Text(name), *row)
-    return table
-
-
-def _of_calls(figures: "Arm | None") -> tuple[str, ...]:
-    if figures is None:
-        return ("-",) * 6
-    times = (figures.median_ms, figures.p95_ms, figures.first_chunk_ms)
-    cost = "-" if figures.cost_usd is None else f"${figures.cost_usd:.4f}"
-    failed = f"{figures.failed} ({figures.failed / max(1, figures.calls):.1%})"
-    return (str(figures.calls), failed, *["-" if time is None else f"{time:.0f} ms" for time in times], cost)
-
-
-def _told(one: "Standing", evidence: Mapping[str, Any], is_fresh: bool) -> Iterator[str]:
-    """Lines on what the evidence says; where none was ever written, that."""
-    if not evidence:
-        yield "quality: not looked at yet"
-        return
-    at = "" if is_fresh or one.evidence_at is None else f" (as of {one.evidence_at:%m-%d %H:%M} UTC)"
-    yield f"quality{at}: {excerpt(str(evidence.get('quality', {}).get('words', '-')), LONGEST_WORDS)}"
-    if (fall := evidence.get("fall")) is not None:
-        of = f"{fall['scores']} conversations"
-        yield f"since it serves everybody: mean {fall['mean']:.3f} on {of}, not below {fall['reference']:.3f}"
-    if (split := evidence.get("split")) is not None:
-        found = f"{split['candidate']} of {split['candidate'] + split['stable']} units"
-        yield f"split: {found} went to the candidate, {split['expected']:.0f} were expected (p {split['p']:.2g})"
-    if (spend := evidence.get("spend")) is not None:
-        limit = "no limit" if spend.get("limit_usd") is None else f"of ${spend['limit_usd']:.2f}"
-        period = f"${spend['period_usd']:.2f} {limit} in {spend['period'] or 'all'}"
-        yield f"judging: ${spend['this_look_usd']:.4f} in this look, {period}"
+def _has_screen() -> bool:
+    """Whether a view can stay on this terminal and change there."""
+    return console.is_terminal and not console.is_dumb_terminal

@@ -3,35 +3,37 @@
 import asyncio
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from continuum.cli import app
-from continuum.commands.watching import panel
 from continuum.deployment import transitions
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.handle import Deployment
-from continuum.deployment.standing import standing
 from continuum.deployment.transitions import Cause
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.policy import TaskPolicy
 from continuum.serving_records import DeploymentEvent
 from continuum.store.database import Store
 from continuum.timespan import utc_now
-from tests.builders import NOON
 from tests.deployment.conftest import MakeCheckpoint
-from tests.deployment.live import GOOD, HOUR, a_deployment, both
+from tests.deployment.live import a_deployment
+
+ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def ran(*words: str) -> tuple[int, str, str]:
@@ -40,14 +42,6 @@ def ran(*words: str) -> tuple[int, str, str]:
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found.exit_code, found.stdout, found.stderr
-
-
-def shown(renderable: Any) -> str:
-    """What a terminal of 140 columns shows."""
-    console = Console(width=140, record=True, file=open(os.devnull, "w"))  # noqa: SIM115
-    with console.file:
-        console.print(renderable)
-        return console.export_text()
 
 
 @pytest.fixture
@@ -121,57 +115,45 @@ def test_read_only_shows_and_changes_nothing(store: Store, trial: Deployment) ->
     code, said, _ = ran("--read-only", "--once")
 
     assert code == 0
-    assert "support · support-v1 · canary" in said
-    assert "5% support-v1, the rest production" in said
+    assert "1 deployment · no alarm · read " in said
+    assert "support-v1  canary  █░░░░░░░░░░░░░░░░░░░ 5%, the rest production" in said
     found = store.deployments.get(trial.id)
     assert found is not None
     assert found.version == trial.record.version
 
 
-def test_the_picture_shows_split_quality_latency_errors_cost_and_the_last_events(store: Store) -> None:
-    record = a_deployment(store, shares=(0.5,), ramp_schedule=(0.5, 1.0))
-    store.interactions.add(both(record, [GOOD] * 4, [GOOD] * 4, cost_usd=0.01))
-    evidence = {
-        "quality": {
-            "words": "surely within the limit: -0.010",
-            "candidate": {"conversations": 40, "mean": 0.91},
-            "stable": {"conversations": 38, "mean": 0.92},
-        },
-        "split": {"candidate": 40, "stable": 38, "expected": 39.0, "p": 0.8},
-        "spend": {"this_look_usd": 0.002, "period": "2026-03", "period_usd": 1.5, "limit_usd": 20.0},
-    }
-    event = DeploymentEvent(
-        deployment_id=record.id, actor="controller", action="hold", reason="[red]wait[/red]", at=NOON, evidence=evidence
-    )
-    changed = store.deployments.change(record, event, alarm="look \x1b[31mhere")
-    assert changed is not None
+def test_a_champion_that_was_looked_at_is_shown_by_every_view(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support"))
+    champion = a_deployment(store, shares=(0.5, 1.0), live=True)
+    ran("--once")
+    last = store.deployments.events(champion.id)[-1]
+    assert (last.action, last.evidence["quality"]) == ("alarm", None)
 
-    text = shown(panel(standing(store, changed, now=NOON + HOUR), words="not yet known"))
-
-    for words in (
-        "support · support-v1 · canary · unguarded",
-        "█" * 15 + "░" * 15 + " 50% support-v1, the rest production",
-        "300 ms",
-        "200 ms",
-        "0 (0.0%)",
-        "$0.0400",
-        "0.910",
-        "quality (as of 03-01 12:00 UTC): surely within the limit: -0.010",
-        "split: 40 of 78 units went to the candidate, 39 were expected (p 0.8)",
-        "judging: $0.0020 in this look, $1.50 of $20.00 in 2026-03",
-        "last look: not yet known",
-        "next: 100% of the traffic from 2026-03-01 14:00 UTC on",
-        "ALARM look here",
-        "hold by controller: [red]wait[/red]",
-    ):
-        assert words in text, text
-    assert "\x1b" not in text
+    for words in (("--once",), ("--once", "--live"), ("--read-only", "--once")):
+        code, said, _ = ran(*words)
+        assert code == 0, words
+    assert "support-v1  live  " in said
+    assert "100%" in said
 
 
-def test_the_picture_of_one_that_nobody_has_looked_at_says_so(store: Store, trial: Deployment) -> None:
-    text = shown(panel(standing(store, trial.record, now=utc_now())))
+def test_the_view_of_one_look_holds_what_that_look_found(store: Store, trial: Deployment) -> None:
+    _, said, _ = ran("--once", "--live")
 
-    assert "quality: not looked at yet" in text
+    assert "1 deployment · 1 ALARM · last look " in said
+    assert said.count("the watch has no working signal") == 2, "in the line of what was done, and as the alarm"
+
+
+def test_names_and_words_of_others_reach_no_terminal_as_they_are(store: Store) -> None:
+    record = a_deployment(store, task="evil \x1b[2J", model="m\x1b[31m-v1", stable_model="[red]old\x07")
+    event = DeploymentEvent(deployment_id=record.id, actor="a\x1b]0;t\x07", action="hold", reason="w\x1b[5m[/red]\u202eait")
+    assert store.deployments.change(record, event, alarm="[bold]look\x1b[31m\nhere") is not None
+    store.tasks.register(TaskPolicy(task="evil"))
+
+    for words in (("--read-only", "--once"), ("--once", "--live")):
+        _, said, beside = ran(*words)
+        assert not [one for one in said + beside if one != "\n" and unicodedata.category(one) in ("Cc", "Cf")]
+        assert "[bold]look here" in said
+        assert "[red]old" in said
 
 
 # --- on a real terminal -------------------------------------------------------------------------------------------------
@@ -180,11 +162,13 @@ def test_the_picture_of_one_that_nobody_has_looked_at_says_so(store: Store, tria
 class OnTerminal:
     """`continuum watch` in a process of its own, on a terminal of its own."""
 
-    def __init__(self, home: Path, *words: str) -> None:
+    def __init__(self, *words: str, columns: int = 140, lines: int = 50, **environment: str) -> None:
         self._screen, other = pty.openpty()
-        environment = os.environ | {"CONTINUUM_HOME": str(home), "COLUMNS": "140", "LINES": "50", "TERM": "xterm"}
+        size = {"COLUMNS": str(columns), "LINES": str(lines), "TERM": "xterm"}
         command = [sys.executable, "-c", "from continuum.cli import main; main()", "watch", *words]
-        self.process = subprocess.Popen(command, stdin=other, stdout=other, stderr=other, env=environment, start_new_session=True)
+        self.process = subprocess.Popen(
+            command, stdin=other, stdout=other, stderr=other, env=os.environ | size | environment, start_new_session=True
+        )
         os.close(other)
         self.text = ""
 
@@ -195,7 +179,7 @@ class OnTerminal:
             ready, _, _ = select.select([self._screen], [], [], 0.2)
             if ready:
                 try:
-                    self.text += os.read(self._screen, 65536).decode(errors="replace")
+                    self.text += ANSI.sub("", os.read(self._screen, 65536).decode(errors="replace"))
                 except OSError:
                     break  # It has ended.
         return words in self.text
@@ -208,25 +192,73 @@ class OnTerminal:
 
 
 @pytest.fixture
-def live(home: Path, trial: Deployment) -> Iterator[OnTerminal]:
-    found = OnTerminal(home, "--live", "--every", "1s")
-    yield found
-    found.close()
+def on_terminal(home: Path) -> Iterator[Callable[..., OnTerminal]]:
+    opened: list[OnTerminal] = []
+
+    def start(*words: str, **named: Any) -> OnTerminal:
+        opened.append(OnTerminal(*words, **({"CONTINUUM_HOME": str(home)} | named)))
+        return opened[-1]
+
+    yield start
+    for one in opened:
+        one.close()
 
 
 @pytest.mark.slow
 def test_on_a_terminal_the_view_follows_what_others_change_and_ends_when_it_is_interrupted(
-    store: Store, trial: Deployment, live: OnTerminal
+    store: Store, trial: Deployment, on_terminal: Callable[..., OnTerminal]
 ) -> None:
-    assert live.sees("support · support-v1 · canary"), live.text
-    assert live.sees("ALARM the watch has no working signal"), live.text
+    live = on_terminal("--live", "--every", "1s")
+    assert live.sees("support-v1  canary"), live.text
+    assert live.sees("ALARM support-v1: the watch has no working signal"), live.text
     newest = store.deployments.get(trial.id)
     assert newest is not None
     asyncio.run(Deployment(newest, store=store).promote(reason="from another process", actor="ada"))
-    assert live.sees("25% support-v1"), live.text
-    assert live.sees("promote by ada: from another process"), live.text
+    assert live.sees("25%, the rest production"), live.text
+    assert live.sees("promote 5% → 25% by ada: from another process"), live.text
 
     live.process.send_signal(signal.SIGINT)
 
     assert live.sees("interrupted; what was finished is kept"), live.text
     assert live.process.wait(20) == 130
+
+
+@pytest.mark.slow
+def test_a_small_terminal_shows_every_task_and_every_alarm(
+    store: Store, trial: Deployment, on_terminal: Callable[..., OnTerminal]
+) -> None:
+    store.tasks.register(TaskPolicy(task="checkout"))
+    other = a_deployment(store, task="checkout", model="checkout-v2", stable_model="checkout-v1")
+    for record in (trial.record, other):
+        event = DeploymentEvent(deployment_id=record.id, actor="watch", action="alarm")
+        assert store.deployments.change(record, event, alarm=f"look at {record.model}") is not None
+
+    small = on_terminal("--read-only", columns=80, lines=24)
+
+    for words in ("2 ALARMS", "ALARM checkout-v2: look at checkout-v2", "ALARM support-v1: look at", "checkout-v2  canary"):
+        assert small.sees(words), small.text
+    assert small.sees("support-v1  canary"), small.text
+
+
+@pytest.mark.slow
+def test_a_store_that_is_down_at_the_start_is_waited_for(postgres_url: str, on_terminal: Callable[..., OnTerminal]) -> None:
+    folder = Path(parse_qs(urlsplit(postgres_url).query)["host"][0])
+    # The path of a socket may have a hundred letters, which pytest's own folder uses up.
+    with tempfile.TemporaryDirectory(prefix="continuum-") as short:
+        url = f"postgresql://postgres:@/postgres?host={short}/server"
+        early = on_terminal("--every", "0.2s", CONTINUUM_DATABASE_URL=url)
+        assert early.sees("the store does not answer and is waited for: the store at postgresql"), early.text
+
+        (Path(short) / "server").symlink_to(folder)
+
+        assert early.sees("the store answers"), early.text
+        early.process.send_signal(signal.SIGINT)
+        assert early.process.wait(20) == 130
+
+
+def test_once_does_not_wait_for_a_store_that_is_down(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONTINUUM_DATABASE_URL", f"postgresql://postgres:@/postgres?host={tmp_path}/nowhere")
+
+    for words in (("--once",), ("--once", "--read-only"), ("--read-only",)):
+        with pytest.raises(StoreError, match="cannot be opened"):
+            ran(*words)

@@ -89,6 +89,7 @@ def findings_of(record: DeploymentRecord, watch: WatchPolicy, traffic: Traffic, 
     evidence = {
         "quality": None if quality is None else _told(quality, watch.alpha, limit) | _arms(beside),
         "answered": None if errors is None else _told(errors, ERRORS_ALPHA * watch.alpha, limit or DEFAULT_LIMIT),
+        "alone": {"conversations": len(alone), "mean": statistics.fmean(alone)} if alone else None,
         "fall": None if fall is None else asdict(fall) | {"held_to": held_to},
         "split": None if ratio is None else asdict(ratio),
         "fresh": {"conversations": fresh, "needed": FEWEST},
