@@ -13,8 +13,10 @@ import dagster as dg
 from dagster import DagsterRunStatus as Run
 
 from continuum.config import load_settings
+from continuum.excerpts import excerpt
 from continuum.provenance.terms import unaccepted
 from continuum.spool.draining import collect
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.jobs import flywheel
@@ -26,12 +28,13 @@ if TYPE_CHECKING:
     from continuum.store.tasks import TaskState
 
 IN_FLIGHT = [status for status in Run if status not in (Run.SUCCESS, Run.FAILURE, Run.CANCELED)]
+MOST_NAMED = 5
 BOOTSTRAP_GRACE = timedelta(minutes=5)
 """How long the first turn of a task is left to the bootstrap before the threshold starts it."""
 
 
-@dg.sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
-def new_tasks(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
+@sensor()
+def new_tasks(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
     """Brings in what killed processes left in the spool, and adds a partition for each task of the store.
 
     The assets' conditions then bootstrap it.
@@ -40,12 +43,24 @@ def new_tasks(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.S
     recovered = collect(opened, load_settings().spool_dir)
     if recovered.stored:
         context.log.info(f"{recovered.stored} interactions that killed processes had left in the spool are stored")
-    known = set(context.instance.get_dynamic_partitions("task"))
-    names = opened.tasks.names()
-    added = [name for name in names if name not in known]
-    if not added:
-        return dg.SkipReason(f"{len(names)} tasks in the store, {len(known)} of them have their partition")
-    return dg.SensorResult(dynamic_partitions_requests=[tasks.build_add_request(added)])
+    known, names = context.instance.get_dynamic_partitions("task"), opened.tasks.names()
+    added = [name for name in names if name not in set(known)]
+    ghosts = [name for name in known if name not in set(names)]
+    told = f"{len(names)} tasks in the store, {len(names) - len(added)} of them have their partition"
+    if added:
+        told += f"; {_few(added)} {'gets its' if len(added) == 1 else 'get theirs'} now"
+    if ghosts:
+        whose = "is a partition" if len(ghosts) == 1 else "are partitions"
+        told += f"; {_few(ghosts)} {whose} of no task: make the task, or delete it (docs/dagster.md says how)"
+    # A tick without runs counts as skipped; only what it says there tells what it did.
+    requests = [tasks.build_add_request(added)] if added else []
+    return dg.SensorResult(dynamic_partitions_requests=requests, skip_reason=dg.SkipReason(told))
+
+
+def _few(names: list[str]) -> str:
+    """Names in a line, however many there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(excerpt(name) for name in names[:MOST_NAMED]) + more
 
 
 bootstrap_new_tasks = dg.AutomationConditionSensorDefinition(
@@ -58,7 +73,7 @@ bootstrap_new_tasks = dg.AutomationConditionSensorDefinition(
 )
 
 
-@dg.sensor(job=flywheel, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job=flywheel)
 def enough_new_data(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
     """Starts a turn of each task that has `auto_train_when` new interactions since its last one; reopened ones count as new."""
     opened, now = store.build(), datetime.now(UTC)
@@ -148,9 +163,11 @@ def decide(
     if providers := unaccepted():
         words = f"{numbers}, waits for provider_terms_accepted: it would learn from answers of {', '.join(providers)}"
         return Reason(words, "waiting for provider_terms_accepted", nearness)
+    # A run that stopped at terms nobody had accepted is started again once somebody has.
+    unsaid = "" if state.policy.provider_terms_accepted else ":terms-unsaid"
     batch = f"{new // wanted}" if new >= wanted else f"{fresh // wanted}:{settled_by() or 'none'}"
     return dg.RunRequest(
-        run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{batch}",
+        run_key=f"turn:{state.name}:{state.trained_through}:{wanted}:{batch}{unsaid}",
         partition_key=state.name,
         # With its partition among its tags a request is whole: Dagster would ask its database for the partition of each.
         tags={TRIGGER_TAG: f"{fresh} new interactions{late}", BASE_TAG: str(state.trained_through), PARTITION_TAG: state.name},

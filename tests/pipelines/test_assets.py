@@ -99,6 +99,20 @@ def test_an_unknown_task_is_refused_before_anything_is_written(store: Store, ins
     assert instance.get_dynamic_partitions("task") == []
 
 
+def test_a_training_on_anothers_answers_waits_until_somebody_has_accepted_the_terms(
+    a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance
+) -> None:
+    a_task(captured=60, praised=60, provider_terms_accepted=False, base_model="/no/model")
+
+    outcome = run_turn("support", instance=instance)
+
+    assert outcome.statuses["curated_dataset"].startswith("support_training_v1")
+    waiting = {outcome.statuses[asset] for asset in ("lora_checkpoint", "guard_verdict", "deployment")}
+    assert waiting == {"waiting for provider_terms_accepted"}
+    assert store.checkpoints.of("support") == []
+    assert store.tasks.get("support").trained_through == 0
+
+
 def test_the_bootstrap_waits_for_as_much_data_as_the_policy_asks_for(
     a_task: Callable[..., str], store: Store, instance: dg.DagsterInstance
 ) -> None:

@@ -270,3 +270,17 @@ def test_a_task_whose_terms_nobody_accepted_waits_and_says_whose_answers_they_ar
     policy = store.tasks.get("support").policy
     store.tasks.register(policy.model_copy(update={"provider_terms_accepted": True}))
     assert len(requests(tick())) == 1
+
+
+def test_a_turn_that_stopped_at_unaccepted_terms_is_asked_for_anew_once_they_are_accepted(
+    store: Store, instance: dg.DagsterInstance, a_task: Callable[..., str], tick: Callable[..., dg.SensorResult]
+) -> None:
+    a_task(captured=12, auto_train_when=10, provider_terms_accepted=False)
+    materialized(instance)
+    (before,) = requests(tick())
+
+    policy = store.tasks.get("support").policy
+    store.tasks.register(policy.model_copy(update={"provider_terms_accepted": True}))
+    (after,) = requests(tick())
+
+    assert before.run_key != after.run_key
