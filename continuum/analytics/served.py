@@ -4,6 +4,7 @@ A version's calls are those that a deployment sent to it. Production's are all o
 more those that gave the golden items. A call that failed, fell back or was sent where its caller said tells nothing of a model.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,15 +51,18 @@ class Calls:
 def calls_of(store: "Store", task: str, contenders: Sequence[Contender], items: Sequence[GoldenItem]) -> dict[str, Calls]:
     """The calls of each model by its name; without calls it says why there are none."""
     deployments = store.deployments.of(task)
+    by_model = _by_model(store, deployments)
     found = {}
     for contender in contenders:
         if contender.name == PRODUCTION:
             found[contender.name] = _production_calls(store, task, deployments, items)
         elif contender.checkpoint is None:
             found[contender.name] = Calls("no live traffic goes to it")
+        elif not any(one.checkpoint_id == contender.checkpoint.id for one in deployments):
+            found[contender.name] = Calls("it was never deployed, so nothing live was measured")
         else:
-            own = [one for one in deployments if one.checkpoint_id == contender.checkpoint.id]
-            found[contender.name] = _version_calls(store, own)
+            rows = by_model.get(contender.checkpoint.name, [])
+            found[contender.name] = _calls(rows, "live call", "no live call was served by it")
     return found
 
 
@@ -116,14 +120,14 @@ def _without(reading: Reading, groups: int, needed: int, any_call: bool) -> Read
     return Reading(reading.metric, reading.name, reading.model, why, digits=0)
 
 
-def _version_calls(store: "Store", deployments: "Sequence[DeploymentRecord]") -> Calls:
-    if not deployments:
-        return Calls("it was never deployed, so nothing live was measured")
-    rows: list[ServedRow] = []
+def _by_model(store: "Store", deployments: "Sequence[DeploymentRecord]") -> dict[str, list[ServedRow]]:
+    """The calls that deployments answered, by the model; a champion also answers what a later one's canary leaves to it."""
+    found: dict[str, list[ServedRow]] = defaultdict(list)
     for one in deployments:
-        served = LiveRows(store.engine).of(one.id, most=MOST_CALLS)
-        rows += [row for row in served if _answered(row) and (row.variant == "canary" or row.model == one.model)]
-    return _calls(rows, "live call", "no live call was served by it")
+        for row in LiveRows(store.engine).of(one.id, most=MOST_CALLS):
+            if _answered(row) and (row.variant == "canary" or row.model):
+                found[one.model if row.variant == "canary" else str(row.model)].append(row)
+    return found
 
 
 def _production_calls(store: "Store", task: str, deployments: "Sequence[DeploymentRecord]", items: Sequence[GoldenItem]) -> Calls:

@@ -76,6 +76,19 @@ async def test_calls_that_fell_back_failed_or_were_sent_by_name_tell_nothing_of_
     assert len(calls["production"].ids) == 400
 
 
+async def test_a_champion_is_measured_on_what_a_later_canary_leaves_to_it_too(store: Store) -> None:
+    begin(store)
+    champion, newer = train(store, 1), train(store, 2)
+    live(store, champion, None)
+    canary = live(store, newer, None)
+    captured(store, 5, 20_000, model=champion.name, deployment_id=canary.id, variant="stable")
+    captured(store, 2, 20_100, model=newer.name, deployment_id=canary.id, variant="canary")
+
+    calls = calls_of(store, TASK, [Contender("v1", champion), Contender("v2", newer)], [])
+
+    assert (len(calls["v1"].ids), len(calls["v2"].ids)) == (5, 2)
+
+
 async def test_what_a_live_call_cost_stands_in_place_of_nothing(store: Store) -> None:
     begin(store)
     model = train(store, 1)
