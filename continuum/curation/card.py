@@ -242,7 +242,7 @@ def _limits(dataset: Dataset) -> str:
         "- Scores say what people and judges thought of single answers. What a model learns from them is for the guard to say.",
         "- The terms of some providers forbid training on what their models wrote; see who wrote the answers above.",
         "- The data are captured conversations. What the redactor did not know as personal is still in them, and the excerpts "
-        "above are some of it: whoever erases an interaction must build this version anew.",
+        "above are some of it: `continuum forget` takes out of this version what somebody asks to be forgotten.",
     ]
     return "\n".join(["## Limits", "", *notes])
 

@@ -110,7 +110,7 @@ def test_a_card_says_what_a_stranger_asks() -> None:
         "`support_control_v3`",
         "uncalibrated: 0 of 50 audit labels",
         "The terms of some providers forbid training",
-        "whoever erases an interaction must build this version anew",
+        "`continuum forget` takes out of this version what somebody asks to be forgotten",
     ):
         assert said in card, said
 

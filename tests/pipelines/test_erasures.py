@@ -1,10 +1,13 @@
 """Erasures under Dagster: what the sensor starts and says, and that its runs lead the line back into service."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from continuum.erasing.finding import Request
+from continuum.erasure import forget
 from continuum.records import Checkpoint
 from continuum.store.database import Store
 from continuum.store.erasures import Change
@@ -12,6 +15,7 @@ from continuum_pipelines.definitions import defs
 from continuum_pipelines.erasures import quarantined_models
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
+from tests.builders import an_interaction
 
 
 @pytest.fixture
@@ -66,3 +70,28 @@ def test_the_job_says_what_became_of_each_model(store: Store, instance: dg.Dagst
     assert done.success
     said = [entry.user_message for entry in instance.all_logs(done.run_id)]
     assert "support: nothing waits to be trained anew" in said
+
+
+async def test_what_dagster_shows_of_a_verdict_loses_the_quote_and_keeps_the_rest(
+    store: Store, home_instance: dg.DagsterInstance, home: Path
+) -> None:
+    said = "My neighbour Theodora keeps seven grey geese behind the old mill"
+    store.tasks.ensure("support")
+    store.interactions.add([an_interaction(said, id="hers", user_id="jane")])
+    metadata = {"report": dg.MetadataValue.md(f"| worst | {said} |"), "example": "hers", "items": 5}
+    event = dg.AssetMaterialization("guard_verdict", partition="support", metadata=metadata)
+    home_instance.report_runless_asset_event(event)
+
+    receipt = await forget(Request(user="jane"), store=store)
+
+    assert receipt.troubles == ()
+    found = home_instance.get_latest_materialization_event(dg.AssetKey("guard_verdict"))
+    assert found is not None
+    shown = found.asset_materialization
+    assert shown is not None
+    assert shown.metadata["report"].value == "[erased]"
+    assert shown.metadata["items"].value == 5
+    assert str(shown.metadata["example"].value).startswith("erased-")
+    files = [path for path in (home / "dagster").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"Theodora" in path.read_bytes()]
