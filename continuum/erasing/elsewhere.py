@@ -35,10 +35,8 @@ PLACES = {
     "logs": "words and ids are taken out",
 }
 """What lies in a home, by the first part of its path, and what an erasure does with it."""
-DATABASES = (".db", ".sqlite")
-TEXTS = frozenset(
-    {".json", ".jsonl", ".txt", ".log", ".md", ".html", ".xml", ".out", ".err", ".csv", ".svg", ".yaml", ".complete"}
-)
+DATABASE = b"SQLite format 3\x00"
+TEXTS = (".json", ".jsonl", ".txt", ".log", ".md", ".html", ".xml", ".out", ".err", ".csv", ".svg", ".yaml", ".complete")
 LARGEST_TEXT = 256 * 2**20
 """Bytes of a file that is still read whole."""
 OWN = ("spool", "snapshots", "datasets", "checkpoints", "training", "embeddings", "artifacts", "models", "merged", "gateway")
@@ -61,9 +59,10 @@ def take_out_of_files(settings: Settings, taking: Taking) -> tuple[dict[str, int
     done, troubles = {"rows of other databases": 0, "files": 0}, []
     for path in _files(settings):
         try:
-            if path.suffix in DATABASES:
+            # By what it holds: Dagster calls one of its databases `.db`, which has no ending.
+            if _is_database(path):
                 done["rows of other databases"] += take_out_of_database(path, taking)
-            elif path.suffix in TEXTS and path.stat().st_size <= LARGEST_TEXT:
+            elif path.name.endswith(TEXTS) and path.stat().st_size <= LARGEST_TEXT:
                 done["files"] += _take_out_of_text(path, taking)
         except (OSError, sqlite3.Error, UnicodeError) as error:
             troubles.append(f"{path}: {type(error).__name__}; forget again when nobody uses it")
@@ -84,11 +83,13 @@ def _files(settings: Settings) -> Iterator[Path]:
                     yield path
 
 
+def _is_database(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(DATABASE)) == DATABASE
+
+
 def take_out_of_database(path: Path, taking: Taking) -> int:
     """Take words and ids out of every text of an SQLite database, and have it give up the bytes; how many rows changed."""
-    with path.open("rb") as file:
-        if file.read(16) != b"SQLite format 3\x00":
-            return 0
     changed = 0
     with closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as connection:
         query = (
