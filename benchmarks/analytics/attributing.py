@@ -164,28 +164,27 @@ def measure(setting: Setting) -> Result:
 def tallied(setting: Setting, name: str, cases: Iterator[Case]) -> Tally:
     """Attribute each case through a store, as a user would."""
     tally = Tally()
-    for number, case in enumerate(cases):
-        setting.say(f"attributing: {name}, case {number + 1}")
-        folder = setting.folder / f"{''.join(letter for letter in name if letter.isalnum())}-{number}"
-        found = attributed(case, folder, seed=setting.seed + number)
-        if case.harmful is None:
-            tally.clean(found)
-        else:
-            tally.planted(case, found)
-    return tally
-
-
-def attributed(case: Case, folder: Path, seed: int) -> Attribution:
-    """What the product says of one case."""
+    folder = setting.folder / "".join(letter for letter in name if letter.isalnum())
     folder.mkdir()
     store = open_store(f"sqlite:///{folder / 'continuum.db'}")
     try:
-        candidate = _in_store(store, folder, case.examples)
-        return attribute(
-            *(store, TASK, case.items, case.before, case.after), candidate=candidate, embedder=HashedEmbedder(), seed=seed
-        )
+        for number, case in enumerate(cases):
+            setting.say(f"attributing: {name}, case {number + 1}")
+            found = attributed(store, folder, number, case)
+            if case.harmful is None:
+                tally.clean(found)
+            else:
+                tally.planted(case, found)
     finally:
         store.close()
+    return tally
+
+
+def attributed(store: Store, folder: Path, number: int, case: Case) -> Attribution:
+    """What the product says of one case, each of which is a line of its own; the number is its seed too."""
+    candidate = _in_store(store, folder, number, case.examples)
+    scores = (case.before, case.after)
+    return attribute(store, TASK, case.items, *scores, candidate=candidate, embedder=HashedEmbedder(), seed=number)
 
 
 # --- a classifier ------------------------------------------------------------------------------------------------
@@ -346,15 +345,16 @@ def _example(text: str, intent: str, said: str) -> Example:
     )
 
 
-def _in_store(store: Store, folder: Path, examples: Sequence[Example]) -> Checkpoint:
+def _in_store(store: Store, folder: Path, number: int, examples: Sequence[Example]) -> Checkpoint:
     # The attribution is not to read the intents.
     unnamed = [example.model_copy(update={"intent": None}) for example in examples]
-    Dataset(unnamed, {"task": TASK}).write(folder / "dataset")
+    place = folder / f"dataset-{number}"
+    Dataset(unnamed, {"task": TASK}).write(place)
     record = DatasetRecord(
-        id=folder.name, task=TASK, name=f"{TASK}_training_v1", version=1, uri=str(folder / "dataset"), manifest={}
+        id=place.name, task=TASK, name=f"{TASK}_training_v{number}", version=number, uri=str(place), manifest={}
     )
     store.datasets.add(record, [DatasetItem(interaction_id=one.interaction_id, split="train") for one in unnamed])
-    checkpoint = Checkpoint(task=TASK, version=1, base_model="tiny", uri="nowhere", dataset_id=record.id)
+    checkpoint = Checkpoint(task=TASK, version=number, base_model="tiny", uri="nowhere", dataset_id=record.id)
     store.checkpoints.add(checkpoint)
     return checkpoint
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from continuum.embedding.clusters import assign, find_clusters, in_words, packed, silhouette, unpacked
+from continuum.embedding.clusters import assign, find_clusters, in_words, join_clusters, packed, silhouette, unpacked
 from continuum.embedding.cosines import whole
 from continuum.embedding.embedder import HashedEmbedder
 from continuum.errors import ConfigurationError
@@ -105,3 +105,27 @@ def test_equal_texts_are_one_cluster_and_no_text_is_none() -> None:
     assert len(find_clusters(np.repeat(VECTORS[:1], 30, axis=0), seed=0).centroids) == 1
     assert len(find_clusters(VECTORS[:0], seed=0).assigned) == 0
     assert find_clusters(VECTORS[:0], seed=0).floor == -1
+
+
+def test_joined_clusters_do_not_mix_intents_and_are_as_many_as_asked_for_at_most() -> None:
+    clusters = join_clusters(VECTORS, 3, seed=0)
+
+    assert len(clusters.centroids) == 3
+    for cluster in range(3):
+        assert len({row // 20 for row in np.flatnonzero(clusters.assigned == cluster)}) == 1
+    assert len(join_clusters(VECTORS[:2], 5, seed=0).centroids) == 2
+
+
+def test_of_many_rows_a_sample_is_joined_and_the_others_go_to_the_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = topics(4, 50)
+    monkeypatch.setattr("continuum.embedding.clusters.JOINED_ROWS", 60)
+
+    clusters = join_clusters(rows, 4, seed=0)
+
+    assert len(clusters.assigned) == 200
+    assert all(len(set(clusters.assigned[start : start + 50].tolist())) == 1 for start in range(0, 200, 50))
+
+
+def test_one_row_and_no_row_are_joined_to_what_they_are() -> None:
+    assert join_clusters(VECTORS[:1], 4, seed=0).assigned.tolist() == [0]
+    assert join_clusters(VECTORS[:0], 4, seed=0).assigned.tolist() == []
