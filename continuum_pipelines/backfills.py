@@ -17,6 +17,7 @@ from continuum.annotation.backfill_work import work
 from continuum.annotation.rubric_change import RubricChange, rubric_change
 from continuum.errors import ConfigurationError
 from continuum.judging.rubric_file import checked_rubric
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.claims import HOLDER, TRIGGER_TAG, root_of
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.handover import STATUS, metadata_of
@@ -143,13 +144,13 @@ def described(row: "BackfillRow", change: RubricChange | None) -> dict[str, Any]
 
 
 # By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
-@dg.sensor(job_name="backfill", minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job_name="backfill")
 def requested_backfills(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Starts a run for each backfill that was left for the daemon, and another where the run was killed."""
     return _tick(context, store.build(), "judging", "backfill", _judging)
 
 
-@dg.sensor(job=flywheel, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job=flywheel)
 def requested_turns(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Starts a turn of each task that was left for the daemon to be led through the whole wheel, and notes what came of it."""
     return _tick(context, store.build(), "turn", "whole turn", _turn)

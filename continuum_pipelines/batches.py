@@ -13,6 +13,7 @@ import dagster as dg
 from dagster import DagsterRunStatus as Run
 
 from continuum.timespan import rounded
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
@@ -55,7 +56,7 @@ def batch_collection() -> None:
 
 
 # By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
-@dg.sensor(job_name="batch_collection", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job_name="batch_collection", every_s=60)
 def poll_batches(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Asks the providers how far the open batches are, and starts a run for each that has ended or was interrupted."""
     from continuum.annotation.batches import glance_at_batches  # SQLAlchemy starts here

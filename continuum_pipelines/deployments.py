@@ -16,6 +16,7 @@ from continuum.config import load_settings
 from continuum.deployment.controller import Tick, to_lead
 from continuum.deployment.driving import Round, Seen, drive_once, due
 from continuum.deployment.notifying import channels_of, is_something_to_tell, write_down
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.canaries import figures_of
 from continuum_pipelines.checks import deployment_result
 from continuum_pipelines.resources.store import StoreResource
@@ -67,7 +68,7 @@ def deployment_watch() -> None:
 
 
 # By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
-@dg.sensor(job_name=JOB, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job_name=JOB)
 def lead_deployments(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Starts a run where a deployment can be led on or looked at anew, or people have something to be told."""
     opened, now = store.build(), datetime.now(UTC)

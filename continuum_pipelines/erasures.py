@@ -9,6 +9,7 @@ from hashlib import sha256
 
 import dagster as dg
 
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.claims import PARTITION_TAG, TRIGGER_TAG
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.partitions import tasks
@@ -37,7 +38,7 @@ def rebuilding() -> None:
 
 
 # By name: Dagster would make a sensor that holds the job itself anew, by a way that warns.
-@dg.sensor(job_name="rebuilding", minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job_name="rebuilding", every_s=60)
 def quarantined_models(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult | dg.SkipReason:
     """Starts a run for each task whose models learned from what was erased; one that failed is tried again an hour later."""
     waiting = store.build().erasures.waiting()

@@ -11,6 +11,7 @@ import dagster as dg
 
 from continuum.rejudging import Rejudged, attempt_of, catch_up
 from continuum.reopening import Looked, look
+from continuum_pipelines.automations import sensor
 from continuum_pipelines.claims import PARTITION_TAG, TRIGGER_TAG
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.progress import log_progress
@@ -33,7 +34,7 @@ late_verdicts = dg.define_asset_job(
 )
 
 
-@dg.sensor(job=late_verdicts, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@sensor(job=late_verdicts)
 def late_feedback(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
     """Opens what late feedback changes, in all tasks at once, and starts a run where a verdict is to be given again."""
     opened, now = store.build(), datetime.now(UTC)

@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from continuum_pipelines.anchors import AnchorsOfAll
+from continuum_pipelines.automations import nightly
 from continuum_pipelines.curves import CurvesOfAll
 from continuum_pipelines.explaining import Reason
 from continuum_pipelines.jobs import anchors, annotation, curve, retention
-from continuum_pipelines.nights import EVERY_QUARTER, tonight
+from continuum_pipelines.nights import tonight
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.retention import RetentionOfAll
 
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from continuum.store.tasks import TaskState
 
 Asked = list[dg.RunRequest] | dg.SkipReason
-RUNNING = dg.DefaultScheduleStatus.RUNNING
 
 
-@dg.schedule(job=annotation, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+@nightly(annotation)
 def nightly_annotation(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
     """Judges the day's interactions of each task that has a judge and wants to be annotated by itself, in the task's night."""
     found = tonight(context, store.build(), "annotate")
@@ -27,7 +27,7 @@ def nightly_annotation(context: dg.ScheduleEvaluationContext, store: StoreResour
     return found.outcome(context)
 
 
-@dg.schedule(job=anchors, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+@nightly(anchors)
 def anchors_when_due(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
     """Has the anchors of a task judged again once a week, and the night after its judge or rubric changed."""
     opened = store.build()
@@ -36,7 +36,7 @@ def anchors_when_due(context: dg.ScheduleEvaluationContext, store: StoreResource
     return found.outcome(context)
 
 
-@dg.schedule(job=retention, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+@nightly(retention)
 def nightly_retention(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
     """Deletes what is older than a task keeps it, and takes what was erased out of its files, also where nothing is captured."""
     opened = store.build()
@@ -45,7 +45,7 @@ def nightly_retention(context: dg.ScheduleEvaluationContext, store: StoreResourc
     return found.outcome(context)
 
 
-@dg.schedule(job=curve, cron_schedule=EVERY_QUARTER, execution_timezone="UTC", default_status=RUNNING)
+@nightly(curve)
 def nightly_learning_curve(context: dg.ScheduleEvaluationContext, store: StoreResource) -> Asked:
     """Draws the learning curve of each task anew whose models or golden dataset are others than those it was drawn of."""
     opened = store.build()

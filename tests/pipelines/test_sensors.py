@@ -60,11 +60,34 @@ def test_a_new_task_gets_its_partition_once(
     store.tasks.ensure("support")
     store.tasks.ensure("billing")
 
-    (added,) = tick(new_tasks).dynamic_partitions_requests
+    first = tick(new_tasks)
+    (added,) = first.dynamic_partitions_requests
 
     assert (added.partitions_def_name, list(added.partition_keys)) == ("task", ["billing", "support"])
+    assert reason(first) == "2 tasks in the store, 0 of them have their partition; billing, support get theirs now"
     instance.add_dynamic_partitions("task", added.partition_keys)
-    assert "2 tasks in the store" in reason(tick(new_tasks))
+    second = tick(new_tasks)
+    assert not second.dynamic_partitions_requests
+    assert reason(second) == "2 tasks in the store, 2 of them have their partition"
+
+
+def test_a_partition_of_no_task_is_named_and_counted_for_none(
+    store: Store, instance: dg.DagsterInstance, tick: Callable[..., dg.SensorResult]
+) -> None:
+    store.tasks.ensure("support")
+    instance.add_dynamic_partitions("task", ["support", "ghost", "\x1b[31mred"])
+
+    told = reason(tick(new_tasks))
+
+    assert told.startswith("1 tasks in the store, 1 of them have their partition; ghost, red are partitions of no task")
+    instance.delete_dynamic_partition("task", "ghost")
+    assert "ghost" not in reason(tick(new_tasks))
+
+
+def test_of_many_new_tasks_a_tick_names_a_few(store: Store, tick: Callable[..., dg.SensorResult]) -> None:
+    for number in range(9):
+        store.tasks.ensure(f"task-{number}")
+    assert reason(tick(new_tasks)).endswith("; task-0, task-1, task-2, task-3, task-4 and 4 more get theirs now")
 
 
 def test_below_the_threshold_the_sensor_says_how_far_it_is(
