@@ -10,6 +10,8 @@ MOST = 10
 """So many are told one by one, the nearest first; the others are counted by their kind."""
 LONGEST = 200
 """Characters of one reason: what a provider or an error says may be long."""
+END = 110
+"""So many of its last ones are kept where it is cut: what is to be done stands at the end."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +37,16 @@ def explained(reasons: Iterable[Reason], *, nothing: str) -> str:
     if not ordered:
         return nothing
     told, rest = ordered[:MOST], ordered[MOST:]
-    words = [excerpt(reason.words, LONGEST) for reason in told]
+    words = [both_ends(reason.words) for reason in told]
     if rest:
         kinds = ", ".join(f"{count} {kind}" for kind, count in Counter(reason.kind for reason in rest).most_common())
         words.append(f"and {len(rest)} more: {kinds}")
     return "; ".join(words)
+
+
+def both_ends(words: str) -> str:
+    """A reason in one line of `LONGEST` characters at most; of a longer one the middle is left out."""
+    if excerpt(words, LONGEST) == excerpt(words, LONGEST + 1):
+        return excerpt(words, LONGEST)
+    end = excerpt(words[-END:], END)
+    return f"{excerpt(words, LONGEST - len(end))}{end}"

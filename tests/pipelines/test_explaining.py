@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum_pipelines.explaining import LONGEST, MOST, Reason, explained
+from continuum.excerpts import excerpt
+from continuum_pipelines.explaining import LONGEST, MOST, Reason, both_ends, explained
 
 REASONS = st.builds(Reason, st.text(max_size=400), st.sampled_from(["late", "busy", "too small"]), st.floats(-1, 5))
 
@@ -23,6 +24,23 @@ def test_what_an_error_says_cannot_steer_a_terminal_and_is_cut() -> None:
     told = explained([Reason("task: \x1b[31mred\x1b[0m " + "x" * 1000, "in trouble")], nothing="")
     assert "\x1b" not in told
     assert len(told) <= LONGEST
+
+
+def test_of_a_long_reason_the_end_is_kept_for_it_says_what_to_do() -> None:
+    remedy = "mend it with: continuum tasks set support-in-german FIELD=VALUE"
+    told = explained([Reason(f"support-in-german: the stored policy cannot be read: {'x' * 5000}; {remedy}", "")], nothing="")
+    assert told.startswith("support-in-german: the stored policy cannot be read: xxx")
+    assert told.endswith(f"; {remedy}")
+    assert "…" in told
+    assert len(told) <= LONGEST
+
+
+@given(st.text(max_size=600))
+def test_a_reason_that_fits_is_told_whole_and_any_other_is_cut_once(words: str) -> None:
+    told = both_ends(words)
+    assert len(told) <= LONGEST
+    if len(words) <= LONGEST:
+        assert told == excerpt(words, LONGEST)
 
 
 @given(st.lists(REASONS, max_size=400))
