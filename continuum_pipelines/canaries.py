@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from continuum.deployment.routing import PRODUCTION
 from continuum.deployment.watch.course import Course, Point, Split, course_of
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
-from continuum.serving_records import DeploymentEvent, DeploymentRecord
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum_pipelines.handover import readable
 from continuum_pipelines.plots import ACCENT, BAD, FAINT, HEIGHT, MARGIN, WIDTH, between, fitting, spread, text
 from continuum_pipelines.tables import markdown, rows_table
@@ -52,13 +53,26 @@ def figures_of(store: "Store", task: str) -> dict[str, Any]:
 
 
 def route_table(route: Sequence[DeploymentRecord]) -> dg.TableMetadataValue | None:
-    """Who may receive the task's traffic now, and how much of it."""
-    return rows_table(
-        [
-            {"model": row.model, "state": str(row.state), "traffic": f"{row.traffic:.0%}", "alarm": row.alarm or "-"}
-            for row in route
-        ]
-    )
+    """Who answers the task's traffic now, and how much of it: all of it together, production's share too.
+
+    Args:
+        route: the deployments that may receive traffic, newest first.
+    """
+    if not route:
+        return None
+    newest, champion = route[0], next((row for row in route if row.state is DeploymentState.LIVE), None)
+    tried = newest.traffic if newest.state is not DeploymentState.LIVE else 0.0
+    shares = {row.id: 0.0 for row in route} | {newest.id: tried}
+    rows = []
+    if champion is not None:
+        shares[champion.id] = 1 - tried
+    elif tried < 1:
+        rows = [{"model": PRODUCTION, "state": "-", "traffic": f"{1 - tried:.0%}", "alarm": "-"}]
+    models = [
+        {"model": row.model, "state": str(row.state), "traffic": f"{shares[row.id]:.0%}", "alarm": row.alarm or "-"}
+        for row in route
+    ]
+    return rows_table(models + rows)
 
 
 def trial_metadata(store: "Store", record: DeploymentRecord, policy: TaskPolicy) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from continuum.serving_records import DeploymentEvent, DeploymentRecord
+from continuum.deployment.routing import RouteTable
+from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store.database import Store
-from continuum_pipelines.canaries import figures_of, metadata_of
+from continuum_pipelines.canaries import figures_of, metadata_of, route_table
 from continuum_pipelines.deployments import evaluation_of
 from continuum_pipelines.plots import MARKDOWN_SHOWN_INLINE
 from tests.deployment.live import GOOD, LATER, a_deployment, a_policy, both, mixed, seen
@@ -37,7 +38,10 @@ async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, 
 
     for name in ("quality", "split"):
         assert len(shown[name].value) < MARKDOWN_SHOWN_INLINE
-    assert rows_of(shown["route"]) == [{"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"}]
+    assert rows_of(shown["route"]) == [
+        {"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"},
+        {"model": "production", "state": "-", "traffic": "50%", "alarm": "-"},
+    ]
     assert rows_of(shown["steps"])[-1] | {"since": ""} == {
         "since": "",
         "configured": "50%",
@@ -49,6 +53,34 @@ async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, 
     assert (last["candidate"], last["stable"]) == (120, 120)
     assert last["at_least"] <= last["difference"] <= last["at_most"]
     assert rows_of(shown["events"])[-1]["reason"] == "a person | looks <b>"
+
+
+LIVE, CANARY, PROMOTING = DeploymentState.LIVE, DeploymentState.CANARY, DeploymentState.PROMOTING
+
+
+@pytest.mark.parametrize(
+    ("states", "shares"),
+    [
+        ([(CANARY, 0.1), (LIVE, 1.0)], ["10%", "90%"]),
+        ([(CANARY, 0.1)], ["10%", "90%"]),
+        ([(PROMOTING, 1.0), (LIVE, 1.0)], ["100%", "0%"]),
+        ([(PROMOTING, 1.0)], ["100%"]),
+        ([(LIVE, 1.0)], ["100%"]),
+        ([(LIVE, 1.0), (LIVE, 1.0)], ["100%", "0%"]),
+    ],
+)
+def test_the_shares_of_a_route_are_those_that_the_gateway_gives_and_add_up(
+    states: list[tuple[DeploymentState, float]], shares: list[str]
+) -> None:
+    fields = {"task": "support", "checkpoint_id": "c", "stable_model": "production", "backend_url": "http://127.0.0.1:1"}
+    route = [DeploymentRecord(model=f"v{n}", state=state, traffic=traffic, **fields) for n, (state, traffic) in enumerate(states)]
+    table = route_table(route)
+    assert table is not None
+    assert [row["traffic"] for row in rows_of(table)] == shares
+    assert sum(int(share.rstrip("%")) for share in shares) == 100
+    chosen = RouteTable.of(route).route("support")
+    answering = {chosen.choose(f"conversation:{n}").arms[0].model for n in range(200)}
+    assert answering == {row["model"] for row in rows_of(table) if row["traffic"] != "0%"}
 
 
 async def test_what_happens_between_two_turns_shows_in_the_check_as_numbers(store: Store, trial: DeploymentRecord) -> None:
