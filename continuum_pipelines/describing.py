@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.utils import is_valid_owner
 
 from continuum.errors import ConfigurationError
 
@@ -50,13 +51,16 @@ def owners_of(env: Mapping[str, str]) -> list[str]:
     """The owners that the environment names.
 
     Raises:
-        ConfigurationError: one is neither a team nor an address.
+        ConfigurationError: it names nobody, or one who is neither a team nor an address that Dagster takes.
     """
-    found = [owner.strip() for owner in (env.get(OWNERS) or DEFAULT_OWNERS).split(",") if owner.strip()]
-    if wrong := [owner for owner in found if not OWNER.fullmatch(owner)]:
-        raise ConfigurationError(
-            f"{OWNERS} names {wrong[0]!r:.80}; an owner is a mail address, or a team like team:search, in letters, digits and _"
-        )
+    said = env.get(OWNERS) or DEFAULT_OWNERS
+    found = [owner.strip() for owner in said.split(",") if owner.strip()]
+    like = "an owner is a mail address in plain letters, or a team like team:search, in letters, digits and _"
+    if not found:
+        raise ConfigurationError(f"{OWNERS} holds {said!r:.80} and names nobody; {like}; leave it out for {DEFAULT_OWNERS}")
+    # Dagster would refuse some addresses later, and say nothing of the variable.
+    if wrong := [owner for owner in found if not OWNER.fullmatch(owner) or not is_valid_owner(owner)]:
+        raise ConfigurationError(f"{OWNERS} names {wrong[0]!r:.80}; {like}")
     return found
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.definitions.freshness import TimeWindowFreshnessPolicy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from continuum.errors import ConfigurationError
 from continuum_pipelines.assets.curated_dataset import curated_dataset
@@ -77,10 +79,29 @@ def test_owners_are_those_of_the_environment() -> None:
     assert with_variables(CONTINUUM_OWNERS="team:search, ana@example.com,").owners == ["team:search", "ana@example.com"]
 
 
-@pytest.mark.parametrize("owner", ["search", "team:", "team:a b", "@example.com", "ana@example"])
+ODD = ["o'hara@example.com", "josé@example.com", "ana@exa_mple.com"]
+
+
+@pytest.mark.parametrize("owner", ["search", "team:", "team:a b", "@example.com", "ana@example", *ODD])
 def test_an_owner_that_is_none_is_refused(owner: str) -> None:
     with pytest.raises(ConfigurationError, match="CONTINUUM_OWNERS names"):
         owners_of({"CONTINUUM_OWNERS": f"team:search,{owner}"})
+
+
+@pytest.mark.parametrize("nobody", [",", " , ", " "])
+def test_owners_that_name_nobody_are_refused(nobody: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"CONTINUUM_OWNERS holds .* and names nobody"):
+        owners_of({"CONTINUUM_OWNERS": nobody})
+
+
+@given(st.text(max_size=30))
+def test_whoever_is_let_through_is_one_whom_dagster_takes(owner: str) -> None:
+    try:
+        owners = owners_of({"CONTINUUM_OWNERS": owner})
+    except ConfigurationError as error:
+        assert "CONTINUUM_OWNERS" in str(error)  # noqa: PT017 - either it is refused so, or it is taken
+    else:
+        assert dg.AssetSpec("asset", owners=owners).owners == owners
 
 
 def test_what_each_night_brings_is_stale_after_two_and_the_rest_after_a_month() -> None:
