@@ -132,6 +132,8 @@ def _criterion(path: str, number: int, entry: Any) -> Criterion:
         raise refuse(f"its name is {_kind(name)}; write a word of letters, digits and _")
     if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight <= HEAVIEST:
         shown = weight if isinstance(weight, float) else _kind(weight)
+        if type(weight) in (int, float) and -HEAVIEST < weight <= 0:
+            shown = f"{weight}, which is not above zero"
         raise refuse(f"its weight is {shown}; write a number above zero, {HEAVIEST:g} at most")
     description = _words(entry["description"])
     if description is None:

@@ -45,6 +45,8 @@ def test_yaml_and_json_make_the_same_rubric(tmp_path: Path) -> None:
         ("- {name: tone, weight: 1, description: Kind, wait: 1}", "r.yaml", "no field 'wait'"),
         ("- {name: 7, weight: 1, description: Kind}", "r.yaml", "its name is a whole number"),
         ("- {name: a b, weight: 1, description: Kind}", "r.yaml", "criterion 1: criterion name 'a b'"),
+        ("- {name: tone, weight: -1, description: Kind}", "r.yaml", "its weight is -1, which is not above zero"),
+        ("- {name: tone, weight: 0, description: Kind}", "r.yaml", "its weight is 0, which is not above zero"),
         ("- {name: tone, weight: .inf, description: Kind}", "r.yaml", "its weight is inf"),
         ("- {name: tone, weight: .nan, description: Kind}", "r.yaml", "its weight is nan"),
         ("- {name: tone, weight: 1" + "0" * 400 + ", description: Kind}", "r.yaml", "its weight is a whole number"),
