@@ -16,10 +16,10 @@ WORKERS := -n 3 --dist loadfile --no-loadscope-reorder
 help:  ## say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-demo: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## turn the wheel twice on made-up traffic, offline, and tell the story
+demo: $(VENV)/.pipelines told-of-dagster.yaml  ## turn the wheel twice on made-up traffic, offline, and tell the story
 	$(BIN)/python -m continuum_pipelines.demo
 
-ui: $(VENV)/.pipelines $(DAGSTER_HOME)/dagster.yaml  ## Dagster (webserver and daemon) on http://127.0.0.1:3000
+ui: $(VENV)/.pipelines told-of-dagster.yaml  ## Dagster (webserver and daemon) on http://127.0.0.1:3000
 	$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000
@@ -74,9 +74,14 @@ browser:
 clean:  ## remove the environment and everything the demo made here
 	rm -rf $(VENV) .venv-peers .venv-dist .continuum build dist site *.egg-info
 
-$(DAGSTER_HOME)/dagster.yaml: dagster.yaml
+# What somebody wrote into their own is theirs: a newer one here is told of, and copied only where there is none.
+$(DAGSTER_HOME)/dagster.yaml: | dagster.yaml
 	mkdir -p $(@D)
-	cp $< $@
+	cp dagster.yaml $@
+
+.PHONY: told-of-dagster.yaml
+told-of-dagster.yaml: $(DAGSTER_HOME)/dagster.yaml
+	@cmp -s dagster.yaml $< || echo "$< differs from this version's dagster.yaml: keep your changes, or take the new one with: cp $(CURDIR)/dagster.yaml $<"
 
 $(VENV)/.base: constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11"; exit 1; }
