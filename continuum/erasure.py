@@ -126,7 +126,13 @@ class _Work:
     ) -> None:
         self.store, self.erasure, self.request = store, erasure, request
         self.tracker, self.hooks, self.on_progress, self.now = tracker, hooks, on_progress, now
-        self.troubles: list[str] = list(erasure.steps.get("troubles", ()))
+        # What an attempt before this one could not do is tried again.
+        again = {*erasure.steps.get("again", ()), "again", "troubles"}
+        # Models that are only found now are to be taken out of service, and deleted, as the others were.
+        again |= {"serve", "weights"} if "quarantine" in again else set()
+        self.erasure = erasure.model_copy(update={"steps": {n: said for n, said in erasure.steps.items() if n not in again}})
+        self.troubles: list[str] = []
+        self.again: list[str] = []
         self.found = Found()
         self.taking = Taking({}, Runs(erasure.id))
 
@@ -143,9 +149,12 @@ class _Work:
             for task in self.erasure.steps["find"]["tasks"]:
                 await asyncio.to_thread(claims.enter_context, claimed(self.store, task))
             for name in STEPS[3:]:
+                if name == "clear" and self.again:
+                    # What is to be found stays known, so that the same command tries again what could not be done.
+                    break
                 await self._step(name, getattr(self, f"_{name.replace(' ', '_')}"))
         receipt = await asyncio.to_thread(receipt_of, self.store, self.erasure, self.troubles)
-        state = "erased" if receipt.to_rebuild else "done"
+        state = "open" if self.again else "erased" if receipt.to_rebuild else "done"
         told = receipt.model_dump(mode="json")
         self.erasure = await asyncio.to_thread(self.store.erasures.save, self.erasure, state=state, receipt=told, now=self.now)
         return receipt
@@ -154,11 +163,13 @@ class _Work:
         if name in self.erasure.steps:
             return
         self.on_progress(STEPS.index(name), len(STEPS), name)
+        before = len(self.troubles)
         if asyncio.iscoroutinefunction(do):
             said, values = await do()
         else:
             said, values = await asyncio.to_thread(do)
-        steps = {**self.erasure.steps, name: said, "troubles": self.troubles}
+        self.again += [name] if len(self.troubles) > before else []
+        steps = {**self.erasure.steps, name: said, "troubles": self.troubles, "again": self.again}
         saved = self.store.erasures.save
         self.erasure = await asyncio.to_thread(lambda: saved(self.erasure, steps=steps, now=self.now, **values))
 

@@ -252,6 +252,22 @@ async def test_the_receipt_holds_nothing_of_her_and_its_hash_is_of_all_the_rest(
     assert any("backups" in place for place in receipt.out_of_reach)
 
 
+async def test_what_could_not_be_done_is_told_and_the_same_command_does_it(world: World, home: Path, tmp_path: Path) -> None:
+    manifest = home / "datasets" / "support" / "support_training_v2" / "manifest.json"
+    whole = manifest.read_bytes()
+    manifest.write_text("{")
+    first = await forgotten(world)
+    manifest.write_bytes(whole)
+
+    second = await forgotten(world)
+
+    assert any("support_training_v2" in trouble for trouble in first.troubles)
+    assert second.troubles == ()
+    assert second.erasure_id == first.erasure_id
+    assert second.quarantined == ("support-v2", "support-v3")
+    assert remains(world.store, [home, tmp_path / "runs"], NEEDLES) == []
+
+
 async def test_a_turn_under_way_is_not_disturbed_and_the_same_command_goes_on(world: World) -> None:
     with claimed(world.store, "support"), pytest.raises(ConfigurationError, match="is being turned by"):
         await forgotten(world)

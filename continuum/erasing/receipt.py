@@ -109,7 +109,7 @@ def receipt_of(store: "Store", erasure: "Erasure", troubles: Iterable[str]) -> R
         asked_at=erasure.asked_at,
         finished_at=erasure.updated_at,
         found=steps["find"]["counts"],
-        done={name: said for name, said in steps.items() if name not in ("find", "troubles")},
+        done={name: said for name, said in steps.items() if name not in ("find", "troubles", "again")},
         refused_from_now_on=store.erasures.refused(erasure.id)[0],
         quarantined=tuple(names.get(one.id, one.id) for one in artifacts),
         serving={task: "production" if found is None else found.model for task, found in champions.items()},
