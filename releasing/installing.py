@@ -89,15 +89,16 @@ def main() -> int:
     )
     options = parser.parse_args()
     constraints = None if options.newest else ROOT / "constraints.txt"
-    found: list[Installation] = []
+    print("| extra | packages | MB | more than base | heaviest, MB | |\n|---|---|---|---|---|---|", flush=True)
+    base: Installation | None = None
+    broken = 0
     for extra in ["base", *(one for one in options.only or extras if one != "base")]:
         with tempfile.TemporaryDirectory(prefix="continuum-install-") as folder:
-            print(f"installing {extra} ...", file=sys.stderr, flush=True)
-            found.append(installed(options.wheel, extra, Path(folder) / "environment", constraints))
-    print("| extra | packages | MB | more than base | heaviest, MB | |\n|---|---|---|---|---|---|")
-    for one in found:
-        print(row(one, found[0]))
-    return int(any(one.sound != "works" for one in found))
+            found = installed(options.wheel, extra, Path(folder) / "environment", constraints)
+        base = base or found
+        print(row(found, base), flush=True)
+        broken += found.sound != "works"
+    return int(broken > 0)
 
 
 if __name__ == "__main__":
