@@ -1,4 +1,4 @@
-"""One deployment in the view: in a line, in three, or with all its details."""
+"""One deployment in the view: in a line, in two, with its figures, or with all its details."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -48,8 +48,10 @@ class Block:
 
     brief: list[Text]
     """Who it is, in which state, and at which share."""
+    short: list[Text]
+    """The same with the judged quality, and what else that line has room for."""
     compact: list[Text]
-    """The same with both arms' figures, and what is next."""
+    """The same with all of both arms' figures, and what is next."""
     detailed: list[Text]
     """All there is, the most important first."""
     least: int
@@ -88,7 +90,7 @@ def block_of(one: "Standing", looks: Sequence[Looked], now: datetime, width: int
     already = "\n".join((next_, record.alarm or "", *said))
     events = [event_line(event, already) for event in reversed(one.events[-LAST_EVENTS:])]
     told = [Text(clipped(f"{' ' * INDENT}{line}", width), style="dim") for line in events]
-    return Block(who, compact, [*first, *rows, *told], len(first))
+    return Block(who, [*who, *figures[:1]], compact, [*first, *rows, *told], len(first))
 
 
 def called(record: DeploymentRecord) -> str:

@@ -76,8 +76,8 @@ def quality_in(at: datetime, evidence: Mapping[str, Any]) -> Quality | None:
 
 
 def newest_evidence(one: "Standing", looks: Sequence[Looked]) -> tuple[datetime | None, Mapping[str, Any]]:
-    """The evidence of the newest look, and when that was."""
-    newest = max(looks, key=lambda look: look.at, default=None)
+    """The evidence of the newest look that had any, and when that was."""
+    newest = max((look for look in looks if look.evidence), key=lambda look: look.at, default=None)
     if newest is not None and (one.evidence_at is None or newest.at >= one.evidence_at):
         return newest.at, newest.evidence
     return one.evidence_at, one.evidence
@@ -103,17 +103,18 @@ def told_in_details(one: "Standing", looks: Sequence[Looked], quality: Quality |
         quality: the last that is known, which the newest look need not have found.
         now: the moment.
     """
-    at, evidence = newest_evidence(one, looks)
-    if at is None or not evidence:
-        yield "quality: not looked at yet"
-        return
-    when = f", {said} ({at:%m-%d %H:%M} UTC)" if (said := age(at, now)) else ""
-    found_by = "quality" if quality is not None and quality.at == at else f"the last look{when}"
-    words = str((evidence.get("quality") or {}).get("words") or "")
     looked = next((look.words for look in sorted(looks, key=lambda look: look.at, reverse=True)), "")
     # The alarm stands at the top of the view, and once is enough.
     if looked and (one.record.alarm is None or excerpt(looked, LONGEST_WORDS) not in excerpt(one.record.alarm, LONGEST_WORDS)):
         yield f"last look: {excerpt(looked, LONGEST_WORDS)}"
+    at, evidence = newest_evidence(one, looks)
+    if at is None or not evidence:
+        if not looked:
+            yield "quality: not looked at yet"
+        return
+    when = f", {said} ({at:%m-%d %H:%M} UTC)" if (said := age(at, now)) else ""
+    found_by = "quality" if quality is not None and quality.at == at else f"the last look{when}"
+    words = str((evidence.get("quality") or {}).get("words") or "")
     if words and words not in looked and words not in (one.record.alarm or ""):
         yield f"{found_by}: {excerpt(words, LONGEST_WORDS)}"
     yield from _told(evidence)

@@ -110,7 +110,7 @@ def _stripped(line: Text) -> Text:
 
 
 def _blocks(shown: Shown, ordered: Sequence["Standing"], width: int, room: int) -> list[Text]:
-    """Each deployment in a line, then in three as far as there is room, then with all its details, the first ones first."""
+    """Each deployment in a line; as far as there is room, in two, with its figures, and with all its details, the first first."""
     blocks = [block_of(one, shown.looks.get(one.record.id, ()), shown.at, width) for one in ordered]
     more = room - 1 if len(blocks) > 1 else room  # one line says what is left out
     chosen = _chosen(blocks, more)
@@ -132,10 +132,11 @@ def _chosen(blocks: Sequence[Block], room: int) -> list[list[Text]]:
             break
         chosen.append(block.brief)
     left = room - sum(map(len, chosen))
-    for number, block in enumerate(blocks[: len(chosen)]):
-        if len(block.compact) - len(chosen[number]) <= left:
-            left -= len(block.compact) - len(chosen[number])
-            chosen[number] = block.compact
+    for larger in ([block.short for block in blocks], [block.compact for block in blocks]):
+        for number, rows in enumerate(larger[: len(chosen)]):
+            if len(rows) - len(chosen[number]) <= left:
+                left -= len(rows) - len(chosen[number])
+                chosen[number] = rows
     for number, block in enumerate(blocks[: len(chosen)]):
         fits = block.detailed[: len(chosen[number]) + left]
         if len(fits) < block.least:

@@ -180,6 +180,15 @@ def test_alarms_stand_first_then_the_youngest_and_what_is_left_out_is_named() ->
     assert lines[7] == "… and 3 more: continuum watch task3 (also task1, task0)"
 
 
+def test_every_quality_is_told_before_any_other_figure() -> None:
+    ones = [a_standing(f"task{n}", events=[an_event("promote", evidence=an_evidence())]) for n in range(8)]
+
+    lines = drawn(*ones, width=80, height=20)
+
+    assert sum(line.startswith("  quality 0.910 (180 judged) against 0.910 (540)") for line in lines) == 8
+    assert len(lines) <= 20
+
+
 def test_the_details_of_the_first_are_told_as_far_as_lines_are_left() -> None:
     events = [an_event("promote", from_traffic=0.05, to_traffic=0.25, evidence=an_evidence())]
     ones = [a_standing("old", events=events), a_standing("young", created_at=NOON + HOUR, events=events)]
