@@ -34,7 +34,9 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -139,13 +141,26 @@ class Settings(BaseModel):
         return self.home / "models"
 
 
+_judge_key: ContextVar[SecretStr | None] = ContextVar("judge_key", default=None)
+
+
+@contextmanager
+def judging_with(key: SecretStr | None) -> Iterator[None]:
+    """Have what is done within, in this task and the threads it waits for, ask the judge with this key; None changes nothing."""
+    before = _judge_key.set(key or _judge_key.get())
+    try:
+        yield
+    finally:
+        _judge_key.reset(before)
+
+
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment, or from the mapping given.
 
     Raises:
         ConfigurationError: a variable holds what it cannot; the message names it.
     """
-    env = os.environ if environment is None else environment
+    env, given = (os.environ, _judge_key.get()) if environment is None else (environment, None)
     home = Path(env.get("CONTINUUM_HOME") or find_home(Path.cwd())).expanduser().resolve()
     return Settings(
         home=home,
@@ -154,7 +169,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         base_model=env.get("CONTINUUM_BASE_MODEL") or None,
         judge_model=env.get("CONTINUUM_JUDGE_MODEL") or None,
         judge_base_url=env.get("CONTINUUM_JUDGE_BASE_URL") or env.get("OPENAI_BASE_URL") or None,
-        judge_api_key=secret(env.get("CONTINUUM_JUDGE_API_KEY") or env.get("OPENAI_API_KEY")),
+        judge_api_key=given or secret(env.get("CONTINUUM_JUDGE_API_KEY") or env.get("OPENAI_API_KEY")),
         upstream_base_url=env.get("CONTINUUM_UPSTREAM_BASE_URL") or env.get("OPENAI_BASE_URL") or None,
         upstream_api_key=secret(env.get("CONTINUUM_UPSTREAM_API_KEY") or env.get("OPENAI_API_KEY")),
         embedder=env.get("CONTINUUM_EMBEDDER") or "hashed",

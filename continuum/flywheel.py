@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, cast
 from pydantic import SecretStr
 
 from continuum.annotation.rounds import annotate
-from continuum.config import load_settings
+from continuum.config import judging_with, load_settings
 from continuum.curation.curator import DataCurator
 from continuum.deployment.deployer import ModelDeployer
 from continuum.deployment.driving import Round, drive
@@ -145,7 +145,8 @@ class Continuum:
 
     async def turn(self, *, on_progress: Progress = silent) -> TurnReport:
         """Turn the wheel once, in this process; meant for scripts and notebooks, not for the application that serves."""
-        return await turn(self.config.task, store=self.store, on_progress=on_progress)
+        with judging_with(self.config.api_key):
+            return await turn(self.config.task, store=self.store, on_progress=on_progress)
 
     def _register(self) -> None:
         try:

@@ -5,8 +5,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from continuum import Continuum, ContinuumConfig, interaction
+from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.fine_tuning import FineTuneConfig
 from continuum.flywheel import claimed, due, turn, watch
@@ -16,6 +18,7 @@ from continuum.spool.spool import flush
 from continuum.status import status_of
 from continuum.store.database import Store
 from tests.builders import NOON, an_interaction, interactions
+from tests.stub_endpoint import scores, stub_in_thread
 
 RIGHT = "It takes two days."
 QUICK = FineTuneConfig(learning_rate=1e-2, epochs=3, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
@@ -60,6 +63,23 @@ def test_a_key_alone_is_enough_for_a_judge_and_none_means_peoples_verdicts(store
 
     assert store.tasks.get("judged").policy.judge.model == "gpt-4o-mini"
     assert store.tasks.get("rated").policy.judge.model is None
+
+
+async def test_a_turn_in_this_process_asks_the_judge_with_the_key_of_the_config(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-of-somebody-else")
+    with stub_in_thread(lambda number, body: scores(helpfulness=5, accuracy=5, conciseness=5, tone=5)) as stub:
+        judge = JudgePolicy(model="stub-judge", base_url=stub.base_url, admission="off", sample_rate=1.0)
+        config = ContinuumConfig(task="support", api_key="sk-of-the-config", policy=TaskPolicy(task="support", judge=judge))
+        continuum = Continuum(config, store=store)
+        store.interactions.add(interactions(3, task="support"))
+
+        report = await continuum.turn()
+
+    assert report.outcome == "waiting"
+    assert set(stub.keys) == {"Bearer sk-of-the-config"}
+    assert load_settings().judge_api_key == SecretStr("sk-of-somebody-else")
 
 
 def test_a_policy_that_makes_no_sense_is_refused_and_nothing_is_stored(store: Store) -> None:
