@@ -311,6 +311,7 @@ async def test_a_watch_goes_on_where_a_turn_lacks_something_and_tries_when_the_p
     store.tasks.register(TaskPolicy(task="support", auto_train_when=2, judge=JudgePolicy(model="gpt-4o-mini")))
     store.interactions.add(interactions(3))
     tried: list[str] = []
+    twice = threading.Event()
 
     def on_progress(done: int, total: int, note: str) -> None:
         if note == "reading what the logs say":
@@ -318,9 +319,16 @@ async def test_a_watch_goes_on_where_a_turn_lacks_something_and_tries_when_the_p
             if len(tried) == 1:
                 policy = store.tasks.get("support").policy
                 store.tasks.register(policy.model_copy(update={"description": "mended"}))
+            else:
+                twice.set()
 
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(watch("support", store=store, every_s=0.01, on_progress=on_progress), timeout=3)
+    watching = asyncio.create_task(watch("support", store=store, every_s=0.01, on_progress=on_progress))
+    assert await asyncio.to_thread(twice.wait, 60)
+    # Time for many more rounds, of which none has a reason to try.
+    await asyncio.wait([watching], timeout=1)
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching
 
     assert len(tried) == 2
     assert "is not turned" in caplog.text
