@@ -1,9 +1,11 @@
 """The second asset: what is thought of the interactions."""
 
+from contextlib import AsyncExitStack
 from typing import Any
 
 import dagster as dg
 
+from continuum.annotation.ahead import is_anything_to_ask
 from continuum.annotation.annotator import AnnotationStats
 from continuum.annotation.money import Money
 from continuum.annotation.rounds import annotate
@@ -11,6 +13,7 @@ from continuum.annotation.trust import Trust
 from continuum_pipelines.checks import JUDGE_CHECKS
 from continuum_pipelines.handover import materialized
 from continuum_pipelines.partitions import bootstrap, tasks
+from continuum_pipelines.places import place_of_work
 from continuum_pipelines.plots import bar_plot
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
@@ -24,7 +27,6 @@ from continuum_pipelines.trust import checks_of, metadata_of
     deps=["raw_interactions"],
     automation_condition=bootstrap,
     check_specs=JUDGE_CHECKS,
-    pool="judging",
     kinds={"openai"},
 )
 @step
@@ -49,7 +51,10 @@ async def judged_annotations(context: dg.AssetExecutionContext, store: StoreReso
             status = f"auto_annotate is off: {verdicts} human verdicts; annotate with: continuum annotate {task}"
         known = {"human_verdicts": verdicts, "annotations": annotations, **metadata_of(trust, money)}
         return materialized(status, known, checks=checks_of(trust, money))
-    done = await annotate(opened, policy, on_progress=log_progress(context))
+    async with AsyncExitStack() as held:
+        if is_anything_to_ask(opened, policy):
+            await held.enter_async_context(place_of_work(context, "judging"))
+        done = await annotate(opened, policy, on_progress=log_progress(context))
     for trouble in done.troubles:
         context.log.warning(trouble)
     trust, money, stats = Trust.of(opened, task), Money.of(opened, policy), done.stats

@@ -14,6 +14,7 @@ from continuum_pipelines.checks import TRAINING_CHECKS
 from continuum_pipelines.claims import training_claim
 from continuum_pipelines.handover import idle_status, materialized, waiting
 from continuum_pipelines.partitions import bootstrap, tasks
+from continuum_pipelines.places import PlacedLauncher
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     deps=["curated_dataset"],
     automation_condition=bootstrap,
     check_specs=TRAINING_CHECKS,
-    pool="training",
     kinds={"pytorch", "mlflow"},
 )
 @step
@@ -41,7 +41,8 @@ async def lora_checkpoint(
     """A LoRA adapter that goes on from the task's last one and is held near what that one knew.
 
     **Reads** the newest dataset and the adapter at the head of the task's line. One model is trained at a time, in a process of
-    its own; nothing is trained twice by one recipe on one dataset, nor while another driver turns the task.
+    its own, and a task with nothing to train waits for none; nothing is trained twice by one recipe on one dataset, nor while
+    another driver turns the task.
 
     **Leaves** an adapter with its manifest, a run in MLflow, the loss by step, and what every version of the line still knows of
     what it learned: in the picture *known* darker is better, and a row that fades to its right has forgotten.
@@ -69,7 +70,7 @@ async def lora_checkpoint(
             judged = bool(opened.verdicts.latest(known.id))
             return idle(f"up to date: {known.name} has learned {dataset.name}", made_nothing=judged)
         runs = tracker.build()
-        trainer = Trainer.for_task(policy, store=opened, tracker=runs, launcher=training.build(context))
+        trainer = Trainer.for_task(policy, store=opened, tracker=runs, launcher=PlacedLauncher(context, training.build(context)))
         try:
             result = await trainer.train(Dataset.read(dataset.uri), on_progress=log_progress(context))
         except NotEnoughData as shortage:

@@ -7,11 +7,13 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from continuum_pipelines.checks import no_regression
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.instance import open_instance
 from continuum_pipelines.partitions import tasks
+from continuum_pipelines.run_coordinator import JUDGING, LINE_TAG, TRAINING, TURN
 
 ROOT = Path(__file__).parents[2]
 LINE = [
@@ -93,6 +95,12 @@ def test_the_sensors_and_the_schedules_run_by_themselves() -> None:
     assert schedules == dict.fromkeys(nightly, ("*/15 * * * *", dg.DefaultScheduleStatus.RUNNING))
 
 
+def test_every_sensor_schedule_and_job_says_what_it_does() -> None:
+    for one in (*(defs.sensors or []), *(defs.schedules or []), *(defs.jobs or [])):
+        assert isinstance(one, dg.SensorDefinition | dg.ScheduleDefinition | dg.JobDefinition | UnresolvedAssetJobDefinition)
+        assert len(one.description or "") > 20, one.name
+
+
 @pytest.mark.slow
 def test_the_code_location_stays_light() -> None:
     program = (
@@ -111,14 +119,19 @@ def test_dagster_loads_the_workspace_as_it_stands(home: Path) -> None:
     assert "continuum_pipelines" in done.stdout + done.stderr
 
 
-def test_one_model_is_trained_at_a_time_and_one_run_works_on_a_task(home_instance: dg.DagsterInstance) -> None:
+def test_one_run_works_on_a_task_and_no_kind_of_run_takes_every_place(home_instance: dg.DagsterInstance) -> None:
     limits = home_instance.get_concurrency_config()
     assert limits.pool_config.default_pool_limit == 1
-    assert limits.run_queue_config is not None
-    assert limits.run_queue_config.tag_concurrency_limits == [
-        {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
-    ]
-    assert defs.resolve_assets_def("lora_checkpoint").op.pool == "training"
+    queue = limits.run_queue_config
+    assert queue is not None
+    of_a_task, *lines = queue.tag_concurrency_limits
+    assert of_a_task == {"key": "dagster/partition", "value": {"applyLimitPerUniqueValue": True}, "limit": 1}
+    assert {(line["key"], line["value"]) for line in lines} == {(LINE_TAG, name) for name in (TURN, TRAINING, JUDGING)}
+    assert all(line["limit"] < queue.max_concurrent_runs for line in lines)
+
+
+def test_no_asset_waits_for_a_pool_before_it_knows_that_it_has_something_to_do() -> None:
+    assert {defs.resolve_assets_def(asset).op.pool for asset in LINE} == {None}
 
 
 def test_a_killed_run_is_repeated_and_an_error_is_not(home_instance: dg.DagsterInstance) -> None:

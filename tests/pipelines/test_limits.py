@@ -4,13 +4,14 @@ import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterRunStatus as Run
 
 from benchmarks.orchestration.kills import Site, site
 from benchmarks.orchestration.lines import SEVEN, Line
-from benchmarks.orchestration.stack import eventually
+from benchmarks.orchestration.stack import LAUNCH, eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -97,6 +98,38 @@ def test_one_model_is_trained_at_a_time_whoever_asks(at: Site, tiny_base: Path) 
 
     first, second = sorted(when(at, run, "lora_checkpoint") for run in runs)
     assert first[1] <= second[0]
+
+
+def test_while_others_wait_to_judge_the_watch_goes_on_and_so_does_a_run_with_nothing_to_judge(at: Site, tiny_base: Path) -> None:
+    idle, lines = at.line("idle", tiny_base), [at.line(f"held{n}", tiny_base) for n in range(4)]
+    assert idle.ended(at.stack.launch("idle", "__ASSET_JOB", SEVEN[:2]), within_s=300).status is Run.SUCCESS
+
+    at.judge.hold()
+    try:
+        turns = [at.stack.launch(line.task, "flywheel") for line in lines]
+        eventually(lambda: places(at, "judging")[0] == 3, "three turns judge")
+        assert sorted(status(at, run).value for run in turns) == ["QUEUED", "STARTED", "STARTED", "STARTED"]
+        # With it all four places are taken, and it ends while the others are held.
+        again = at.stack.launch("idle", "__ASSET_JOB", SEVEN[1:3])
+        eventually(lambda: status(at, again) is not Run.QUEUED, "one is under way beside three turns")
+        watch = at.stack.ask(LAUNCH, watch_alone(at))["run"]["runId"]
+        assert status(at, watch) is not Run.QUEUED
+        assert idle.ended(again, within_s=120).status is Run.SUCCESS
+        assert idle.ended(watch, within_s=120).status is Run.SUCCESS
+        assert places(at, "judging")[0] == 3
+        for run in turns:
+            at.stack.terminate(run)
+    finally:
+        at.judge.let_go()
+
+    assert {line.ended(run).status for line, run in zip(lines, turns, strict=True)} == {Run.CANCELED}
+    assert places(at, "training") == places(at, "judging") == (0, 0)
+
+
+def watch_alone(at: Site) -> dict[str, Any]:
+    """A run of the watch, as the UI asks for it."""
+    selector = {"repositoryLocationName": at.stack.location, "repositoryName": "__repository__", "jobName": "deployment_watch"}
+    return {"selector": selector, "runConfigData": {}, "mode": "default"}
 
 
 def test_of_the_runs_of_one_task_one_goes_on_and_the_others_are_queued_a_backfill_s_too(at: Site, tiny_base: Path) -> None:

@@ -66,6 +66,7 @@ def test_both_files_name_the_launcher_and_limit_the_same_pools() -> None:
     files = [yaml.safe_load((ROOT / name).read_text()) for name in ("dagster.yaml", "deploy/dagster.yaml")]
     assert [file["run_launcher"]["class"] for file in files] == ["WatchfulRunLauncher"] * 2
     assert files[0]["run_launcher"] == files[1]["run_launcher"]
+    assert files[0]["run_coordinator"] == files[1]["run_coordinator"]
     assert files[0]["run_launcher"]["config"]["pools"].keys() == pools_of_the_steps()
 
 
