@@ -16,7 +16,7 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Literal, cast
 
-from pydantic import SecretStr
+from pydantic import SecretStr, field_validator
 
 from continuum.annotation.rounds import annotate
 from continuum.config import judging_with, load_settings
@@ -58,8 +58,9 @@ class ContinuumConfig(Policy):
     """The minimal integration: a task, a key for the judge, and how far the wheel may turn by itself."""
 
     task: str
-    api_key: SecretStr | None = None
-    """Key of the judge's endpoint, for this process; never stored: a driver elsewhere reads its own from the environment."""
+    api_key: SecretStr | str | None = None
+    """Key of the judge's endpoint, for this process, held as a secret; never stored: a driver elsewhere reads its own from the
+    environment."""
     auto_annotate: bool = True
     auto_train_when: int | None = None
     auto_deploy_if_better: bool = False
@@ -67,6 +68,11 @@ class ContinuumConfig(Policy):
     base_model: str | None = None
     policy: TaskPolicy | None = None
     """Everything else that a task can ask for; the fields above win over it."""
+
+    @field_validator("api_key")
+    @classmethod
+    def _hidden(cls, key: SecretStr | str | None) -> SecretStr | None:
+        return SecretStr(key) if isinstance(key, str) else key
 
     def to_policy(self, stored: TaskPolicy | None = None) -> TaskPolicy:
         """The policy that is stored with the task.
@@ -145,7 +151,8 @@ class Continuum:
 
     async def turn(self, *, on_progress: Progress = silent) -> TurnReport:
         """Turn the wheel once, in this process; meant for scripts and notebooks, not for the application that serves."""
-        with judging_with(self.config.api_key):
+        key = self.config.api_key
+        with judging_with(SecretStr(key) if isinstance(key, str) else key):
             return await turn(self.config.task, store=self.store, on_progress=on_progress)
 
     def _register(self) -> None:

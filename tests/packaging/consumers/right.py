@@ -92,7 +92,7 @@ async def use() -> None:
     print(curve.summary())
 
     try:
-        wheel = Continuum(ContinuumConfig(task="support", auto_train_when=1000))
+        wheel = Continuum(ContinuumConfig(task="support", api_key="sk-...", auto_train_when=1000))
     except NotEnoughData as error:
         assert_type(error.needed, int | None)
     except ContinuumError:
