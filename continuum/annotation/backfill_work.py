@@ -78,9 +78,12 @@ async def work(
         held.done = done
         on_progress(done, total, note)
 
+    def spent() -> float:
+        return spent_usd(store, row, opinion_of_row(store, row))
+
     try:
         opinion = opinion_of_row(store, row)
-        async with holding(store, row, holder, held, now, beat_s):
+        async with holding(store, row, holder, held, now, beat_s, spent):
             try:
                 stats = await opinion.annotator(store, api_key).annotate_backlog(
                     row.task, row.since, until=row.until, on_progress=counting, now=now
@@ -91,8 +94,9 @@ async def work(
             _end(store, row, opinion, holder, stats, why, now)
     except asyncio.CancelledError:
         if not held.lost:
-            store.backfills.finish(row.id, holder, "incomplete", now=now, reason=INTERRUPTED)
+            store.backfills.finish(row.id, holder, "incomplete", now=now, reason=INTERRUPTED, cost_usd=spent())
             raise
+        store.backfills.spent(row.id, spent())
     except StoreError:
         raise
     except ContinuumError as error:
@@ -111,9 +115,16 @@ async def holding(
     held: Held,
     now: Callable[[], datetime] = utc_now,
     beat_s: float = BEAT_S,
+    spent: Callable[[], float] = lambda: 0.0,
 ) -> AsyncIterator[None]:
-    """Keep the claim while the block runs; where it is lost, `held` says so and the block is cancelled."""
+    """Keep the claim while the block runs; where it is lost, `held` says so and the block is cancelled.
+
+    With each beat goes how far the work is, and what `spent` says that it has cost, in US dollars.
+    """
     worker = asyncio.current_task()
+
+    def told(judged: int) -> bool:
+        return store.backfills.beat(row.id, holder, lasts=CLAIM_LASTS, judged=judged, cost_usd=spent(), now=now)
 
     async def beat() -> None:
         while True:
@@ -121,7 +132,7 @@ async def holding(
             try:
                 # What is beyond the window was not counted: the row says what was there when it began.
                 judged = min(row.judged + held.done, row.wanted)
-                lasting = await asyncio.to_thread(store.backfills.beat, row.id, holder, lasts=CLAIM_LASTS, judged=judged, now=now)
+                lasting = await asyncio.to_thread(told, judged)
             except StoreError:
                 continue  # Its claim lasts a while longer, and each judgement says louder that the store is away.
             if not lasting and worker is not None:
@@ -148,16 +159,10 @@ def _end(
     now: Callable[[], datetime],
 ) -> None:
     """Write down what the work came to, and adopt the rubric where everything is judged by it."""
-    from continuum.store.windows import Windows
-
     left = count(store, opinion, row.since, row.until)
     if row.adopt and not left.missing:
         adopt(store, opinion, now=now)
     spent = row.cost_usd + (stats.cost_usd if stats else 0.0)
-    # A run that was killed could not say what it spent; what its judgements cost is known.
-    stored = Windows(store.engine).cost_usd(
-        row.task, judge=opinion.judge, rubric=opinion.rubric, since=row.since, until=row.until, after=row.created_at
-    )
     unreadable = stats.unreadable if stats else 0
     store.backfills.finish(
         row.id,
@@ -168,9 +173,21 @@ def _end(
         judged=left.judged,
         unreadable=unreadable,
         failed=max(stats.skipped - unreadable, 0) if stats else left.missing,
-        cost_usd=max(spent, stored),
+        cost_usd=max(spent, spent_usd(store, row, opinion)),
         reason=missing_words(left, stats, why) if left.missing else _done_words(row, opinion),
     )
+
+
+def spent_usd(store: "Store", row: "BackfillRow", opinion: Opinion) -> float:
+    """US dollars that a backfill has cost: what it says itself, or what its stored judgements cost, if that is more.
+
+    A run that was killed could not say what it spent; what its judgements cost is known.
+    """
+    from continuum.store.windows import Windows
+
+    named = {"judge": opinion.judge, "rubric": opinion.rubric}
+    window = {"since": row.since, "until": row.until, "after": row.created_at}
+    return max(row.cost_usd, Windows(store.engine).cost_usd(row.task, **named, **window))
 
 
 def adopt(store: "Store", opinion: Opinion, *, now: Callable[[], datetime] = utc_now) -> None:

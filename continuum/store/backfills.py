@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, Field
-from sqlalchemy import ColumnElement, Connection, and_, desc, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, desc, or_, select, update
 
 from continuum.ids import new_id
 from continuum.records import Record
@@ -56,6 +56,7 @@ class BackfillRow(Record):
     unreadable: int = 0
     """Of what is missing: what the judge said nothing readable of in the last attempt."""
     cost_usd: float = 0.0
+    """US dollars that its judgements cost so far, also while somebody works on it and after it was cancelled."""
     reason: str | None = None
     """Why it is in its state, in words."""
     claimed_by: str | None = None
@@ -99,11 +100,14 @@ class Backfills(Rows):
         values = {"claimed_by": holder, "claimed_until": at + lasts, "attempts": backfills.c.attempts + 1, "reason": None}
         return self._move(backfill_id, UNFINISHED, free, at=at, state="working", **values)
 
-    def beat(self, backfill_id: str, holder: str, *, lasts: timedelta, judged: int, now: Clock = utc_now) -> bool:
+    def beat(
+        self, backfill_id: str, holder: str, *, lasts: timedelta, judged: int, cost_usd: float = 0.0, now: Clock = utc_now
+    ) -> bool:
         """Keep the claim and say how far the work is; False where the claim is lost or the backfill was cancelled."""
         at = now()
         mine = backfills.c.claimed_by == holder
-        return self._move(backfill_id, ("working",), mine, at=at, claimed_until=at + lasts, judged=judged)
+        told = {"judged": judged, "cost_usd": _no_less(cost_usd)}
+        return self._move(backfill_id, ("working",), mine, at=at, claimed_until=at + lasts, **told)
 
     def finish(self, backfill_id: str, holder: str, state: State, *, now: Clock = utc_now, **values: Any) -> bool:
         """End the work of a holder, with what it came to; False where it is no longer the holder's."""
@@ -119,6 +123,12 @@ class Backfills(Rows):
         """Cancel one that is not ended; who works on it finds its claim gone. False where it is ended."""
         return self._move(backfill_id, UNFINISHED, at=now(), state="cancelled", reason=reason, **FREE)
 
+    def spent(self, backfill_id: str, cost_usd: float) -> None:
+        """Write down what was spent on one, US dollars, whatever its state is; less than is known already changes nothing."""
+        with self.engine.begin() as connection:
+            told = update(backfills).where(backfills.c.id == backfill_id, backfills.c.cost_usd < cost_usd)
+            connection.execute(told.values(cost_usd=cost_usd))
+
     def _move(self, backfill_id: str, of: Sequence[State], *conditions: ColumnElement[bool], at: datetime, **values: Any) -> bool:
         chosen = and_(backfills.c.id == backfill_id, backfills.c.state.in_(of), *conditions)
         moved = update(backfills).where(chosen).values(updated_at=at, **values)
@@ -128,6 +138,11 @@ class Backfills(Rows):
         query = select(backfills).where(*conditions).order_by(desc(backfills.c.created_at), desc(backfills.c.id)).limit(limit)
         with self.engine.connect() as connection:
             return [from_row(BackfillRow, row) for row in connection.execute(query)]
+
+
+def _no_less(cost_usd: float) -> Any:
+    """The cost that is written where it is more than what stands there: spent money is never taken back."""
+    return case((backfills.c.cost_usd < cost_usd, cost_usd), else_=backfills.c.cost_usd)
 
 
 FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None}

@@ -184,7 +184,7 @@ async def test_a_refused_key_is_an_error_and_the_backfill_can_be_tried_again(sto
 
 
 async def test_cancelling_stops_whoever_works_on_it_and_keeps_what_was_judged(store: Store) -> None:
-    store.interactions.add(interactions(12))
+    store.interactions.add(interactions(12, model="served"))
     asked, go = asyncio.Event(), asyncio.Event()
 
     async def slow(n: int, body: dict) -> str:
@@ -194,16 +194,20 @@ async def test_cancelling_stops_whoever_works_on_it_and_keeps_what_was_judged(st
         return FOURS
 
     async with stub_endpoint(slow) as stub:
-        a_task(store, stub)
+        a_task(store, stub, model="gpt-4")
         row = asking(store)
         working = asyncio.create_task(worked(store, row, beat_s=0.05))
         await asked.wait()
+        while not working.done() and not (meanwhile := known(store, row.id).cost_usd):
+            await asyncio.sleep(0.05)
         assert store.backfills.cancel(row.id, "not wanted")
+        assert known(store, row.id).cost_usd >= meanwhile
         done = await asyncio.wait_for(working, 30)
         go.set()
 
     assert (done.state, done.reason) == ("cancelled", "not wanted")
     assert opinions(store) == 4
+    assert done.cost_usd == pytest.approx(4 * COST)
 
 
 async def test_one_that_is_interrupted_says_so_and_goes_on_when_asked(store: Store) -> None:

@@ -149,3 +149,23 @@ def test_what_was_only_tried_selects_once_its_rubric_is_adopted_and_is_the_newes
     assert chosen == 1
     assert store.annotations.of([row.id])[row.id].overall == 1.0
     assert store.annotations.select_by("support", judge="j", rubric="new") == 0
+
+
+def test_what_was_spent_is_told_whatever_became_of_it_and_never_taken_back(store: Store) -> None:
+    row = asked(store)
+    assert store.backfills.claim(row.id, "me", lasts=MINUTE, now=lambda: NOON)
+    assert store.backfills.beat(row.id, "me", lasts=MINUTE, judged=2, cost_usd=0.02, now=lambda: NOON)
+    assert store.backfills.beat(row.id, "me", lasts=MINUTE, judged=2, cost_usd=0.01, now=lambda: NOON)
+    assert cost(store, row) == 0.02
+
+    assert store.backfills.cancel(row.id, "not wanted", now=lambda: NOON)
+    assert cost(store, row) == 0.02
+    store.backfills.spent(row.id, 0.03)
+    store.backfills.spent(row.id, 0.01)
+    assert cost(store, row) == 0.03
+
+
+def cost(store: Store, row: BackfillRow) -> float:
+    found = store.backfills.get(row.id)
+    assert found is not None
+    return found.cost_usd
