@@ -143,11 +143,14 @@ def test_the_name_of_a_task_means_its_trial(store: Store, three: dict[str, Deplo
     assert chosen(store, "support", action).id == "trial"
 
 
-def test_a_rollback_of_a_task_without_a_trial_means_its_champion(store: Store, three: dict[str, DeploymentRecord]) -> None:
+def test_a_rollback_of_a_task_without_a_trial_names_its_champion_and_leaves_it(
+    store: Store, three: dict[str, DeploymentRecord]
+) -> None:
     trial = three["trial"]
     store.deployments.change(trial, said(trial, "abort", "", 1), state=DeploymentState.ABORTED)
 
-    assert chosen(store, "support", "rollback").id == "live"
+    with pytest.raises(ConfigurationError, match="`continuum rollback support-v2` takes the champion back"):
+        chosen(store, "support", "rollback")
     with pytest.raises(
         ConfigurationError, match="'support' has nothing to promote: its newest deployment, of support-v3, is abor"
     ):

@@ -32,29 +32,37 @@ class Relay:
         self.goes = threading.Event()
         self.goes.set()
         self._open: list[socket.socket] = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def _accept(self) -> None:
-        with suppress(OSError):
+        with self._listener, suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
-                unix = isinstance(self._behind, str)
-                far = socket.socket(socket.AF_UNIX if unix else socket.AF_INET)
-                far.connect(self._behind)
+                far = socket.socket(socket.AF_UNIX if isinstance(self._behind, str) else socket.AF_INET)
                 self._open += [near, far]
+                far.connect(self._behind)
                 for one, other in ((near, far), (far, near)):
-                    threading.Thread(target=self._pass_on, args=(one, other), daemon=True).start()
+                    self._threads.append(threading.Thread(target=self._pass_on, args=(one, other), daemon=True))
+                    self._threads[-1].start()
 
     def _pass_on(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):
             while said := one.recv(65536):
                 self.goes.wait()
                 other.sendall(said)
+        with suppress(OSError):
             other.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
         self.goes.set()
+        # Whoever waits in one of them wakes up then; a socket that is only closed keeps its reader.
         for one in (self._listener, *self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(30)
+        for one in self._open:
             one.close()
 
 
