@@ -108,7 +108,7 @@ class GatewayKeys(Rows):
             requests_per_minute=requests_per_minute,
             created_at=now(),
         )
-        with self.engine.begin() as connection:
+        with self.engine.execution_options(write_first=True).begin() as connection:
             taken = select(gateway_keys.c.id).where(gateway_keys.c.name == name, gateway_keys.c.revoked_at.is_(None))
             if found := connection.execute(taken).scalar():
                 raise ConfigurationError(f"key {found} is named {name!r} already; choose another name, or revoke that one first")

@@ -1,11 +1,15 @@
+import shutil
+import sqlite3
+from contextlib import closing, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from continuum.errors import ConfigurationError
-from continuum.store.database import Store
+from continuum.store.database import Store, open_store
 from continuum.store.gateway_keys import KeysState
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -84,3 +88,24 @@ def test_a_key_that_makes_no_sense_is_refused_and_nothing_is_written(store: Stor
 def test_revoking_what_is_not_there_says_where_to_look(store: Store) -> None:
     with pytest.raises(ConfigurationError, match="no key has the name or id 'nobody'; `continuum keys list`"):
         store.gateway_keys.revoke("nobody")
+
+
+def test_a_key_is_made_while_others_write(home: Path, empty_database: Path) -> None:
+    home.mkdir(parents=True, exist_ok=True)
+    shutil.copy(empty_database, home / "continuum.db")
+    store = open_store(f"sqlite:///{home / 'continuum.db'}")
+    tried: list[str] = []
+
+    def write(connection: object, cursor: object, statement: str, *_: object) -> None:
+        if "FROM gateway_keys" in statement and not tried:
+            tried.append(statement)
+            # Whoever reads and then writes must have taken the right to write before; this one then comes too late.
+            with closing(sqlite3.connect(home / "continuum.db", timeout=0)) as other, suppress(sqlite3.OperationalError), other:
+                other.execute("INSERT INTO segments (name, offset, updated_at) VALUES ('s', 0, '2026-01-01')")
+
+    event.listen(store.engine, "after_cursor_execute", write)
+    store.gateway_keys.create("web-app")
+
+    assert tried
+    assert [key.name for key in store.gateway_keys.all()] == ["web-app"]
+    store.close()
