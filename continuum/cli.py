@@ -190,9 +190,9 @@ def main() -> None:
         except Exception as error:
             if not type(error).__module__.startswith("sqlalchemy."):
                 raise
-            # Such as a full disk. The statement, with captured text in it, is left out.
-            reason = str(getattr(error, "orig", None) or type(error).__name__).strip().partition("\n")[0]
-            tell(f"the store failed: {reason}; see `continuum doctor`", "StoreError")
+            from continuum.spool.draining import reason_of
+
+            tell(f"the store failed: {reason_of(error)}; see `continuum doctor`", "StoreError")
             sys.exit(FAILED)
         finally:
             sys.stdout.flush()

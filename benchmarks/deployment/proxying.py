@@ -13,7 +13,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -151,10 +151,7 @@ def entries_of(costs: dict[str, Cost]) -> list[Entry]:
             ("an SSE stream, stored", "stream_us"),
         ):
             claim = f"gateway CPU {what}, capture on and key checked, against {title}"
-            entry = Entry.of_ratio(claim, ours.best(part), peer and peer.best(part), goal)
-            # A capture is taken when it is on disk. What brings it into a database is stated: nginx has nothing like it.
-            by_itself = title == "nginx" and part in ("alone_stored_us", "many_stored_us")
-            found.append(replace(entry, goal="stated", holds=None) if by_itself else entry)
+            found.append(Entry.of_ratio(claim, ours.best(part), peer and peer.best(part), goal))
     peer_p50 = costs["litellm"].best("p50_us") if "litellm" in costs else None
     found.append(Entry.of_ratio("p50 latency added by the gateway, us, and by LiteLLM", ours.best("p50_us"), peer_p50, 1.0))
     found.append(Entry.of_value("requests that the gateway failed", float(ours.bad), "==", 0))
