@@ -61,8 +61,19 @@ def read_task_file(path: Path) -> TaskFile:
         if path.stat().st_size > LONGEST_BYTES:
             raise ConfigurationError(f"{path} is larger than {LONGEST_BYTES:,} bytes, which no policy is")
         text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise ConfigurationError(f"{path} is not there; continuum init writes one") from error
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({error}); continuum init writes one") from error
+        raise ConfigurationError(f"{path} cannot be read ({error}); it must be a file of text in UTF-8") from error
+    return parsed_task_file(path, text)
+
+
+def parsed_task_file(path: Path, text: str) -> TaskFile:
+    """Read what is, or is to be, in a file, and refuse what a policy cannot hold; `path` is what errors name.
+
+    Raises:
+        ConfigurationError: as `read_task_file`.
+    """
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         known = TaskPolicy(task="task").model_dump(mode="json")

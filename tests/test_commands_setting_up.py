@@ -48,7 +48,7 @@ def test_init_a_second_time_changes_neither_the_file_nor_the_store(store: Store,
     written = (tmp_path / "continuum.yaml").read_bytes()
     run("tasks", "set", "support", "auto_train_when=7")
 
-    code, told, beside = run("init", "other", "--auto-train-when", "9")
+    code, told, beside = run("init", "support", "--auto-train-when", "9")
 
     assert code == 0
     assert (tmp_path / "continuum.yaml").read_bytes() == written
@@ -56,6 +56,51 @@ def test_init_a_second_time_changes_neither_the_file_nor_the_store(store: Store,
     assert store.tasks.get("support").policy.auto_train_when == 7
     assert "auto_train_when: 7 -> 1000" in told
     assert "continuum tasks apply" in beside
+
+
+def test_init_does_not_pass_off_another_tasks_file_as_the_tasks_own(store: Store, tmp_path: Path) -> None:
+    run("init", "support", "--yes")
+
+    with pytest.raises(ConfigurationError, match=r"for the task support, and nothing was set up for shop; .*--file shop.yaml"):
+        run("init", "shop")
+
+    assert store.tasks.names() == ["support"]
+    assert run("init", "shop", "--file", "shop.yaml", "--yes")[0] == 0
+    assert store.tasks.names() == ["shop", "support"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"task: [", "continuum.yaml:1: this is no YAML"),
+        (b"", "mapping of names to values"),
+        (b"\xff\xfe", "must be a file of text in UTF-8"),
+        (b"task: support\nbugdet: 3\n", "continuum.yaml:2"),
+    ],
+)
+def test_init_beside_a_file_that_cannot_be_read_says_both_ways_on(
+    content: bytes, said: str, store: Store, tmp_path: Path
+) -> None:
+    (tmp_path / "continuum.yaml").write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match=f"{said}.*; mend it, or write over it with --force"):
+        run("init", "support", "--yes")
+
+    assert (tmp_path / "continuum.yaml").read_bytes() == content
+    assert run("init", "support", "--yes", "--force")[0] == 0
+    assert store.tasks.names() == ["support"]
+
+
+def test_a_file_that_was_there_outlives_a_forced_init_that_is_refused(store: Store, tmp_path: Path) -> None:
+    run("init", "support", "--yes", "--auto-train-when", "7")
+    written = (tmp_path / "continuum.yaml").read_bytes()
+
+    with pytest.raises(ConfigurationError, match="base_url"):
+        run("init", "support", "--yes", "--force", "--judge-model", "x", "--judge-base-url", "no address")
+
+    assert (tmp_path / "continuum.yaml").read_bytes() == written
+    assert [path.name for path in tmp_path.glob("*.yaml*")] == ["continuum.yaml"]
+    assert store.tasks.get("support").policy.auto_train_when == 7
 
 
 def test_a_key_of_the_environment_names_a_judge_and_is_never_written(
@@ -107,6 +152,18 @@ def test_a_person_at_a_terminal_is_asked(store: Store, tmp_path: Path) -> None:
     policy = store.tasks.get("webshop").policy
     assert (policy.judge.model, policy.base_model, policy.auto_train_when) == (None, "models/base", 200)
     assert policy.auto_deploy_if_better
+
+
+def test_a_person_who_mistypes_is_asked_again_and_loses_no_answer(store: Store) -> None:
+    answers = "web shop\nwebshop\ngpt-4o-mini\nlocalhost\nnone\nmodels/base\nlots\n0\n200\nfive\n2.50\nno\n"
+    code, shown = at_a_terminal([*PROGRAM, "init"], answers)
+
+    assert code == 0, shown
+    assert "task name 'web shop' must be" in shown
+    assert "write http:// or https://" in shown
+    assert "'lots' is not a whole number of 1 or more" in shown
+    policy = store.tasks.get("webshop").policy
+    assert (policy.judge.model, policy.judge.budget_usd, policy.auto_train_when) == ("gpt-4o-mini", 2.5, 200)
 
 
 def test_applying_shows_the_difference_and_a_dry_run_makes_none(store: Store, tmp_path: Path) -> None:

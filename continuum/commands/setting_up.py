@@ -1,9 +1,11 @@
 """The first minutes: a task file is written and applied, and what is missing is found."""
 
 import json
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -14,7 +16,8 @@ from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.policy import checked_task_name
 from continuum.store import default_store
-from continuum.task_file import NAME, apply, changes_of, read_task_file
+from continuum.strict import without_secret
+from continuum.task_file import NAME, apply, changes_of, parsed_task_file, read_task_file
 
 if TYPE_CHECKING:
     from continuum.task_file import Change, TaskFile
@@ -24,6 +27,7 @@ LOCAL_SERVERS = {"Ollama": "http://127.0.0.1:11434/v1", "vLLM": "http://127.0.0.
 """Where servers of this machine listen that are asked for, by themselves."""
 JUDGE = "gpt-4o-mini"
 QUICKLY_S = 0.5
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -58,13 +62,13 @@ def init(
     come from the environment. Run again it leaves the file as it is.
     """
     if file.exists() and not force:
-        _stays(file, as_json)
+        _stays(file, task, as_json)
         return
     asking = asks_people() and not take_defaults and not as_json
     if task is None:
         if not asking:
             refuse("nobody is there to be asked for the task's name; name it: continuum init TASK")
-        task = _asked("Name of the task", "support")
+        task = _asked("Name of the task", "support", checked_task_name)
     checked_task_name(task)
     found = run(_found())
     if judge_model is None and judge_base_url is None:
@@ -73,28 +77,25 @@ def init(
             complain(f"judge: {found.because}")
             judge_model = _asked("Judge model, or none", judge_model or "none")
             if judge_model != "none" and judge_base_url is None:
-                judge_base_url = _asked("Its endpoint's address, or none for the provider's own", "none")
+                judge_base_url = _asked("Its endpoint's address, or none for the provider's own", "none", _address)
     judge_model, judge_base_url = _or_none(judge_model), _or_none(judge_base_url)
     base_model = base_model or load_settings().base_model
     if asking and base_model is None:
         base_model = _or_none(_asked("Model to tune (a folder or a hub id), or none for later", "none"))
     if asking and auto_train_when is None:
-        auto_train_when = _number(_asked("New interactions that start a turn", "1000"))
+        auto_train_when = _asked("New interactions that start a turn", "1000", _count)
     if asking and judge_model and budget_usd is None and judge_base_url is None:
-        budget_usd = float(_number(_asked("US dollars a month that judging may cost", "5")))
+        budget_usd = _asked("US dollars a month that judging may cost", "5", _dollars)
     if asking and auto_deploy is None:
         auto_deploy = _asked("Deploy by itself what the guard lets through", "no").casefold() in ("y", "yes")
     if budget_usd is None and judge_model and judge_base_url is None:
         budget_usd = 5.0
     text = _text(task, judge_model, judge_base_url, base_model, auto_train_when or 1000, budget_usd, bool(auto_deploy))
+    # All that can be refused is, before a file that is there is written over.
+    store, read = default_store(), parsed_task_file(file, text)
+    changes_of(store, read)
     _write(file, text)
-    try:
-        read = read_task_file(file)
-        changes = apply(default_store(), read)
-    except ConfigurationError:
-        file.unlink(missing_ok=True)
-        raise
-    _told(read, changes, as_json, applied=True)
+    _told(read, apply(store, read), as_json, applied=True)
     complain(f"{file} is written; next: continuum doctor {task}")
 
 
@@ -129,8 +130,17 @@ def doctor(
         raise typer.Exit(FAILED)
 
 
-def _stays(file: Path, as_json: bool) -> None:
-    read = read_task_file(file)
+def _stays(file: Path, task: str | None, as_json: bool) -> None:
+    try:
+        read = read_task_file(file)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{error}; mend it, or write over it with --force") from error
+    if task is not None and task != read.task:
+        another = file.with_name(f"{checked_task_name(task)}.yaml")
+        raise ConfigurationError(
+            f"{file} is there already, for the task {read.task}, and nothing was set up for {task}; "
+            f"give this one a file of its own with --file {another}, or write over it with --force"
+        )
     changes = changes_of(default_store(), read)
     _told(read, changes, as_json, applied=False)
     complain(f"{file} is there already and stays as it is (--force writes another)")
@@ -166,16 +176,34 @@ async def _found() -> Found:
     return Found()
 
 
-def _asked(question: str, default: str) -> str:
-    stderr.print(f"{question} [{default}]: ", end="", highlight=False, markup=False)
-    return input().strip() or default
+def _asked(question: str, default: str, read: Callable[[str], T] = str) -> T:
+    """What a person answers, read; asked again as long as it cannot be."""
+    while True:
+        stderr.print(f"{question} [{default}]: ", end="", highlight=False, markup=False)
+        try:
+            return read(input().strip() or default)
+        except ConfigurationError as error:
+            complain(str(error))
 
 
-def _number(text: str) -> int:
+def _address(text: str) -> str | None:
+    return without_secret(_or_none(text), "the address")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10**9:
+        raise ConfigurationError(f"{text!r:.60} is not a whole number of 1 or more")
+    return int(text)
+
+
+def _dollars(text: str) -> float:
     try:
-        return int(text)
-    except ValueError as error:
-        raise ConfigurationError(f"{text!r:.60} is not a whole number") from error
+        found = float(text)
+    except ValueError:
+        found = -1.0
+    if not 0 <= found < 10**9:
+        raise ConfigurationError(f"{text!r:.60} is not an amount of 0 or more, such as 2.50")
+    return found
 
 
 def _or_none(text: str | None) -> str | None:
@@ -185,7 +213,9 @@ def _or_none(text: str | None) -> str | None:
 def _write(file: Path, text: str) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        unfinished = file.with_name(f".{file.name}.{os.getpid()}")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(file)
     except OSError as error:
         raise ConfigurationError(f"{file} cannot be written ({error}); name another with --file") from error
 
