@@ -7,11 +7,13 @@ said too says nothing of anybody, and is none of them.
 import html
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from hashlib import blake2b
 from typing import Any
 from urllib.parse import unquote
 
+from continuum.erasing.names import Names
 from continuum.records import Interaction, Message
 
 RUN = 5
@@ -20,7 +22,14 @@ SHORTEST = 12
 """Characters of a text that has fewer words than a run, from which on it is one."""
 RAREST = 6
 """Characters of a single word with digits and letters in it, such as the number of an order, from which on it is a run."""
-WORD = re.compile(r"[^\W_]+")
+LONGEST_NUMBER = 9
+"""Digits of a number, such as that of a telephone, from which on it is a run."""
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+"""Letters of languages that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
+WORD = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+")
+IS_UNSPACED = re.compile(rf"[{UNSPACED}]")
+ADDRESS = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
+ESCAPED = re.compile(r"(?:\\+u[0-9a-fA-F]{4})+|\\+[nrtbf]")
 GONE = "[erased]"
 """Stands where something was taken out of a text."""
 NAMING = ("interaction_id", "id")
@@ -51,12 +60,13 @@ class Runs:
         if not self.hashes or len(text) < RAREST:
             return False
         forms = [text]
+        forms += [unescaped(text)] if "\\" in text else []
         forms += [unquote(text)] if "%" in text else []
         forms += [html.unescape(text)] if "&" in text else []
         return any(one in self.hashes for form in forms for one in self._of(form, quoted=True))
 
     def _of(self, text: str, *, quoted: bool = False) -> Iterator[str]:
-        words = [word.casefold() for word in WORD.findall(text)]
+        words = _words_of(text)
         for place in range(max(0, len(words) - RUN + 1)):
             yield self._hash(words[place : place + RUN])
         for length in range(1, RUN) if quoted else ():
@@ -66,6 +76,9 @@ class Runs:
                     yield self._hash(words[place : place + length])
         if 0 < len(words) < RUN and not quoted and sum(map(len, words)) >= SHORTEST:
             yield self._hash(words)
+        for address in ADDRESS.findall(text) if "@" in text and not quoted else ():
+            if len(named := _words_of(address)) < RUN and sum(map(len, named)) >= SHORTEST:
+                yield self._hash(named)
         yield from (self._hash([word]) for word in words if len(word) >= RAREST and _is_rare(word))
 
     def _hash(self, words: list[str]) -> str:
@@ -73,8 +86,31 @@ class Runs:
         return blake2b(said, key=self.key, digest_size=8).hexdigest()
 
 
+def _words_of(text: str) -> list[str]:
+    """The words of a text in their order; of what is written without spaces, each two letters that follow one another."""
+    found = list[str]()
+    for word in WORD.findall(text if text.isascii() else unicodedata.normalize("NFKC", text)):
+        if len(word) > 2 and IS_UNSPACED.match(word):
+            found += [word[place : place + 2] for place in range(len(word) - 1)]
+        else:
+            found.append(word.casefold())
+    return found
+
+
 def _is_rare(word: str) -> bool:
-    return any(sign.isdigit() for sign in word) and any(sign.isalpha() for sign in word)
+    digits = sum(map(str.isdigit, word))
+    return digits >= LONGEST_NUMBER if digits == len(word) else digits > 0 and any(map(str.isalpha, word))
+
+
+def unescaped(text: str) -> str:
+    """A text in which JSON, or JSON within JSON, escapes letters and ends of lines, as it is read."""
+
+    def read(found: "re.Match[str]") -> str:
+        codes = re.findall(r"u([0-9a-fA-F]{4})", found.group())
+        # Letters beyond the first plane come as two codes that only together are one.
+        return bytes.fromhex("".join(codes)).decode("utf-16-be", "replace") if codes else "\n"
+
+    return ESCAPED.sub(read, text)
 
 
 def texts_of(interaction: Interaction) -> list[str]:
@@ -86,7 +122,17 @@ def texts_of(interaction: Interaction) -> list[str]:
 
 
 def _texts_in(message: Message) -> list[str]:
-    return [text for text in (message.text, message.action) if text]
+    beside = [text for value in (message.model_extra or {}).values() for text in _strings_in(value)]
+    return [text for text in (message.text, message.action, *beside) if text]
+
+
+def _strings_in(value: Any) -> Iterator[str]:
+    """Every text in what a message carries beside its words: what a model thought, a name, the name of a file."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _strings_in(one)
 
 
 class Taking:
@@ -100,7 +146,12 @@ class Taking:
     def __init__(self, stones: Mapping[str, str], runs: Runs) -> None:
         self.stones = dict(stones)
         self.runs = runs
-        self._named = re.compile("|".join(map(re.escape, sorted(stones, key=len, reverse=True)))) if stones else None
+        self._names = Names(stones)
+
+    @property
+    def plain(self) -> int:
+        """How many of the ids are found only where a field names them: see `Names`."""
+        return len(self._names.plain)
 
     def out_of(self, value: Any) -> Any:
         """What is left of a value: JSON, or text."""
@@ -112,49 +163,60 @@ class Taking:
             return value
         if any(isinstance(value.get(name), str) and value[name] in self.stones for name in NAMING):
             value = _silenced(value)
-        return {self._out_of_text(str(name)): self.out_of(inner) for name, inner in value.items()}
+        return {self._out_of_text(str(name)): self._out_of_field(str(name), inner) for name, inner in value.items()}
 
     def out_of_text(self, text: str) -> str:
         """What is left of a text that may be JSON, or lines of text and JSON."""
-        if not text or not (self._names(text) or self.runs.stand_in(text)):
+        if not text or not self._is_touched(text):
             return text
-        try:
-            found = json.loads(text)
-        except (ValueError, RecursionError):
-            return "\n".join(self._out_of_line(line) for line in text.split("\n"))
+        found = _read(text)
         if isinstance(found, dict | list):
             left = self.out_of(found)
             return text if left == found else json.dumps(left)
-        return self._out_of_text(text)
+        if found is not None:
+            return self._out_of_text(text)
+        return "\n".join(self._out_of_line(line) for line in text.split("\n"))
+
+    def _is_touched(self, text: str) -> bool:
+        forms = [text, unescaped(text)] if "\\" in text else [text]
+        named = any(self._names.stand_in(form) or self._names.stand_quoted_in(form) for form in forms)
+        return named or self.runs.stand_in(text)
 
     def _out_of_line(self, line: str) -> str:
-        if line[:1] in "{[":
-            try:
-                found = json.loads(line)
-            except (ValueError, RecursionError):
-                return self._out_of_text(line)
-            left = self.out_of(found)
-            return line if left == found else json.dumps(left)
-        return self._out_of_text(line)
+        found = _read(line) if line[:1] in ("{", "[") else None
+        if not isinstance(found, dict | list):
+            return self._out_of_text(line)
+        left = self.out_of(found)
+        return line if left == found else json.dumps(left)
+
+    def _out_of_field(self, field: str, value: Any) -> Any:
+        if isinstance(value, str) and (stone := self._names.of_field(field, value)) is not None:
+            return stone
+        if isinstance(value, list):
+            return [self._out_of_field(field, one) for one in value]
+        return self.out_of(value)
 
     def _out_of_text(self, text: str) -> str:
-        if text[:1] in ("{", "[") and self._names(text):
+        if text[:1] in ("{", "[") and self._is_touched(text):
             # JSON inside of JSON, as event logs have it.
-            try:
-                found = json.loads(text)
-            except (ValueError, RecursionError):
-                found = None
+            found = _read(text)
             if isinstance(found, dict | list):
-                return json.dumps(self.out_of(found))
+                left = self.out_of(found)
+                return text if left == found else json.dumps(left)
         if self.runs.stand_in(text):
             if "\n" not in text:
                 return GONE
-            left = "\n".join(GONE if self.runs.stand_in(line) else line for line in text.split("\n"))
-            text = left if not self.runs.stand_in(left) else GONE
-        return self._named.sub(lambda found: self.stones[found.group()], text) if self._named and self._names(text) else text
+            others = "\n".join(GONE if self.runs.stand_in(line) else line for line in text.split("\n"))
+            text = others if not self.runs.stand_in(others) else GONE
+        return self._names.out_of(text)
 
-    def _names(self, text: str) -> bool:
-        return self._named is not None and self._named.search(text) is not None
+
+def _read(text: str) -> Any:
+    """What JSON says; None where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _silenced(entry: dict[str, Any]) -> dict[str, Any]:
@@ -163,6 +225,8 @@ def _silenced(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _deeper(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_deeper(one) for one in value]
     return _silenced(value) if isinstance(value, dict) else value
 
 

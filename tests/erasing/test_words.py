@@ -1,12 +1,16 @@
 """Words of the forgotten are found wherever they are quoted, however they are written there, and words of others are not."""
 
 import json
+import random
 from urllib.parse import quote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from continuum.erasing.words import GONE, Runs, Taking
+from continuum.erasing.words import GONE, Runs, Taking, texts_of
+from continuum.records import Message
+from tests.builders import an_interaction
 
 SAID = "My neighbour Theodora keeps seven grey geese behind the old mill"
 COMMON = "Thank you for your patience, have a nice day and goodbye"
@@ -83,3 +87,100 @@ def test_what_quotes_nothing_is_left_as_it_is(text: str) -> None:
 @given(st.lists(st.sampled_from(["alpha", "beta", "gamma", "delta", "omega"]), min_size=5, max_size=20), st.text(max_size=20))
 def test_a_text_stands_in_itself_whatever_is_around_it(words: list[str], around: str) -> None:
     assert runs(" ".join(words)).stand_in(f"{around} {' '.join(words)} {around}")
+
+
+@given(
+    st.lists(
+        st.sampled_from(["Grüße", "aus", "Köln", "zürich", "naïve", "façade", "🚀", "übel"]), min_size=5, max_size=9, unique=True
+    )
+)
+def test_json_that_escapes_what_is_not_ascii_hides_nothing(words: list[str]) -> None:
+    said = " ".join(words)
+    event = json.dumps({"metadata": json.dumps({"worst": said, "n": 5})})
+
+    left = json.loads(json.loads(taking(said).out_of_text(event))["metadata"])
+
+    assert left == {"worst": GONE, "n": 5}
+
+
+def test_lines_of_few_words_are_found_within_json() -> None:
+    said = "keeps geese\nbehind mill\nnear the pond"
+
+    assert json.loads(taking(said).out_of_text(json.dumps({"a": said}))) == {"a": GONE}
+
+
+def test_a_language_without_spaces_is_found_in_an_excerpt() -> None:
+    said = "私の口座番号を昨日から忘れてしまいました"
+
+    assert runs(said).stand_in(f"最悪の例：{said[3:12]}…")
+    assert not runs(said, others=("昨日から忘れてしまいました",)).stand_in("昨日から忘れてしまいました")
+    assert not runs(said).stand_in("今日は天気がとても良いです")
+
+
+def test_an_address_and_a_long_number_are_found_in_any_text() -> None:
+    found = runs("Write to theodora.papas@geese.example or call 004917012345678 after noon please")
+
+    assert found.stand_in("contact theodora.papas@geese.example now")
+    assert found.stand_in("tel=004917012345678")
+
+
+def test_what_a_model_thought_and_what_a_message_carries_beside_its_words_is_said_too() -> None:
+    messages = (Message.model_validate({"role": "user", "content": "Hi", "name": "Theodora Papadopoulos"}),)
+    answer = Message.model_validate({"role": "assistant", "content": "Yes", "reasoning_content": SAID})
+
+    said = texts_of(an_interaction(messages=messages, response=answer))
+
+    assert runs(*said).stand_in(f"thought: {SAID}")
+    assert runs(*said).stand_in("from Theodora Papadopoulos")
+
+
+def test_an_id_within_a_longer_id_is_another_id() -> None:
+    left = taking(row_1="erased-x").out_of_text("row-1 row-12 row-1-b arrow-1 (row-1) row-1.")
+
+    assert left == "erased-x row-12 row-1-b arrow-1 (erased-x) erased-x."
+
+
+@pytest.mark.parametrize("plain", ["7", "root", "python", "1", "home", "2026", "user1"])
+def test_an_id_that_is_a_common_word_or_a_short_number_goes_only_where_a_field_names_it(plain: str) -> None:
+    found = Taking({plain: "erased-x"}, Runs("key"))
+    event = {
+        "python": "/root/home/python",
+        "epochs": plain,
+        "interaction_id": plain,
+        "at": f"{plain} of 2026 by root",
+        "user_id": plain,
+    }
+
+    left = json.loads(found.out_of_text(json.dumps(event)))
+
+    assert left == event | {"interaction_id": "erased-x", "user_id": "erased-x"}
+    assert found.out_of_text(f"{plain} of 9") == f"{plain} of 9"
+    assert found.plain == 1
+
+
+def test_an_id_in_json_within_json_and_beyond_ascii_is_found() -> None:
+    name = "jürgen-77"
+    found = Taking({name: "erased-x"}, Runs("key"))
+
+    left = json.loads(json.loads(found.out_of_text(json.dumps({"m": json.dumps({"a": f"line\n{name}"})})))["m"])
+
+    assert left == {"a": "line\nerased-x"}
+
+
+@given(st.sets(st.from_regex(r"[a-z]{2,4}[-_:.][0-9]{2,5}", fullmatch=True), min_size=1, max_size=20), st.randoms())
+def test_of_many_ids_each_is_replaced_where_it_stands_alone(ids: set[str], rng: random.Random) -> None:
+    ordered = sorted(ids)
+    rng.shuffle(ordered)
+    gone = dict.fromkeys(ordered[: len(ordered) // 2 + 1], "erased-x")
+
+    left = Taking(gone, Runs("key")).out_of_text(" ".join(ordered))
+
+    assert left.split(" ") == [gone.get(one, one) for one in ordered]
+
+
+def test_words_in_lists_of_an_erased_entry_go_too() -> None:
+    entry = {"interaction_id": "gone-1", "turns": [{"text": "short?", "n": 1}], "judges": [[{"comment": "no"}]]}
+
+    left = taking(gone_1="erased-x").out_of(entry)
+
+    assert left == {"interaction_id": "erased-x", "turns": [{"text": GONE, "n": 1}], "judges": [[{"comment": GONE}]]}

@@ -77,8 +77,8 @@ async def test_what_dagster_shows_of_a_verdict_loses_the_quote_and_keeps_the_res
 ) -> None:
     said = "My neighbour Theodora keeps seven grey geese behind the old mill"
     store.tasks.ensure("support")
-    store.interactions.add([an_interaction(said, id="hers", user_id="jane")])
-    metadata = {"report": dg.MetadataValue.md(f"| worst | {said} |"), "example": "hers", "items": 5}
+    store.interactions.add([an_interaction(said, id="call-117", user_id="jane")])
+    metadata = {"report": dg.MetadataValue.md(f"| worst | {said} |"), "example": "call-117", "items": 5}
     event = dg.AssetMaterialization("guard_verdict", partition="support", metadata=metadata)
     home_instance.report_runless_asset_event(event)
 
