@@ -22,6 +22,8 @@ BASE_TAG = "continuum/base"
 """The high-water mark on which a run was decided."""
 TRIGGER_TAG = "continuum/trigger"
 BOOTSTRAP = "new task"
+WILL_RETRY_TAG, RETRIED_BY_TAG = "dagster/will_retry", "dagster/auto_retry_run_id"
+"""Dagster's own: whether a failed run will be repeated, and by which."""
 HOLDER = "dagster run "
 """How the claim of a Dagster run begins; its root run's id follows, so that an automatic retry holds the same claim."""
 
@@ -61,7 +63,7 @@ def is_over(instance: dg.DagsterInstance, holder: str) -> bool:
 
 def will_be_repeated(run: dg.DagsterRun) -> bool:
     """Whether a run has failed and its automatic retry is still to come; so it is while nobody has said that it is not."""
-    decided = run.tags.get("dagster/will_retry") == "false" or "dagster/auto_retry_run_id" in run.tags
+    decided = run.tags.get(WILL_RETRY_TAG) == "false" or RETRIED_BY_TAG in run.tags
     return run.status is dg.DagsterRunStatus.FAILURE and not decided
 
 

@@ -19,6 +19,7 @@ from continuum_pipelines.late_feedback import late_feedback, late_verdicts
 from continuum_pipelines.resources.store import StoreResource
 from continuum_pipelines.resources.tracker import TrackerResource
 from continuum_pipelines.resources.training import training_resource
+from continuum_pipelines.retries import overlooked_retries
 from continuum_pipelines.schedules import anchors_when_due, nightly_annotation, nightly_learning_curve, nightly_retention
 from continuum_pipelines.sensors import bootstrap_new_tasks, enough_new_data, new_tasks
 
@@ -57,6 +58,7 @@ defs = dg.Definitions(
         requested_turns,
         late_feedback,
         quarantined_models,
+        overlooked_retries,
     ],
     resources={"store": StoreResource(), "tracker": TrackerResource(), "training": training_resource()},
     # A turn is one process: starting another for each asset costs more than most assets do.

@@ -17,7 +17,16 @@ from continuum.excerpts import excerpt
 from continuum.provenance.terms import unaccepted
 from continuum.spool.draining import collect
 from continuum_pipelines.automations import sensor
-from continuum_pipelines.claims import BASE_TAG, BOOTSTRAP, HOLDER, PARTITION_TAG, TRIGGER_TAG, root_of
+from continuum_pipelines.claims import (
+    BASE_TAG,
+    BOOTSTRAP,
+    HOLDER,
+    PARTITION_TAG,
+    RETRIED_BY_TAG,
+    TRIGGER_TAG,
+    WILL_RETRY_TAG,
+    root_of,
+)
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.jobs import flywheel
 from continuum_pipelines.partitions import tasks
@@ -179,8 +188,8 @@ def active_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
     Between a crash and its automatic retry a task looks idle: such a failure counts until the retry exists.
     """
-    repeated = dg.RunsFilter(statuses=[Run.FAILURE], tags={"dagster/will_retry": "true"})
-    crashed = [run for run in instance.get_runs(repeated, limit=100) if "dagster/auto_retry_run_id" not in run.tags]
+    repeated = dg.RunsFilter(statuses=[Run.FAILURE], tags={WILL_RETRY_TAG: "true"})
+    crashed = [run for run in instance.get_runs(repeated, limit=100) if RETRIED_BY_TAG not in run.tags]
     return [*instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)), *crashed]
 
 

@@ -95,7 +95,19 @@ class Line:
             newest = self.attempts(run)[-1]
             return newest if newest.is_finished and not will_be_repeated(newest) else None
 
-        return eventually(last, f"run {run} of {self.task} ends", within_s=within_s)
+        try:
+            return eventually(last, f"run {run} of {self.task} ends", within_s=within_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}\n{self._story(run)}") from error
+
+    def _story(self, run: str) -> str:
+        """What is known of a run that does not end."""
+        lines = []
+        for attempt in self.attempts(run):
+            lines.append(f"{attempt.run_id}: {attempt.status.value}, tags {dict(attempt.tags)}")
+            lines += [f"    {said}" for said in self.stack.said(attempt.run_id)[-15:]]
+        log = (self.stack.home / "daemon.log").read_text(errors="replace").splitlines()[-40:]
+        return "\n".join([*lines, "the daemon said:", *(f"    {said}" for said in log)])
 
     def attempts(self, run: str) -> list[dg.DagsterRun]:
         """A run and its retries, the oldest first."""

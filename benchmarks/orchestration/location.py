@@ -1,4 +1,4 @@
-"""The code location without what starts runs by itself, and with a tracker in a folder: MLflow takes longer than all else."""
+"""The code location without what starts turns by itself, and with a tracker in a folder: MLflow takes longer than all else."""
 
 import dagster as dg
 
@@ -6,6 +6,7 @@ from continuum.config import load_settings
 from continuum.tracking.tracker import FolderTracker, Tracker
 from continuum_pipelines import definitions
 from continuum_pipelines.resources.tracker import TrackerResource
+from continuum_pipelines.retries import overlooked_retries
 
 
 class FolderTrackerResource(TrackerResource):
@@ -19,6 +20,7 @@ class FolderTrackerResource(TrackerResource):
 defs = dg.Definitions(
     assets=definitions.defs.assets,
     jobs=definitions.defs.jobs,
+    sensors=[overlooked_retries],
     resources={**(definitions.defs.resources or {}), "tracker": FolderTrackerResource()},
     executor=definitions.defs.executor,
 )

@@ -87,7 +87,7 @@ def test_each_asset_file_is_named_as_its_asset() -> None:
 def test_the_sensors_and_the_schedules_run_by_themselves() -> None:
     sensors = {sensor.name: sensor.default_status for sensor in defs.sensors or []}
     names = ["new_tasks", "bootstrap_new_tasks", "enough_new_data", "poll_batches", "lead_deployments"]
-    names += ["requested_backfills", "requested_turns", "late_feedback", "quarantined_models"]
+    names += ["requested_backfills", "requested_turns", "late_feedback", "quarantined_models", "overlooked_retries"]
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.RUNNING)
     schedules = {schedule.name: (schedule.cron_schedule, schedule.default_status) for schedule in defs.schedules or []}
     # Each ticks as often as two time zones can differ, and sees for each task whether its own night is on.
