@@ -55,6 +55,8 @@ def _scores(curve: "LearningCurve") -> list[dict[str, Any]]:
             "high": found.high,
             "items": found.items,
             "gain": gain.mean if (gain := point.gains.get(metric)) else None,
+            "gain_low": gain.low if gain else None,
+            "gain_high": gain.high if gain else None,
             "is": gain.word if gain else None,
         }
         for point in curve.points
@@ -71,6 +73,7 @@ def _turns(curve: "LearningCurve") -> list[dict[str, Any]]:
             "gain": gain.mean,
             "low": gain.low,
             "high": gain.high,
+            "items": gain.items,
             "is": gain.word,
             "examples": one.examples,
             "judged": one.judged,
@@ -83,18 +86,23 @@ def _turns(curve: "LearningCurve") -> list[dict[str, Any]]:
 
 
 def _promoted(curve: "LearningCurve") -> list[dict[str, Any]]:
-    return [
-        {
-            "version": one.model,
-            "metric": one.metric,
-            "claimed": one.claimed.mean,
-            "fresh": one.fresh.mean if one.fresh else None,
-            "corrected": one.corrected.mean if one.corrected else None,
-            "shrinks_by": one.shrinkage,
-            "why": one.why or None,
-        }
-        for one in curve.retold
-    ]
+    rows = []
+    for one in curve.retold:
+        found = one.fresh or one.corrected
+        rows.append(
+            {
+                "version": one.model,
+                "metric": one.metric,
+                "claimed": one.claimed.mean,
+                "basis": "fresh" if one.fresh else "corrected" if one.corrected else None,
+                "is": found.mean if found else None,
+                "low": found.low if found else None,
+                "high": found.high if found else None,
+                "shrinks_by": one.shrinkage,
+                "why": one.why or None,
+            }
+        )
+    return rows
 
 
 def _beside(curve: "LearningCurve") -> list[dict[str, Any]]:

@@ -53,7 +53,7 @@ class Point:
     gains: "Mapping[str, Gain]"
     """Metric to the difference from the reference model, paired on the items that both have a score for; where they share none,
     unpaired, and it says so."""
-    intents: Mapping[str, float]
+    intents: "Mapping[str, Estimate]"
     """Intent to the mean of all metrics over its items."""
     cost_usd: float | None
     """A query; None where nobody knows."""

@@ -42,3 +42,12 @@ def shown(readings: Sequence[Reading], metric: str) -> list[Reading]:
     """The readings of one metric, those of one name together, in the order in which names came up."""
     names = list(dict.fromkeys(one.name for one in readings if one.metric == metric))
     return [one for name in names for one in readings if one.metric == metric and one.name == name]
+
+
+def together(readings: Sequence[Reading]) -> list[list[Reading]]:
+    """Readings that are told in one line: each by itself, but those of one name without data for the same reason together."""
+    found: dict[tuple[object, ...], list[Reading]] = {}
+    for one in readings:
+        key = (one.name, one.on) if one.value is None else (one.name, one.on, one.model)
+        found.setdefault(key, []).append(one)
+    return list(found.values())

@@ -21,8 +21,8 @@ WIDTH, HEIGHT = 360, 240
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 14, 34
 SERIES = 4
 """Colours there are."""
-ROW, FOREST_WIDTH, LABELS = 26, 760, 190
-LONGEST_LABEL = 26
+ROW, FOREST_WIDTH = 44, 400
+LONGEST_LABEL = 32
 LETTER = 7
 """Pixels of a letter, about."""
 APART = 13
@@ -116,7 +116,7 @@ def forest(gains: Sequence[tuple[str, Gain]]) -> str:
         return ""
     ends = [end for _, gain in drawn for end in (gain.low, gain.high) if end is not None]
     reach = max([LEAST_REACH, *map(abs, ends)]) * 1.05
-    x = Axis(-reach, reach, LABELS, FOREST_WIDTH - 150)
+    x = Axis(-reach, reach, 8, FOREST_WIDTH - 8)
     height = ROW * len(drawn) + 26
     parts = [
         f'<line class="grid" x1="{x.at(tick):.1f}" x2="{x.at(tick):.1f}" y1="0" y2="{height - 22}" stroke-opacity=".6"/>'
@@ -125,7 +125,7 @@ def forest(gains: Sequence[tuple[str, Gain]]) -> str:
     ]
     parts.append(f'<line class="none" x1="{x.at(0):.1f}" x2="{x.at(0):.1f}" y1="0" y2="{height - 22}"/>')
     for n, (label, gain) in enumerate(drawn):
-        parts.append(_strip(label, gain, x, ROW * n + ROW / 2))
+        parts.append(_strip(label, gain, x, ROW * n + 32))
     said = "; ".join(f"{label} {gain.mean:+.3f}, {gain.word}" for label, gain in drawn)
     return f'<figure class="wide">{_drawing(FOREST_WIDTH, height, f"gains with 95% intervals: {said}", "".join(parts))}</figure>'
 
@@ -136,11 +136,11 @@ def _strip(label: str, gain: Gain, x: Axis, y: float) -> str:
     filled = "none" if word == "open" else "currentColor"
     unpaired = "" if gain.paired else ' stroke-dasharray="4 3"'
     return (
-        f'<text x="{LABELS - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(excerpt(label, LONGEST_LABEL))}</text>'
+        f'<text x="2" y="{y - 14:.1f}">{escape(excerpt(label, LONGEST_LABEL))}</text>'
         f'<g class="{word.replace(" ", "-")}">'
         f'<path d="M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 4}v8M{high:.1f} {y - 4}v8" stroke="currentColor" '
         f'stroke-width="2"{unpaired}/><circle cx="{mean:.1f}" cy="{y}" r="4.5" fill="{filled}" stroke="currentColor" '
-        f'stroke-width="2"/><text x="{FOREST_WIDTH - 140}" y="{y + 4:.1f}">{gain.mean:+.3f} {word}</text></g>'
+        f'stroke-width="2"/><text x="{FOREST_WIDTH - 2}" y="{y - 14:.1f}" text-anchor="end">{gain.mean:+.3f} {word}</text></g>'
     )
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from continuum.analytics.arms import COST, FORGETTING, HUMAN, LATENCY, PRODUCTION, Contender, Point
 from continuum.analytics.beside import Reading
+from continuum.analytics.bounded import bounded_mean
 from continuum.analytics.forgotten import forgetting_readings
 from continuum.analytics.fresh import Retold, retold
 from continuum.analytics.frontier import Standing, frontier
@@ -18,7 +19,7 @@ from continuum.analytics.served import Calls, calls_of, cost_readings, latency_r
 from continuum.analytics.turns import Turn, turns_of
 from continuum.analytics.worth import Bill, Worth, bill_of, worth_of
 from continuum.splits.golden import GoldenItem
-from continuum.statistics.means import Estimate, estimate
+from continuum.statistics.means import Estimate
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -43,6 +44,7 @@ class Compared:
     retold: tuple[Retold, ...]
     bill: Bill
     worth: tuple[Worth, ...]
+    over_production: Mapping[str, Gain]
 
 
 def compared(
@@ -83,6 +85,8 @@ def compared(
     if HUMAN in beside:
         readings += human_readings(store, task, contenders, items, found.answers, found.scores, reference)
     bill = bill_of(store, task, contenders)
+    versions = {one.name: one.checkpoint.version for one in contenders if one.checkpoint}
+    newest = max(versions, key=versions.__getitem__, default=None)
     middles = {one.model: one.value.mean for one in latencies if one.value is not None and one.name.endswith("p50")}
     return Compared(
         points=points,
@@ -94,6 +98,7 @@ def compared(
         retold=tuple(retold(store, task, contenders, items, found.scores)),
         bill=bill,
         worth=tuple(worth_of(points, metrics, {metric: _errors(points, metric) for metric in metrics}, bill)),
+        over_production=_over_production(newest, items, found.scores),
     )
 
 
@@ -128,7 +133,7 @@ def _means(items: Sequence[GoldenItem], scores: Scores) -> dict[str, Estimate]:
     for metric, values in scores.items():
         known = [(value, item.group) for item, value in zip(items, values, strict=True) if value is not None]
         if known:
-            found[metric] = estimate(*zip(*known, strict=True))
+            found[metric] = bounded_mean(*zip(*known, strict=True))
     return found
 
 
@@ -138,12 +143,17 @@ def _gains(items: Sequence[GoldenItem], scores: Scores, reference: Scores) -> di
     return {metric: gain for metric, gain in gains.items() if gain is not None}
 
 
-def _by_intent(items: Sequence[GoldenItem], scores: Scores) -> dict[str, float]:
-    found: dict[str, list[float]] = defaultdict(list)
+def _by_intent(items: Sequence[GoldenItem], scores: Scores) -> dict[str, Estimate]:
+    found: dict[str, list[tuple[float, str]]] = defaultdict(list)
     for n, item in enumerate(items):
         if item.slice and (quality := quality_of(n, scores)) is not None:
-            found[item.slice].append(quality)
-    return {intent: sum(values) / len(values) for intent, values in sorted(found.items())}
+            found[item.slice].append((quality, item.group))
+    return {intent: bounded_mean(*zip(*values, strict=True)) for intent, values in sorted(found.items())}
+
+
+def _over_production(newest: str | None, items: Sequence[GoldenItem], scores: Mapping[str, Scores]) -> dict[str, Gain]:
+    """The gains of the newest version over production; none where either is not compared."""
+    return _gains(items, scores[newest], scores[PRODUCTION]) if newest is not None and PRODUCTION in scores else {}
 
 
 def _frontier(

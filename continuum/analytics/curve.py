@@ -6,7 +6,7 @@ golden answer shows (cost, latency, forgetting, what people say) is read from tr
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from continuum.analytics.comparison import Compared
     from continuum.analytics.fresh import Retold
     from continuum.analytics.frontier import Standing
+    from continuum.analytics.gains import Gain
     from continuum.analytics.projection import Projection
     from continuum.analytics.turns import Turn
     from continuum.analytics.worth import Bill, Worth
@@ -79,6 +80,8 @@ class LearningCurve:
     """What another thousand examples would cost."""
     worth: "tuple[Worth, ...]" = ()
     """What they would buy."""
+    over_production: "Mapping[str, Gain]" = field(default_factory=dict)
+    """What the newest version gains over production, metric by metric; empty where either is not compared."""
     attributions: "tuple[Attribution, ...]" = ()
     """Which training examples made each version better, and which worse."""
     notes: tuple[str, ...] = ()
@@ -116,7 +119,8 @@ class LearningCurve:
             judge: who scores; None for the judge of the task's policy. What it costs is the task's guard budget's.
             criteria: what the metrics mean; None for the policy's.
             answerer: how models are asked; None runs them in this process.
-            answers: answers that are there already, by model name as in `models`; those models are not asked again.
+            answers: answers that are there already, by model name as in `models`; those models are not asked again. An item that
+                is not among a model's has no score, one with None has the score of no answer.
             limit: the most golden items to ask, in whole groups; None for all.
             seed: of all resampling.
             on_progress: told of each model.
@@ -125,7 +129,7 @@ class LearningCurve:
             ConfigurationError: the task, a model or a metric is unknown, or there is nothing to measure on.
             JudgeError: not one judgement of a model succeeded.
         """
-        from continuum.analytics.scoring import score_all
+        from continuum.analytics.scoring import score_all, silences
         from continuum.models.asking import Asking
 
         opened = store or default_store()
@@ -174,7 +178,7 @@ class LearningCurve:
             judge=measures.judge_name,
             beside=beside,
             attributions=tuple(attributions),
-            notes=(*notes, *_notes(chosen, result, measures, budget), *unexplained, *standing),
+            notes=(*notes, *silences(found), *_notes(chosen, result, measures, budget), *unexplained, *standing),
             seed=seed,
             **vars(result),
         )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from continuum.analytics.arms import BASE, PRODUCTION, Contender
+from continuum.analytics.bounded import LEAST_GROUPS
 from continuum.analytics.gains import Gain, gain_of
 from continuum.records import Verdict, VerdictStatus
 from continuum.serving_records import DeploymentState
@@ -20,8 +21,6 @@ from continuum.statistics.selected import NORMAL_WIDTH, GivenSelection, given_se
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-LEAST_GROUPS = 10
-"""Independent groups of fresh items below which no interval is trusted."""
 PROMOTED = frozenset({DeploymentState.PROMOTING, DeploymentState.LIVE, DeploymentState.SUPERSEDED})
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from continuum.analytics.bounded import bounded_mean
 from continuum.statistics.paired import group_means
 
 RESAMPLES = 1000
@@ -27,6 +28,11 @@ class Standing:
     """Of being on the frontier, 0 to 1, over resampled golden groups."""
     latency_ms: float | None = None
     """The middle one; None where latency is no part of the frontier."""
+    low: float | None = None
+    """Lower end of the 95% interval of the quality; None below ten groups."""
+    high: float | None = None
+    items: int = 0
+    """That the quality is the mean of."""
 
 
 def frontier(
@@ -54,6 +60,7 @@ def frontier(
     drawn = np.random.default_rng(seed).integers(0, means.shape[1], size=(RESAMPLES, means.shape[1]))
     member = undominated(prices, means.mean(axis=1)[None, :])[0]
     share = undominated(prices, means[:, drawn].mean(axis=2).T).mean(axis=0)
+    sure = [bounded_mean(quality[model], groups) for model in models]
     return [
         Standing(
             model,
@@ -62,6 +69,9 @@ def frontier(
             bool(member[n]),
             float(share[n]),
             latency_ms[model] if latency_ms else None,
+            sure[n].low,
+            sure[n].high,
+            len(groups),
         )
         for n, model in enumerate(models)
     ]

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from continuum.statistics.means import Estimate, estimate, estimate_difference
+from continuum.analytics.bounded import LEAST_GROUPS, bounded_difference, bounded_mean
+from continuum.statistics.means import Estimate
 
 Word = Literal["better", "worse", "open", "no data"]
 """What an interval of 95% says of a difference. Without an interval nothing is shown, so nothing is ever passed by default."""
@@ -40,15 +41,16 @@ def gain_of(
     *,
     lower_is_better: bool = False,
 ) -> Gain | None:
-    """The difference of two models on items of which either may have no value.
+    """The difference of two models' scores of items, of which either may lack some.
 
-    Paired where at least two groups hold an item that both have a value for; else of all that either has.
+    Paired on the items that both have a value for. Where those are of fewer than ten groups and each has a value in as many,
+    unpaired, of all that either has. Its interval is that of `bounded.py`: none below ten groups, and never without a width.
 
     Args:
-        values: the model's value of each item; None where it has none.
+        values: the model's score of each item, 0 to 1; None where it has none.
         reference: the other model's.
         groups: the group of each item.
-        lower_is_better: whether less is better, as of costs.
+        lower_is_better: whether less is better.
 
     Returns:
         None where one of them has no value at all.
@@ -59,10 +61,11 @@ def gain_of(
     theirs = [(b, group) for _, b, group in rows if b is not None]
     if not ours or not theirs:
         return None
-    if len({group for _, group in shared}) < 2:
-        found = estimate_difference(*zip(*ours, strict=True), *zip(*theirs, strict=True))
+    paired, least = len({group for _, group in shared}), min(len({group for _, group in side}) for side in (ours, theirs))
+    if not paired or paired < LEAST_GROUPS <= least:
+        found = bounded_difference(*zip(*ours, strict=True), *zip(*theirs, strict=True))
         return as_gain(found, paired=False, lower_is_better=lower_is_better)
-    return as_gain(estimate(*zip(*shared, strict=True)), lower_is_better=lower_is_better)
+    return as_gain(bounded_mean(*zip(*shared, strict=True), least=-1.0), lower_is_better=lower_is_better)
 
 
 def as_gain(found: Estimate, *, paired: bool = True, lower_is_better: bool = False) -> Gain:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from continuum.analytics.charts import forest, frontier_chart, metric_chart
 from continuum.analytics.gains import Gain
 from continuum.analytics.html_style import STYLE
-from continuum.analytics.telling import Cell, Section, mean_words, sections, title_of
+from continuum.analytics.short import findings
+from continuum.analytics.telling import SHORT, Cell, Section, sections, title_of
 from continuum.excerpts import excerpt
 
 if TYPE_CHECKING:
@@ -41,32 +42,18 @@ def to_html(curve: "LearningCurve") -> str:
         _answers(curve),
         _charts(curve),
         _forests(curve),
-        *(_section(section) for section in sections(curve)),
+        *(_section(section) for section in sections(curve) if section.key != SHORT),
     ]
     return head + "\n".join(part for part in parts if part) + "\n</main></body></html>\n"
 
 
 def _answers(curve: "LearningCurve") -> str:
     """What a person wants to know first, in a line each."""
-    cards = []
-    for metric in curve.metrics:
-        turns = [one for one in curve.turns if metric in one.gains]
-        if turns:
-            last = turns[-1]
-            gain = last.gains[metric]
-            said = f"{mean_words(gain, signed=True)} over {last.before}: {gain.word}"
-            cards.append((f"{metric}: the last turn, {last.model}", said, gain.word))
-    for one in curve.worth:
-        if not isinstance(one.gain, str) and curve.bill is not None:
-            said = f"{one.gain.mean:+.3f} (90% {one.gain.low:+.3f} to {one.gain.high:+.3f})"
-            cards.append(
-                (f"{one.metric}: another {curve.bill.examples} examples", said, "open" if one.gain.low <= 0 else "better")
-            )
     shown = "".join(
-        f'<li><span class="who">{_text(who)}</span><span class="{word.replace(" ", "-")}">{_text(said)}</span></li>'
-        for who, said, word in cards
+        f'<li><span class="who">{_text(one.about)}</span><span class="{one.word.replace(" ", "-")}">{_text(one.said)}</span></li>'
+        for one in findings(curve)
     )
-    return f'<ul class="answers">{shown}</ul>' if cards else ""
+    return f'<ul class="answers">{shown}</ul>' if shown else ""
 
 
 def _charts(curve: "LearningCurve") -> str:

@@ -20,7 +20,7 @@ h1,h2,h3,p,li,td,th,code{overflow-wrap:anywhere}
 .answers .who{display:block;color:var(--soft);font-size:.85rem}
 .charts{display:grid;gap:1rem 1.5rem;grid-template-columns:repeat(auto-fit,minmax(19rem,1fr))}
 figure{margin:0}
-.wide{max-width:52rem;overflow-x:auto}.wide svg{min-width:34rem}
+.wide{max-width:34rem}
 svg{display:block;width:100%;height:auto}
 svg text{font:12px system-ui,-apple-system,"Segoe UI",sans-serif;fill:var(--ink)}
 svg text.faint{fill:var(--soft)}

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from continuum.analytics.arms import HUMAN, PRODUCTION, Contender
 from continuum.analytics.beside import Reading
+from continuum.analytics.bounded import bounded_difference, bounded_mean
 from continuum.analytics.gains import as_gain, gain_of
 from continuum.models.asking import said_hash
 from continuum.records import Feedback, Interaction, Message
 from continuum.splits.golden import GoldenItem
 from continuum.splits.ratings import GOOD_SCORE, human_rating
-from continuum.statistics.means import estimate, estimate_difference
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -99,7 +99,7 @@ def _reading(
     if len(ours) < LEAST or len(groups) < LEAST:
         what = " and the judge" if agreement else ""
         return Reading(HUMAN, label, model, f"people{what} spoke of {len(ours)} of its answers, {LEAST} are needed")
-    value = estimate([one for _, _, one in ours], [group for _, group, _ in ours])
+    value = bounded_mean([one for _, _, one in ours], [group for _, group, _ in ours])
     others = {name: _values(by_model[name][1], agreement) for name in (reference, PRODUCTION) if name in by_model}
     against = next((name for name, said in others.items() if len(said) >= LEAST), None)
     if against is None or against == model:
@@ -118,7 +118,7 @@ def _reading(
         columns = ([one for _, _, one in side] for side in (ours, theirs))
         names = ([group for _, group, _ in side] for side in (ours, theirs))
         (a, b), (of_a, of_b) = columns, names
-        gain = as_gain(estimate_difference(a, of_a, b, of_b), paired=False)
+        gain = as_gain(bounded_difference(a, of_a, b, of_b), paired=False)
     return Reading(HUMAN, label, model, on, value, gain, against if gain else "")
 
 

@@ -70,8 +70,10 @@ async def score_all(
     answers, scores = {}, {}
     for step, contender in enumerate(contenders):
         on_progress(step, len(contenders), f"{contender.name}: {len(items)} golden items")
-        answers[contender.name] = await _answers(contender, items, asking, base_model, there.get(contender.name))
-        scores[contender.name] = await _scores(contender, items, answers[contender.name], measures, budget)
+        given = there.get(contender.name)
+        answers[contender.name] = await _answers(contender, items, asking, base_model, given)
+        asked = _asked(contender, items, given)
+        scores[contender.name] = await _scores(asked, items, answers[contender.name], measures, budget)
     on_progress(len(contenders), len(contenders), "comparing")
     return Scored(answers, scores)
 
@@ -95,15 +97,32 @@ async def _answers(
     return [blinded(answer) for answer in said]
 
 
+def silences(found: Scored) -> list[str]:
+    """Which models left questions unanswered that they were asked, in words: these count as 0."""
+    said = []
+    for model, answers in found.answers.items():
+        scored = [n for n in range(len(answers)) if any(column[n] is not None for column in found.scores[model].values())]
+        silent = sum(answers[n] is None for n in scored)
+        if silent:
+            said.append(f"{model} gave no answer to {silent} of {len(scored)} questions; these count as 0")
+    return said
+
+
+def _asked(contender: Contender, items: Sequence[GoldenItem], ready: Answers | None) -> list[int]:
+    """The items that a model was asked: of production those that it answered, of given answers those that were given."""
+    if contender.name == PRODUCTION:
+        return [n for n, item in enumerate(items) if item.production is not None]
+    return [n for n, item in enumerate(items) if ready is None or item.interaction_id in ready]
+
+
 async def _scores(
-    contender: Contender,
+    asked: Sequence[int],
     items: Sequence[GoldenItem],
     answers: Sequence[Message | None],
     measures: Measures,
     budget: Budget,
 ) -> dict[str, list[float | None]]:
-    """Metric to the scores of one model's answers; None where production was never asked."""
-    asked = [n for n, item in enumerate(items) if contender.name != PRODUCTION or item.production is not None]
+    """Metric to the scores of one model's answers; None where it was never asked."""
     scored = await score_answers(
         [items[n] for n in asked],
         [answers[n] for n in asked],

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from continuum.analytics.beside import Reading, shown
+from continuum.analytics.beside import Reading, shown, together
 from continuum.analytics.gains import Gain, Word, as_gain, word_of
+from continuum.analytics.short import findings
 from continuum.excerpts import excerpt
 from continuum.statistics.selected import METHOD
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from continuum.statistics.means import Estimate
     from continuum.statistics.selected import GivenSelection
 
+SHORT = "short"
+"""The key of the section that says it all in a few lines."""
 INTENTS_SHOWN = 12
 CLUSTERS_SHOWN = 3
 EXAMPLES_SHOWN = 5
@@ -59,10 +62,11 @@ def title_of(curve: "LearningCurve") -> str:
 def sections(curve: "LearningCurve") -> list[Section]:
     """All parts that have something to say, in the order in which they are read."""
     found = [
+        Section(SHORT, "In short", lines=tuple(f"{one.about}: {one.said}" for one in findings(curve))),
         _models(curve),
         _turns(curve),
         _fresh(curve),
-        _frontier(curve),
+        *_frontiers(curve),
         _beside(curve),
         Section("projection", "Projection", lines=tuple(_projections(curve))),
         _worth(curve),
@@ -100,40 +104,34 @@ def seconds_words(seconds: float | None) -> str:
 
 
 def _models(curve: "LearningCurve") -> Section:
-    gains = [f"{metric} against {curve.reference}" for metric in curve.metrics]
     rows = []
-    for point in curve.points:
-        cost = "unknown" if point.cost_usd is None else f"${point.cost_usd:.5f}"
-        means = [Cell(mean_words(point.means.get(metric))) for metric in curve.metrics]
-        own = [gain_cell(point.gains.get(metric)) for metric in curve.metrics]
-        rows.append((Cell(point.model), Cell(str(point.examples)), *means, *own, Cell(cost)))
-    return Section("models", "Models", heads=("model", "examples", *curve.metrics, *gains, "cost per query"), rows=tuple(rows))
+    for metric in curve.metrics:
+        for point in curve.points:
+            mean, gain = point.means.get(metric), point.gains.get(metric)
+            items = _items(mean) if mean else "0"
+            cost = "unknown" if point.cost_usd is None else f"${point.cost_usd:.5f}"
+            # A model may have been asked more than the one it is compared with.
+            fewer = f" ({gain.items})" if gain and mean and gain.items != mean.items else ""
+            cells = (point.model, metric, str(point.examples), mean_words(mean), items + fewer)
+            rows.append((*map(Cell, cells), gain_cell(gain), Cell(cost)))
+    heads = ("model", "metric", "examples", "mean", "items", f"against {curve.reference}", "cost per query")
+    return Section("models", "Models", heads=heads, rows=tuple(rows))
+
+
+def _items(found: "Estimate") -> str:
+    return f"{found.items}" if found.groups == found.items else f"{found.items} in {found.groups} groups"
 
 
 def _turns(curve: "LearningCurve") -> Section:
-    heads = (
-        "version",
-        "less",
-        "examples",
-        "judged",
-        "judging",
-        "training",
-        *curve.metrics,
-        *(f"$ a point of {m}" for m in curve.metrics),
-    )
-    rows = [
-        (
-            Cell(one.model),
-            Cell(one.before),
-            Cell(f"{one.examples:+d}"),
-            Cell(str(one.judged)),
-            Cell(f"${one.judging_usd:.2f}"),
-            Cell(seconds_words(one.training_s)),
-            *(gain_cell(one.gains.get(metric)) for metric in curve.metrics),
-            *(Cell(_point_price(one, metric)) for metric in curve.metrics),
-        )
-        for one in curve.turns
-    ]
+    heads = ("version", "less", "metric", "gain", "items", "$ a point", "examples", "judged", "judging", "training")
+    rows = []
+    for one in curve.turns:
+        spent = (f"{one.examples:+d}", str(one.judged), f"${one.judging_usd:.2f}", seconds_words(one.training_s))
+        for n, metric in enumerate(curve.metrics):
+            gain = one.gains.get(metric)
+            cells = (Cell(one.model), Cell(one.before), Cell(metric), gain_cell(gain), Cell(_items(gain) if gain else "0"))
+            # What a turn cost is said once.
+            rows.append((*cells, Cell(_point_price(one, metric)), *(Cell(words if n == 0 else "") for words in spent)))
     return Section(
         "turns",
         "Trajectory: what each turn gained over the one before, and what it cost",
@@ -172,25 +170,38 @@ def _retold(one: "Retold") -> tuple[Cell, ...]:
     return (Cell(one.model), Cell(one.metric), Cell(one.baseline), gain_cell(one.claimed), second, Cell(shrinks), Cell(basis))
 
 
-def _frontier(curve: "LearningCurve") -> Section:
-    lines = [_standing(one) for one in curve.frontier] or ["no model has both a cost and a quality"]
-    if curve.frontier_with_latency:
-        lines += [f"with latency: {_standing(one)}" for one in curve.frontier_with_latency]
-    return Section("frontier", "Cost and quality", lines=tuple(lines))
-
-
-def _standing(one: "Standing") -> str:
-    as_dear = "at most as dear" if one.latency_ms is None else "at most as dear and as slow"
-    place = "on the frontier" if one.on_frontier else f"beaten by a model {as_dear}"
-    slow = "" if one.latency_ms is None else f" and {one.latency_ms:.0f} ms"
-    return (
-        f"{one.model}: quality {one.quality:.3f} at ${one.cost_usd:.5f}{slow} a query, {place}; "
-        f"on it in {one.probability:.0%} of resamples"
+def _frontiers(curve: "LearningCurve") -> Iterator[Section]:
+    items = curve.frontier[0].items if curve.frontier else 0
+    yield Section(
+        "frontier",
+        "Cost and quality",
+        f"Quality is the mean of the metrics on the {items} items that all of these have every score for. A model is on the "
+        "frontier unless another is at least as good and at most as dear, and better in one; the chance is its share of "
+        "resamples of the golden groups.",
+        ("model", "quality", "US$ a query", "on the frontier", "chance"),
+        tuple(_standing(one) for one in curve.frontier),
+        () if curve.frontier else ("no model has both a cost and a quality",),
     )
+    if curve.frontier_with_latency:
+        yield Section(
+            "frontier with latency",
+            "Cost, quality and latency",
+            "The same where a model must also be at least as quick to beat another, of the models whose latency is known.",
+            ("model", "quality", "US$ a query", "ms", "on the frontier", "chance"),
+            tuple(_standing(one) for one in curve.frontier_with_latency),
+        )
+
+
+def _standing(one: "Standing") -> tuple[Cell, ...]:
+    interval = "" if one.low is None or one.high is None else f" [{one.low:.2f}, {one.high:.2f}]"
+    slow = () if one.latency_ms is None else (f"{one.latency_ms:.0f}",)
+    place = "yes" if one.on_frontier else "beaten"
+    cells = (one.model, f"{one.quality:.3f}{interval}", f"{one.cost_usd:.5f}", *slow, place, f"{one.probability:.0%}")
+    return tuple(map(Cell, cells))
 
 
 def _beside(curve: "LearningCurve") -> Section:
-    rows = [_reading(one) for metric in curve.beside for one in shown(curve.readings, metric)]
+    rows = [_reading(some) for metric in curve.beside for some in together(shown(curve.readings, metric))]
     return Section(
         "beside",
         "Beside the golden answers",
@@ -202,16 +213,16 @@ def _beside(curve: "LearningCurve") -> Section:
     )
 
 
-def _reading(one: Reading) -> tuple[Cell, ...]:
+def _reading(some: list[Reading]) -> tuple[Cell, ...]:
+    one = some[0]
     value = "no data" if one.value is None else mean_words(one.value, one.digits)
-    on = Cell(excerpt(one.on, REASON))
     return (
         Cell(excerpt(one.name, LABEL)),
-        Cell(one.model),
+        Cell(", ".join(reading.model for reading in some)),
         Cell(value),
         gain_cell(one.gain, one.digits),
         Cell(one.against or "-"),
-        on,
+        Cell(excerpt(one.on, REASON)),
     )
 
 
@@ -258,14 +269,16 @@ def _bought(one: "Worth", more: int) -> str:
 
 def _attributed(one: "Attribution") -> Section:
     rows = [
-        *(_cluster(cluster, "helped" if cluster.gain.mean > 0 else "hurt least") for cluster in one.helped(CLUSTERS_SHOWN)),
-        *(_cluster(cluster, "hurt" if cluster.gain.mean < 0 else "helped least") for cluster in one.hurt(CLUSTERS_SHOWN)),
+        *(_cluster(cluster, "more") for cluster in one.helped(CLUSTERS_SHOWN)),
+        *(_cluster(cluster, "less") for cluster in one.hurt(CLUSTERS_SHOWN)),
     ]
     return Section(
         f"why {one.candidate}",
         f"What made {excerpt(one.candidate, LABEL)} better than {excerpt(one.baseline, LABEL)}, and what worse",
-        "Clusters of newly learned examples, and the gain on the golden questions nearest to them.",
-        ("", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
+        "Clusters of newly learned examples, and the gain on the golden questions nearest to them: those that gained more and "
+        f"those that gained less than what all clusters have in common, which is {one.common:+.3f}. One that gained less need "
+        "not have lost: the chance of harm is the chance that its own gain is below 0.",
+        ("beside the rest", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
         tuple(rows),
         tuple(excerpt(note, REASON) for note in one.notes),
         wordy=True,
@@ -274,10 +287,11 @@ def _attributed(one: "Attribution") -> Section:
 
 def _cluster(cluster: "ClusterGain", way: str) -> tuple[Cell, ...]:
     ids = [excerpt(one, LABEL) for one in cluster.example_ids[:EXAMPLES_SHOWN]]
+    word = word_of(as_gain(cluster.gain))
     return (
         Cell(way),
         Cell(excerpt(cluster.cluster, LABEL)),
-        Cell(mean_words(cluster.gain, signed=True), word_of(as_gain(cluster.gain))),
+        Cell(f"{mean_words(cluster.gain, signed=True)} {word}", word),
         Cell(str(cluster.items)),
         Cell(f"{cluster.probability_harmful:.0%}"),
         Cell(str(cluster.examples)),
@@ -290,7 +304,8 @@ def _intents(curve: "LearningCurve") -> Section:
     rows = [
         (
             Cell(excerpt(name, LABEL)),
-            *(Cell(f"{point.intents[name]:.3f}" if name in point.intents else "-") for point in curve.points),
+            Cell(str(max(point.intents[name].items for point in curve.points if name in point.intents))),
+            *(Cell(mean_words(point.intents.get(name), 2)) for point in curve.points),
         )
         for name in names[:INTENTS_SHOWN]
     ]
@@ -298,7 +313,8 @@ def _intents(curve: "LearningCurve") -> Section:
     return Section(
         "intents",
         "By intent, mean of the metrics",
-        heads=("intent", *(point.model for point in curve.points)),
+        "An intent with items of fewer than ten independent groups has a mean and no interval.",
+        heads=("intent", "items", *(point.model for point in curve.points)),
         rows=tuple(rows),
         lines=(f"and {left} more intents",) if left > 0 else (),
     )

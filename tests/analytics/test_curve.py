@@ -10,6 +10,7 @@ from continuum.errors import ConfigurationError
 from continuum.judging.scripted import ScriptedJudge
 from continuum.policy import GuardPolicy, TaskPolicy
 from continuum.records import Checkpoint, DatasetRecord, Message
+from continuum.splits.golden import GoldenDataset
 from continuum.splits.golden_growth import hold_out
 from continuum.store.database import Store
 from continuum.store.learning import DatasetItem
@@ -151,9 +152,12 @@ async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: Scr
     summary = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).summary()
 
     for words in (
-        "helpfulness against base",
+        "In short",
+        "helpfulness: v2 and base: v2 is better than base: +0.500 (95% ",
+        "helpfulness: v2 and production: no difference is shown: ",
+        "against base",
         "Trajectory",
-        "+0.250 [+0.25, +0.25] better",
+        "better",
         "Cost and quality",
         "Projection",
         "ship",
@@ -171,6 +175,40 @@ async def test_the_frame_has_a_row_for_each_model_and_metric(task: Store, judge:
     assert frame.height == 6
     assert frame.filter(model="v1", metric="accuracy")["gain"].item() == pytest.approx(0.25)
     assert frame.filter(model="base")["gain"].null_count() == 2
+
+
+async def test_an_item_that_given_answers_lack_has_no_score_and_one_that_was_not_answered_counts_as_none(
+    task: Store, judge: ScriptedJudge
+) -> None:
+    train(task, 2)
+    golden = GoldenDataset.latest("support", store=task)
+    assert golden is not None
+    ids = sorted(item.interaction_id for item in golden)
+    half = {id: assistant("3") for id in ids[::2]}
+    silent = {id: None if n < 4 else assistant("3") for n, id in enumerate(ids)}
+
+    curve = await LearningCurve.compute(
+        "support", ["v1", "v2"], store=task, judge=judge, answerer=StarAnswerer(), answers={"v1": half, "v2": silent}
+    )
+
+    first, second = (point.means["helpfulness"] for point in curve.points)
+    assert (first.items, first.mean) == (len(half), 0.5)
+    assert second.items == len(ids)
+    assert second.mean == pytest.approx(0.5 * (len(ids) - 4) / len(ids))
+    assert f"v2 gave no answer to 4 of {len(ids)} questions; these count as 0" in curve.notes
+    assert not any(note.startswith("v1 gave no answer") for note in curve.notes)
+
+
+async def test_two_golden_items_give_means_and_say_that_they_are_too_few_for_more(task: Store, judge: ScriptedJudge) -> None:
+    train(task, 1)
+
+    curve = await LearningCurve.compute(
+        "support", ["base", "v1"], ["helpfulness"], store=task, judge=judge, answerer=StarAnswerer(), limit=2
+    )
+
+    assert [(point.means["helpfulness"].low, point.means["helpfulness"].high) for point in curve.points] == [(None, None)] * 2
+    assert curve.points[1].gains["helpfulness"].word == "no data"
+    assert "on 2 items, too few to say more (10 independent groups are needed)" in curve.summary()
 
 
 @pytest.mark.slow
@@ -212,7 +250,7 @@ async def test_markdown_is_a_table(task: Store, judge: ScriptedJudge) -> None:
 
     markdown = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).to_markdown()
 
-    assert markdown.startswith("| model | examples | helpfulness | accuracy |")
+    assert "| model | metric | examples | mean | items | against base | cost per query |\n| --- |" in markdown
 
 
 @pytest.mark.parametrize(

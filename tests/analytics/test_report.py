@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from continuum.analytics.curve import LearningCurve
+from continuum.analytics.short import findings
+from continuum.analytics.telling import sections
 from continuum.judging.judge import Judgement
 from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
@@ -127,6 +129,43 @@ async def test_the_page_stands_alone_and_lets_nothing_of_a_user_through(store: S
     pictures = [attributes["aria-label"] or "" for tag, attributes in page.elements if tag == "svg"]
     assert any(label.startswith("helpfulness by examples") for label in pictures)
     assert any(label.startswith("gains with 95% intervals") for label in pictures)
+
+
+async def test_a_person_reads_first_whether_the_newest_version_is_better_and_than_what(store: Store) -> None:
+    await turned(store, 2)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    first, *others = [one for one in findings(curve) if one.about.startswith("helpfulness: v2")]
+
+    gain = curve.over_production["helpfulness"]
+    assert (first.about, first.word) == ("helpfulness: v2 and production", gain.word)
+    assert f"{gain.mean:+.3f} (95% {gain.low:+.3f} to {gain.high:+.3f}, {gain.items} items)" in first.said
+    assert [one.about for one in others] == ["helpfulness: v2 and base", "helpfulness: v2 and v1"]
+    assert "v2 is better than base" in others[0].said
+
+
+async def test_what_has_no_data_for_the_same_reason_is_told_in_one_line(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+    train(store, 2)
+
+    curve = await LearningCurve.compute(TASK, ["base", "v1", "v2"], store=store, judge=star_judge(), answerer=Starred())
+
+    (line,) = [one for one in curve.summary().splitlines() if "it was never deployed" in one and "p50" in one]
+    assert "v1, v2" in line
+
+
+async def test_a_cluster_that_gained_less_than_the_rest_is_not_said_to_have_hurt(store: Store, tmp_path: Path) -> None:
+    await turned(store, 1, tmp_path)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    why = next(one for one in sections(curve) if one.key == "why support-v1")
+
+    (found,) = curve.attributions
+    assert f"in common, which is {found.common:+.3f}. One that gained less need not have lost" in why.words
+    assert why.rows
+    assert {row[0].text for row in why.rows} <= {"more", "less"}
+    assert all(row[2].text.endswith(str(row[2].word)) for row in why.rows)
 
 
 async def test_json_holds_every_number_and_the_word_on_each_gain(store: Store) -> None:
