@@ -27,6 +27,7 @@ from continuum.signals.client import client
 from continuum.signals.current import context, interaction
 from continuum.signals.decorator import capture
 from continuum.signals.instrument import instrument_openai, uninstrument_openai
+from continuum.signals.langchain import langchain_callback
 from continuum.signals.stats import capture_stats
 
 if typing.TYPE_CHECKING:
@@ -38,6 +39,7 @@ if typing.TYPE_CHECKING:
     from continuum.deployment.handle import Deployment
     from continuum.flywheel import Continuum, ContinuumConfig
     from continuum.guard.guard import RegressionGuard
+    from continuum.signals.importer import import_file
     from continuum.splits.golden import GoldenDataset
     from continuum.training.trainer import Trainer, TrainingResult
 else:
@@ -55,6 +57,7 @@ else:
         "RegressionGuard": "continuum.guard.guard",
         "Trainer": "continuum.training.trainer",
         "TrainingResult": "continuum.training.trainer",
+        "import_file": "continuum.signals.importer",
     }
 
     def __getattr__(name: str) -> typing.Any:
@@ -100,7 +103,9 @@ __all__ = [
     "client",
     "context",
     "feedback",
+    "import_file",
     "instrument_openai",
     "interaction",
+    "langchain_callback",
     "uninstrument_openai",
 ]

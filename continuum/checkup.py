@@ -76,6 +76,9 @@ async def check_up(
     store, words = _store(settings)
     found += words
     if store is None:
+        if task is not None and all(one.state != "fail" for one in words):
+            cure = f"continuum init {excerpt(task, 60)}, or capture something for it"
+            found.append(_finding(task, "fail", f"there is no task {excerpt(task, 60)!r}: {cure}"))
         return found
     found += _spool(store, settings, now())
     names = [task] if task is not None else store.tasks.names()
@@ -160,7 +163,9 @@ def _machine(home: Path) -> Iterator[Finding]:
     state: State = "fail" if free < LEAST_DISK else "warn" if free < LITTLE_DISK else "ok"
     cure = "" if state == "ok" else "; make room, or set CONTINUUM_HOME to a larger disk"
     yield _finding("disk", state, f"{free / 2**30:.1f} GiB free where {home} is{cure}")
-    if not os.access(there, os.W_OK):
+    if not there.is_dir():
+        yield _finding("home", "fail", f"{there} is a file, and must be a folder; set CONTINUUM_HOME to another place")
+    elif not os.access(there, os.W_OK):
         yield _finding("home", "fail", f"{there} cannot be written; set CONTINUUM_HOME to a folder that can")
 
 

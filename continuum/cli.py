@@ -1,9 +1,10 @@
 """The `continuum` command: every stage by hand, the whole turn, and the servers. How it ends is in `commands/endings.py`."""
 
+import importlib.metadata
 import os
 import sys
 import warnings
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -32,7 +33,7 @@ from continuum.commands import (
     watching,
 )
 from continuum.commands.endings import CODES, FAILED, INTERRUPTED, NOTHING_DECIDED, WRONG_USAGE, speaks_json, tell, tell_programs
-from continuum.commands.terminal import complain
+from continuum.commands.terminal import complain, say
 from continuum.errors import ContinuumError
 from continuum.strict import explained
 
@@ -102,6 +103,23 @@ keys_app = typer.Typer(no_args_is_help=True, help="Keys of the gateway.")
 @db_app.callback()
 def _database() -> None:
     """Keep `upgrade` a command of its own, though it is the only one."""
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        from continuum.checkup import DISTRIBUTION
+
+        say(f"continuum {importlib.metadata.version(DISTRIBUTION)}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _continuum(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version, and end.")
+    ] = False,
+) -> None:
+    """Options of the command itself."""
 
 
 # The first minutes.

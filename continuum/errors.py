@@ -30,6 +30,7 @@ EXTRAS = {
     "mlflow": "training",
     "dagster": "pipelines",
     "lm_eval": "lmeval",
+    "langchain_core": "langchain",
     "ray": "ray",
     "presidio_analyzer": "presidio",
     "spacy": "presidio",

@@ -8,6 +8,9 @@ from pydantic import Field, field_validator, model_validator
 from continuum.errors import ConfigurationError
 from continuum.strict import Policy, without_secret
 
+Backend = Literal["local", "vllm", "ollama", "tgi", "sagemaker"]
+"""Who can serve the tuned models."""
+Strategy = Literal["canary", "blue_green", "shadow"]
 MAX_HOURS = 87_600.0
 """Ten years: what is longer is a slip of the pen, and no date any more."""
 
@@ -50,10 +53,10 @@ class BreakerPolicy(Policy):
 class DeploymentPolicy(Policy):
     """How an approved candidate takes over; the defaults of `ModelDeployer.deploy`."""
 
-    backend: Literal["local", "vllm", "ollama", "tgi", "sagemaker"] = "local"
+    backend: Backend = "local"
     backend_url: str | None = None
     """Where the backend serves; None for `CONTINUUM_SERVING_URL`. For SageMaker `sagemaker://REGION/ENDPOINT`."""
-    strategy: Literal["canary", "blue_green", "shadow"] = "canary"
+    strategy: Strategy = "canary"
     initial_traffic: float = Field(default=0.05, gt=0, le=1)
     ramp_schedule: tuple[float, ...] = (0.05, 0.25, 0.50, 1.00)
     ramp_interval_hours: float = Field(default=2.0, gt=0, le=MAX_HOURS)

@@ -22,6 +22,7 @@ BRINGS: dict[str, tuple[str, ...]] = {
     "kubernetes": ("dagster_k8s", "continuum_pipelines.launchers"),
     "ray": ("ray.data", "continuum.partitions.ray_workers"),
     "lmeval": ("lm_eval", "continuum.guard.lm_eval_engine"),
+    "langchain": ("langchain_core", "continuum.signals.langchain_engine"),
     "presidio": ("presidio_analyzer", "continuum.spool.presidio"),
     "docs": ("mkdocs", "mkdocstrings"),
     "dev": ("pytest", "hypothesis", "playwright"),

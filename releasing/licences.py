@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "licences.md"
 OURS = "continuum-ai"
-ORDER = ("base", "aws", "training", "pipelines", "docker", "kubernetes", "ray", "lmeval", "presidio", "docs", "dev")
+ORDER = ("base", "aws", "training", "pipelines", "docker", "kubernetes", "ray", "lmeval", "langchain", "presidio", "docs", "dev")
 """Extras, in the order in which one is said to bring a package: the first that does."""
 COPYLEFT = re.compile(r"\b(A?GPL|LGPL|MPL|EPL|CDDL|EUPL|OSL|CC-BY-SA)", re.IGNORECASE)
 CLASSIFIED = {

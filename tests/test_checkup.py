@@ -131,6 +131,24 @@ async def test_a_home_without_a_store_is_no_failure_and_gets_none(home: Path) ->
     assert not home.exists()
 
 
+async def test_a_task_that_is_named_and_is_not_there_fails_though_no_store_is(home: Path) -> None:
+    seen = await found("suport")
+
+    assert seen["suport"].state == "fail"
+    assert "continuum init suport" in seen["suport"].words
+    assert not home.exists()
+
+
+async def test_a_home_that_is_a_file_fails_with_what_to_set(home: Path) -> None:
+    home.parent.mkdir(parents=True, exist_ok=True)
+    home.write_text("")
+
+    seen = await found()
+
+    assert seen["home"].state == "fail"
+    assert f"{home} is a file, and must be a folder; set CONTINUUM_HOME" in seen["home"].words
+
+
 async def test_a_store_that_is_away_fails_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CONTINUUM_DATABASE_URL", "postgresql://me:very-secret@127.0.0.1:1/none")
 

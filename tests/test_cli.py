@@ -213,6 +213,12 @@ def test_an_interrupted_command_says_that_it_can_go_on(
     assert "the same command goes on from there" in capsys.readouterr().err
 
 
+def test_the_version_is_that_of_the_distribution(store: Store) -> None:
+    from importlib.metadata import version
+
+    assert CliRunner().invoke(app, ["--version"]).stdout == f"continuum {version('continuum-ai')}\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -51,8 +51,12 @@ def _plain(value: Any) -> Any:
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Progress]:
     """A progress bar on a terminal, nothing in a log."""
+    if not stderr.is_terminal:
+        # A bar that is switched off still ends with an empty line in some versions of rich.
+        yield lambda done, total, note: None
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bar(*columns, console=stderr, transient=True, disable=not stderr.is_terminal) as shown:
+    with Bar(*columns, console=stderr, transient=True) as shown:
         row = shown.add_task(title, total=None)
         yield lambda done, total, note: shown.update(row, completed=done, total=total or None, description=note or title)
 

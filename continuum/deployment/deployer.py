@@ -16,7 +16,8 @@ from continuum.deployment.transitions import UNBEGUN
 from continuum.errors import ConfigurationError, DeploymentError
 from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint
-from continuum.serving_policy import DeploymentPolicy
+from continuum.serving_policy import Backend as ServingBackend
+from continuum.serving_policy import DeploymentPolicy, Strategy
 from continuum.serving_records import DeploymentEvent, DeploymentRecord, DeploymentState
 from continuum.store import default_store
 from continuum.timespan import utc_now
@@ -48,7 +49,7 @@ class ModelDeployer:
 
     def __init__(
         self,
-        serving_backend: str = "local",
+        serving_backend: ServingBackend = "local",
         *,
         store: "Store | None" = None,
         tracker: "Tracker | None" = None,
@@ -77,7 +78,7 @@ class ModelDeployer:
     async def deploy(
         self,
         model: Checkpoint,
-        strategy: str | None = None,
+        strategy: Strategy | None = None,
         initial_traffic: float | None = None,
         ramp_schedule: Sequence[float] | None = None,
         ramp_interval_hours: float | None = None,

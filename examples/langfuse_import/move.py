@@ -2,8 +2,7 @@
 
 import sys
 
-from continuum.signals.importer import import_file
-from continuum.store import default_store
+from continuum import import_file
 
 
 def main(path: str, task: str) -> None:
@@ -14,8 +13,6 @@ def main(path: str, task: str) -> None:
         print(f"note: {note}")
     for refusal in report.refused:
         print(f"refused: {refusal.place}: {refusal.reason}")
-    for model, count in default_store().interactions.counts_by(task, "model").items():
-        print(f"{count} by {model}")
 
 
 if __name__ == "__main__":

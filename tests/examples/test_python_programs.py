@@ -73,7 +73,8 @@ def test_a_chain_is_captured_by_its_callback_and_a_verdict_finds_it(run: Run, ca
 CHAIN = """
 import sys
 sys.path.insert(0, "langchain_app")
-from app import Capture, answer
+from app import answer
+from continuum import langchain_callback
 from langchain_core.language_models import BaseChatModel, GenericFakeChatModel
 from langchain_core.messages import AIMessage
 
@@ -86,9 +87,9 @@ class Failing(GenericFakeChatModel):
 usage = {"input_tokens": 40, "output_tokens": 12, "total_tokens": 52}
 about = {"id": "resp-1", "model_name": "gpt-4o-mini", "finish_reason": "stop"}
 said = AIMessage("Tomorrow.", usage_metadata=usage, response_metadata=about)
-answer("When?", Capture("support"), GenericFakeChatModel(messages=iter([said])))
+answer("When?", langchain_callback("support"), GenericFakeChatModel(messages=iter([said])))
 try:
-    answer("Why?", Capture("support"), Failing(messages=iter([])))
+    answer("Why?", langchain_callback("support"), Failing(messages=iter([])))
 except TimeoutError:
     print("failed as the model did")
 """

@@ -1,14 +1,15 @@
 """Who serves the tuned models: five backends behind one protocol."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
+from continuum import serving_policy
 from continuum.config import Settings
 from continuum.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from continuum.deployment.backends.protocol import Backend
 
-BACKENDS = ("local", "vllm", "ollama", "tgi", "sagemaker")
+BACKENDS: tuple[str, ...] = get_args(serving_policy.Backend)
 
 
 def open_backend(name: str, url: str, settings: Settings) -> "Backend":

@@ -1,7 +1,7 @@
 """Mistakes that a type checker must find; each line that holds one says which rule names it."""
 
 import continuum
-from continuum import Annotator, Criterion, DataCurator, FineTuneConfig, capture, feedback
+from continuum import Annotator, Criterion, DataCurator, FineTuneConfig, ModelDeployer, capture, feedback
 
 
 @capture(model="gpt-4")  # finds: reportCallIssue
@@ -23,6 +23,7 @@ async def misuse() -> None:
     Annotator(judge_model=3)  # finds: reportArgumentType
     DataCurator(strategy="random")  # finds: reportArgumentType
     FineTuneConfig(lora_rank="eight")  # finds: reportArgumentType
+    ModelDeployer(serving_backend="triton")  # finds: reportArgumentType
     stats = await Annotator().annotate_backlog(task="support")
     print(stats.totals)  # finds: reportAttributeAccessIssue
     print(length, continuum.Annotater)  # finds: reportAttributeAccessIssue
