@@ -8,6 +8,7 @@ what goes.
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ def preview(request: Request, *, store: "Store | None" = None, now: Clock = utc_
     """What an erasure would find; nothing is written.
 
     Raises:
+        ConfigurationError: there is no such task.
         StoreError: the database failed.
     """
     opened = store or default_store()
@@ -93,12 +95,14 @@ async def forget(
         now: the clock.
 
     Raises:
-        ConfigurationError: another driver turns one of the tasks; the message says who and until when.
+        ConfigurationError: there is no such task, or another driver turns one of the tasks; the message says who and until when.
         StoreError: the database failed; the same request goes on.
     """
     from continuum.store.erasures import Erasure
 
     opened = store or default_store()
+    if request.task is not None:
+        await asyncio.to_thread(opened.tasks.get, request.task)
     [subject] = await asyncio.to_thread(opened.erasures.hashed, [request.subject], "subject")
     asked = Erasure(
         kind="interactions" if request.user is None else "user",
@@ -107,8 +111,19 @@ async def forget(
         block=request.block,
         asked_at=now(),
     )
-    work = _Work(opened, await asyncio.to_thread(opened.erasures.begin, asked), request, tracker, hooks, on_progress, now)
-    return await work.to_end()
+    begun = await asyncio.to_thread(opened.erasures.begin, asked)
+    # One that was broken off is ended as it was asked, to its moment; what came since is a request of its own.
+    as_begun = replace(request, block=begun.block)
+    receipt = await _Work(opened, begun, as_begun, tracker, hooks, on_progress, now).to_end()
+    if begun.id == asked.id or receipt.troubles:
+        return receipt
+    more = await asyncio.to_thread(find, opened, request, before=asked.asked_at, key=asked.id)
+    if not (more.ids or more.opinions or (request.block and not begun.block)):
+        return receipt
+    first = f"erasure {begun.id}, which had been broken off, was ended: continuum forget --receipt {begun.id}"
+    asked = asked.model_copy(update={"steps": {"before this": first}})
+    again = _Work(opened, await asyncio.to_thread(opened.erasures.begin, asked), request, tracker, hooks, on_progress, now)
+    return await again.to_end()
 
 
 class _Work:
@@ -152,6 +167,10 @@ class _Work:
                 if name == "clear" and self.again:
                     # What is to be found stays known, so that the same command tries again what could not be done.
                     break
+                if name == "names" and "golden" in self.again:
+                    # By its members' ids the same command finds again the set that could not be changed.
+                    self.again.append(name)
+                    continue
                 await self._step(name, getattr(self, f"_{name.replace(' ', '_')}"))
         receipt = await asyncio.to_thread(receipt_of, self.store, self.erasure, self.troubles)
         state = "open" if self.again else "erased" if receipt.to_rebuild else "done"
@@ -215,6 +234,7 @@ class _Work:
             for task in self.found.tasks
             for name in await take_out_of_service(self.store, task, hooks=self.hooks, tracker=self.tracker)
         ]
+        self._meet(f"{name} still answers traffic; take it back: continuum rollback" for name in self._still_serving())
         return {"models that lost their traffic": len(taken)}, {}
 
     # --- it goes ------------------------------------------------------------------------------------------------------
@@ -242,10 +262,10 @@ class _Work:
 
         done = {"golden items": 0, "trainings": 0}
         for task in self.found.tasks:
-            done["golden items"] += erase_from_golden(self.store, task)
+            done["golden items"] += erase_from_golden(self.store, task, self._meet)
             # None of them is only starting: this process holds the task's claim.
             clock = lambda: self.now().timestamp() + 2 * STARTING_S  # noqa: E731
-            done["trainings"] += erase_from_trainings(self.store, task, set(self.found.ids), clock=clock)
+            done["trainings"] += erase_from_trainings(self.store, task, set(self.found.ids), clock=clock, complain=self._meet)
         return done, {}
 
     def _names(self) -> tuple[Any, dict[str, Any]]:
@@ -253,7 +273,7 @@ class _Work:
         from continuum.store import touched
 
         renamed = touched.rename_members(self.store.engine, self.taking.stones, self.erasure.id)
-        golden = sum(rename_erased(self.store, task, self.taking.stones) for task in self.found.tasks)
+        golden = sum(rename_erased(self.store, task, self.taking.stones, self._meet) for task in self.found.tasks)
         return {"versions": renamed, "golden sets": golden}, {}
 
     def _quotes(self) -> tuple[Any, dict[str, Any]]:
@@ -269,7 +289,9 @@ class _Work:
         models = self._models()
         done, troubles = delete_weights(self.store, models, self._tracker)
         self._meet(troubles)
-        return done | {"merged models": delete_merged(load_settings().home / "merged", models)}, {}
+        merged, left = delete_merged(load_settings().home / "merged", models)
+        self._meet(left)
+        return done | {"merged models": merged}, {}
 
     def _snapshots(self) -> tuple[Any, dict[str, Any]]:
         from continuum.store.snapshots import rewrite_stale
@@ -284,15 +306,19 @@ class _Work:
     def _indexes(self) -> tuple[Any, dict[str, Any]]:
         from continuum.erasing.elsewhere import forget_vectors
 
-        return {"vectors": forget_vectors(load_settings(), self.found.keys)}, {}
+        gone, troubles = forget_vectors(load_settings(), self.found.keys)
+        self._meet(troubles)
+        return {"vectors": gone}, {}
 
     def _elsewhere(self) -> tuple[Any, dict[str, Any]]:
         from continuum.erasing.elsewhere import take_out_of_files
 
-        stones = self.taking.stones | dict.fromkeys(self.found.users, "erased-user")
-        done, troubles = take_out_of_files(load_settings(), Taking(stones, self.taking.runs))
+        provided = self.store.erasures.tombstones(self.found.provided)
+        stones = self.taking.stones | provided | dict.fromkeys(self.found.users, "erased-user")
+        taking = Taking(stones, self.taking.runs)
+        done, troubles = take_out_of_files(load_settings(), taking)
         self._meet(troubles)
-        return done, {}
+        return done | {"ids too plain to be looked for in texts": taking.plain}, {}
 
     def _clear(self) -> tuple[Any, dict[str, Any]]:
         return "what was to be found is no longer known here", {"work": None}
@@ -303,6 +329,10 @@ class _Work:
         trouble = compact(self.store.engine)
         self._meet([f"the store: {trouble}"] if trouble else [])
         return "not whole" if trouble else "the store gave up the bytes of what was deleted", {}
+
+    def _still_serving(self) -> list[str]:
+        out = {name for task in self.found.tasks for name in self.store.erasures.out_of_service(task)}
+        return sorted({one.model for one in self.store.deployments.serving() if one.checkpoint_id in out})
 
     def _models(self) -> Sequence[Checkpoint]:
         artifacts = [one for one in self.store.erasures.of_erasure(self.erasure.id) if one.kind == "checkpoint"]

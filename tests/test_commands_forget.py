@@ -111,3 +111,20 @@ def test_what_a_dead_process_left_in_the_spool_is_drained_and_gone(said: Store, 
     assert done.exit_code == 0, done.output
     assert said.interactions.get("waiting") is None
     assert list(folder.glob("*.jsonl")) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["--rebuild", "support", "--dry-run"],
+        ["--rebuild", "support", "--user", "jane"],
+        ["--receipt", "x", "--interaction", "hers"],
+        ["--receipt", "x", "--rebuild", "support"],
+    ],
+)
+def test_what_stands_alone_is_not_given_with_others(said: Store, given: list[str]) -> None:
+    done = runner.invoke(app, ["forget", *given])
+
+    assert done.exit_code == 1
+    assert "stand alone" in str(done.exception)
+    assert said.interactions.get("hers") is not None

@@ -268,6 +268,21 @@ async def test_what_could_not_be_done_is_told_and_the_same_command_does_it(world
     assert remains(world.store, [home, tmp_path / "runs"], NEEDLES) == []
 
 
+async def test_a_golden_set_that_cannot_be_read_is_told_and_the_same_command_erases_from_it(world: World, home: Path) -> None:
+    rows = max((home / "datasets" / "support").glob("support_golden_*/*.parquet"))
+    whole = rows.read_bytes()
+    rows.write_bytes(b"no parquet")
+    first = await forgotten(world)
+    rows.write_bytes(whole)
+
+    second = await forgotten(world)
+
+    assert any("golden set" in trouble for trouble in first.troubles)
+    assert second.troubles == ()
+    assert second.erasure_id == first.erasure_id
+    assert remains(world.store, [home], NEEDLES) == []
+
+
 async def test_a_turn_under_way_is_not_disturbed_and_the_same_command_goes_on(world: World) -> None:
     with claimed(world.store, "support"), pytest.raises(ConfigurationError, match="is being turned by"):
         await forgotten(world)

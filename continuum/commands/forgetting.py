@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continuum.commands.terminal import Json, bar, complain, print_json, run, say
+from continuum.erasing.receipt import NOTHING
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
 
@@ -32,6 +33,11 @@ def forget(
     as_json: Json = False,
 ) -> None:
     """Forget a user or interactions in every table, file, index and model, and print a receipt; the same command goes on."""
+    given = [user is not None or bool(interaction), rebuild is not None, receipt is not None]
+    if sum(given) > 1 or (not given[0] and sum(given) == 1 and (task is not None or block or dry_run)):
+        raise ConfigurationError(
+            "--rebuild and --receipt stand alone; with --user or --interaction go --task, --block, --dry-run and --yes"
+        )
     if rebuild is not None:
         _rebuild(rebuild, as_json)
         return
@@ -55,16 +61,18 @@ def _show_preview(request: "Request", as_json: bool) -> None:
     found = preview(request)
     if as_json:
         print_json(found)
-        return
-    for line in _words(found):
+    for line in () if as_json else _words(found):
         say(line)
     for trouble in found.troubles:
         complain(trouble)
+    if found.troubles:
+        raise typer.Exit(1)
 
 
 def _words(found: "Preview") -> list[str]:
     kinds = ", ".join(f"{count} {kind}" for kind, count in found.counts.items() if count) or "nothing"
     lines = [f"would go: {kinds}; of tasks: {', '.join(found.tasks) or 'none'}"]
+    lines += [NOTHING] if not any(found.counts.values()) else []
     lines += [f"training set that holds some of it: {name}" for name in found.versions]
     lines += [f"model that learned from it{', and serves' if name in found.serving else ''}: {name}" for name in found.models]
     return lines

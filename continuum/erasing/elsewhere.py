@@ -7,8 +7,9 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Collection, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from continuum.config import Settings
 from continuum.erasing.words import Taking
@@ -62,10 +63,14 @@ def take_out_of_files(settings: Settings, taking: Taking) -> tuple[dict[str, int
             # By what it holds: Dagster calls one of its databases `.db`, which has no ending.
             if _is_database(path):
                 done["rows of other databases"] += take_out_of_database(path, taking)
-            elif path.name.endswith(TEXTS) and path.stat().st_size <= LARGEST_TEXT:
+            elif path.name.endswith(TEXTS) and path.stat().st_size > LARGEST_TEXT:
+                troubles.append(f"{path}: {path.stat().st_size} bytes are too many to be read; delete it, and forget again")
+            elif path.name.endswith(TEXTS):
                 done["files"] += _take_out_of_text(path, taking)
+        except FileNotFoundError:
+            continue  # gone since it was listed
         except (OSError, sqlite3.Error, UnicodeError) as error:
-            troubles.append(f"{path}: {type(error).__name__}; forget again when nobody uses it")
+            troubles.append(f"{path}: {type(error).__name__}, {error}; forget again when nobody uses it")
     return done, troubles
 
 
@@ -92,14 +97,18 @@ def take_out_of_database(path: Path, taking: Taking) -> int:
     """Take words and ids out of every text of an SQLite database, and have it give up the bytes; how many rows changed."""
     changed = 0
     with closing(sqlite3.connect(path, timeout=WAIT_S, isolation_level=None)) as connection:
+        # Not every program that writes here writes UTF-8.
+        connection.text_factory = lambda held: held.decode("utf-8", "surrogateescape")
         query = (
             "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND sql NOT LIKE '%WITHOUT ROWID%'"
         )
         for (table,) in connection.execute(query).fetchall():
             changed += _take_out_of_table(connection, table, taking)
-        if changed:
-            connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        # Always: what others deleted, or an attempt that was killed took out, stands in free pages until then.
+        connection.execute("VACUUM")
+        busy, *_ = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        if busy:
+            raise sqlite3.OperationalError("its log is in use and was not emptied")
     return changed
 
 
@@ -112,13 +121,39 @@ def _take_out_of_table(connection: sqlite3.Connection, table: str, taking: Takin
     while rows := connection.execute(page, (last,)).fetchall():
         last = rows[-1][0]
         for number, *values in rows:
-            held = {name: value for name, value in zip(columns, values, strict=True) if isinstance(value, str)}
-            left = {name: made for name, value in held.items() if (made := taking.out_of_text(value)) != value}
+            held = dict(zip(columns, values, strict=True))
+            left = _left_of_row(held, taking)
             if left:
-                setting = ", ".join(f"{_name(name)} = ?" for name in left)
-                connection.execute(f"UPDATE {quoted} SET {setting} WHERE rowid = ?", (*left.values(), number))  # noqa: S608
+                # As bytes, which need not be UTF-8, and of the kind that the column had.
+                setting = ", ".join(
+                    f"{_name(name)} = {'CAST(? AS TEXT)' if isinstance(held[name], str) else '?'}" for name in left
+                )
+                try:
+                    connection.execute(f"UPDATE {quoted} SET {setting} WHERE rowid = ?", (*left.values(), number))  # noqa: S608
+                except sqlite3.IntegrityError:
+                    # Two rows that differed in what is erased alone, where each must be another: one of them stays.
+                    connection.execute(f"DELETE FROM {quoted} WHERE rowid = ?", (number,))  # noqa: S608
                 changed += 1
     return changed
+
+
+def _left_of_row(row: dict[str, Any], taking: Taking) -> dict[str, bytes]:
+    """The columns of a row that hold something of it, with what is left of each."""
+    left: dict[str, bytes] = {}
+    for name, value in row.items():
+        text = _text_in(value)
+        if text is not None and (made := taking.out_of_text(text)) != text:
+            left[name] = made.encode("utf-8", "surrogateescape")
+    return left
+
+
+def _text_in(value: Any) -> str | None:
+    if isinstance(value, bytes):
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) else None
 
 
 def _name(name: str) -> str:
@@ -137,15 +172,21 @@ def _take_out_of_text(path: Path, taking: Taking) -> int:
     return 1
 
 
-def forget_vectors(settings: Settings, keys: Collection[str]) -> int:
-    """Delete the vectors of texts by their keys; those of other embedders, whose keys nobody knows, are deleted whole."""
+def forget_vectors(settings: Settings, keys: Collection[str]) -> tuple[int, list[str]]:
+    """Delete the vectors of texts by their keys; those of other embedders, whose keys nobody knows, are deleted whole.
+
+    Returns:
+        How many vectors and folders went, and what could not be deleted, in words.
+    """
     from continuum.embedding.cache import cached_embedder, folder_name
 
-    embedder, gone = cached_embedder(settings), 0
+    embedder, gone, troubles = cached_embedder(settings), 0, list[str]()
     own = folder_name(embedder.id)
     for folder in sorted(settings.embeddings_dir.iterdir()) if settings.embeddings_dir.is_dir() else ():
         if folder.is_dir() and folder.name != own:
-            with suppress(OSError):
+            try:
                 shutil.rmtree(folder)
                 gone += 1
-    return gone + embedder.forget_keys(bytes.fromhex(one) for one in keys)
+            except OSError as error:
+                troubles.append(f"the vectors in {folder}: {error.strerror or type(error).__name__}; delete the folder")
+    return gone + embedder.forget_keys(bytes.fromhex(one) for one in keys), troubles

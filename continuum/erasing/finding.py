@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from continuum.store.touched import Place
 
 PAGE = 500
+UNKNOWN = "ids under which nothing is stored"
 JSON_STRING = re.compile(r'"([^"\\]+)"')
 
 
@@ -35,6 +36,8 @@ class Request:
     def __post_init__(self) -> None:
         if (self.user is None) == (not self.interactions):
             raise ConfigurationError("name a user or interactions to forget, and not both: --user ID, or --interaction ID")
+        if not all(name.strip() for name in ((self.user,) if self.user is not None else self.interactions)):
+            raise ConfigurationError("an id to forget is empty; see whether the variable that should hold it is set")
         if self.block and self.user is None:
             raise ConfigurationError("only a user can be blocked: --block goes with --user")
 
@@ -65,6 +68,8 @@ class Found:
     """How many of them were answered anew by the user, and stand in a dataset version with that answer."""
     opinions: list[str] = field(default_factory=list)
     """Ids of what the user said of any interaction."""
+    spoken_of: list[str] = field(default_factory=list)
+    """Tasks of the interactions that these are about."""
     users: list[str] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     """Hashes of the texts that embedders were given, in hex, by embedder: see `index_keys`."""
@@ -74,7 +79,7 @@ class Found:
     @property
     def tasks(self) -> list[str]:
         """The tasks that are touched."""
-        return sorted(set(self.ids.values()))
+        return sorted({*self.ids.values(), *self.spoken_of})
 
 
 def find(store: "Store", request: Request, *, before: datetime, key: str) -> Found:
@@ -85,18 +90,23 @@ def find(store: "Store", request: Request, *, before: datetime, key: str) -> Fou
         request: who or what is to be forgotten.
         before: the user's interactions that began later are not looked for, unless the user is blocked.
         key: of the hashes of words.
+
+    Raises:
+        ConfigurationError: there is no such task.
     """
     from continuum.store import touched
 
+    if request.task is not None:
+        store.tasks.get(request.task)
     users, limit = request.users(), None if request.block else before
     if users:
         places = touched.interactions_of(store.engine, users, task=request.task, before=limit)
     else:
         places = touched.interactions_named(store.engine, request.interactions, task=request.task)
     said = touched.opinions_of(store.engine, users, before=limit) if users else []
+    about = _tasks_of(store, {of for _, of, _ in said})
     if request.task is not None:
-        of_task = {one.id for one in _named(store, (of for _, of, _ in said)) if one.task == request.task}
-        said = [one for one in said if one[1] in of_task]
+        said = [one for one in said if about.get(one[1]) == request.task]
     rewritten = _rewritten(store, said)
     own = {one.id: one for one in [*places, *rewritten]}
     quoting = _quoting(store, own)
@@ -111,20 +121,34 @@ def find(store: "Store", request: Request, *, before: datetime, key: str) -> Fou
         for opinions in store.feedback.of(records.values()).values():
             runs.add(text for opinion in opinions for text in (opinion.comment, opinion.correction) if text)
             texts.update(embedded_answers(opinion.correction for opinion in opinions if opinion.correction))
-    _leave_to_others(store, runs, everything)
-    provided = sorted({one.provider_response_id for one in everything.values() if one.provider_response_id})
     opinions = sorted(one for one, _, _ in said)
+    # What the user said of others' answers is the user's too.
+    for comment, correction in touched.words_of(store.engine, opinions):
+        runs.add(text for text in (comment, correction) if text)
+        texts.update(embedded_answers([correction] if correction else []))
+    spoken_of = sorted({task for _, of, _ in said if (task := about.get(of)) is not None})
+    _leave_to_others(store, runs, everything, spoken_of, opinions)
+    provided = sorted({one.provider_response_id for one in everything.values() if one.provider_response_id})
+    unknown = {*request.interactions} - {*everything, *provided}
+    counts = touched.counts(store.engine, set(everything), provided, opinions)
     return Found(
         ids={one.id: one.task for one in everything.values()},
         provided=provided,
         quoting=len(quoting),
         rewritten=len([one for one in rewritten if one.id not in {place.id for place in places}]),
         opinions=opinions,
+        spoken_of=spoken_of,
         users=users,
         keys=index_keys(texts),
         runs=sorted(runs.hashes),
-        counts=touched.counts(store.engine, set(everything), provided, opinions),
+        counts=counts | ({UNKNOWN: len(unknown)} if unknown else {}),
     )
+
+
+def _tasks_of(store: "Store", names: Collection[str]) -> dict[str, str]:
+    """The tasks of interactions, by what feedback calls them: their id, or the provider's."""
+    places = _named(store, names)
+    return {name: one.task for one in places for name in (one.provider_response_id, one.id) if name}
 
 
 def _named(store: "Store", names: Iterable[str]) -> "list[Place]":
@@ -168,11 +192,17 @@ def _turn(interaction: Interaction) -> list[str]:
     return [asked, *([answer.text, answer.action] if answer is not None else [])]
 
 
-def _leave_to_others(store: "Store", runs: Runs, gone: "dict[str, Place]") -> None:
-    """What others said in the same words is theirs, and stays."""
+def _leave_to_others(
+    store: "Store", runs: Runs, gone: "dict[str, Place]", tasks: Collection[str], opinions: Collection[str]
+) -> None:
+    """What others said in the same words, as users or of answers, is theirs, and stays."""
+    from continuum.store import touched
+
     if not runs.hashes:
         return
-    for task in sorted({one.task for one in gone.values()}):
+    for words in touched.words_of_others(store.engine, gone, opinions):
+        runs.discard(text for text in words if text)
+    for task in sorted({*tasks, *(one.task for one in gone.values())}):
         for interaction in store.interactions.scan(task, status=None):
             if interaction.id not in gone:
                 runs.discard(texts_of(interaction))

@@ -123,9 +123,10 @@ def _delete_files(uri: str) -> int:
     return int(bool(names))
 
 
-def delete_merged(folder: Path, models: Sequence[Checkpoint]) -> int:
-    """Delete what killed processes left of models merged with their base."""
+def delete_merged(folder: Path, models: Sequence[Checkpoint]) -> tuple[int, list[str]]:
+    """Delete what killed processes left of models merged with their base; how many, and what could not be, in words."""
     found = [path for model in models for path in folder.glob(f"{model.name}-*") if path.is_dir()]
     for path in found:
         shutil.rmtree(path, ignore_errors=True)
-    return len(found)
+    left = [path for path in found if path.exists()]
+    return len(found) - len(left), [f"{path}, a merged model, cannot be deleted; see who may write there" for path in left]

@@ -22,6 +22,10 @@ OUT_OF_REACH = (
     "the application's own logs, traces and databases",
     "blocks of the disk that a file system or an SSD has not written over yet",
 )
+NOTHING = (
+    "nothing is stored under this id, nor under its hash; a user's hash is made with CONTINUUM_USER_KEY, or the file user_key of "
+    "the home: run this with the key that the application captures with"
+)
 OF_POSTGRES = (
     "Postgres: the write-ahead log, replicas and base backups keep the rows until they are recycled, and pages keep bytes until "
     "they are used again (VACUUM FULL rewrites them)"
@@ -70,6 +74,7 @@ class Receipt(Record):
             f"erasure {self.erasure_id}, asked {self.asked_at:%Y-%m-%d %H:%M} UTC, done {self.finished_at:%Y-%m-%d %H:%M} UTC",
             f"about: {self.kind} {self.subject[:16]} (a keyed hash), tasks: {', '.join(self.tasks) or 'none'}",
             f"found: {found}",
+            *([NOTHING] if not any(self.found.values()) else []),
             *(f"{step}: {_told(said)}" for step, said in self.done.items()),
             f"not taken in again: {self.refused_from_now_on} ids",
             *(f"quarantined: {name}" for name in self.quarantined),

@@ -215,6 +215,8 @@ def _replace(folder: Path, left: Dataset, noted: Any) -> None:
     except OSError as error:
         raise StoreError(f"{folder} cannot be written anew ({error}); make room, and do it again") from error
     shutil.rmtree(before, ignore_errors=True)
+    if before.exists():
+        raise StoreError(f"{before}, with the rows that were erased, cannot be deleted; see who may write there")
 
 
 def _write(folder: Path, left: Dataset) -> None:

@@ -5,7 +5,7 @@ is beyond reach. An item whose interaction is gone from the store was erased: re
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 logger = logging.getLogger(__name__)
+Complain = Callable[[Iterable[str]], object]
 
 
 def erased_members(store: "Store", task: str) -> set[str]:
@@ -31,7 +32,7 @@ def erased_members(store: "Store", task: str) -> set[str]:
     return suspects - store.golden_answers.there(suspects)
 
 
-def erase_from_golden(store: "Store", task: str) -> int:
+def erase_from_golden(store: "Store", task: str, complain: Complain = lambda troubles: None) -> int:
     """Take what was erased out of the files of a task's golden datasets; may be repeated at any time.
 
     A folder that cannot be read, or was altered, is named in the log and left as it is.
@@ -39,6 +40,7 @@ def erase_from_golden(store: "Store", task: str) -> int:
     Args:
         store: says which versions there are, and what was erased.
         task: whose.
+        complain: told in words what could not be done, too.
 
     Returns:
         How many items were taken out, over all versions.
@@ -54,10 +56,11 @@ def erase_from_golden(store: "Store", task: str) -> int:
             taken += take_out(uri, gone)
         except (StoreError, OSError) as error:
             logger.warning("what was erased could not be taken out of %s: %s", uri, error)
+            complain([f"the golden set at {uri}: {error}"])
     return taken
 
 
-def rename_erased(store: "Store", task: str, stones: Mapping[str, str]) -> int:
+def rename_erased(store: "Store", task: str, stones: Mapping[str, str], complain: Complain = lambda troubles: None) -> int:
     """Put tombstones in the place of the ids that golden datasets name as erased; returns how many datasets named one.
 
     The store's members have the same tombstones by then.
@@ -70,6 +73,7 @@ def rename_erased(store: "Store", task: str, stones: Mapping[str, str]) -> int:
                 renamed += 1
         except (StoreError, OSError) as error:
             logger.warning("the ids of what was erased could not be taken out of %s: %s", uri, error)
+            complain([f"ids in the golden set at {uri}: {error}"])
     return renamed
 
 

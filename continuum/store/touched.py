@@ -1,6 +1,6 @@
 """What a request to forget touches in the tables, and the deletions that go with no interaction."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,7 +13,7 @@ from continuum.store.exact import digest_of, exact_rows
 from continuum.store.guard_tables import golden_answers, golden_labels
 from continuum.store.judging_tables import labels
 from continuum.store.merging import mark_changed
-from continuum.store.rows import in_batches
+from continuum.store.rows import BATCH_ROWS, in_batches
 from continuum.store.tables import annotations, dataset_items, datasets, feedback, interactions, raters
 from continuum.store.writing import in_one_transaction
 
@@ -77,6 +77,25 @@ def opinions_of(engine: Engine, users: Collection[str], *, before: datetime | No
         query = query.where(feedback.c.recorded_at < before)
     with engine.connect() as connection:
         return [(row.id, row.interaction_id, row.correction is not None) for row in connection.execute(query)]
+
+
+def words_of(engine: Engine, opinions: Iterable[str]) -> Iterator[tuple[str | None, str | None]]:
+    """The comment and the correction of each of these opinions."""
+    with engine.connect() as connection:
+        for batch in in_batches(sorted(set(opinions))):
+            query = select(feedback.c.comment, feedback.c.correction).where(feedback.c.id.in_(batch))
+            yield from (tuple(row) for row in connection.execute(query))
+
+
+def words_of_others(engine: Engine, ids: Collection[str], opinions: Collection[str]) -> Iterator[tuple[str | None, str | None]]:
+    """The comment and the correction of all feedback that is neither about these interactions nor one of these opinions."""
+    spoken = feedback.c.comment.is_not(None) | feedback.c.correction.is_not(None)
+    query = select(feedback.c.id, feedback.c.interaction_id, feedback.c.comment, feedback.c.correction).where(spoken)
+    said, about = set(opinions), set(ids)
+    with engine.connect() as connection:
+        for row in connection.execution_options(yield_per=BATCH_ROWS).execute(query):
+            if row.id not in said and row.interaction_id not in about:
+                yield row.comment, row.correction
 
 
 def members_among(engine: Engine, ids: Iterable[str]) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,14 @@ PEOPLES = ("correction", "verdict", "verdicts")
 """Sources of rated and of preferred answers that people made; what a constraint made has no interaction of its own."""
 
 
-def erase_from_trainings(store: "Store", task: str, erased: Collection[str], *, clock: Callable[[], float] = time.time) -> int:
+def erase_from_trainings(
+    store: "Store",
+    task: str,
+    erased: Collection[str],
+    *,
+    clock: Callable[[], float] = time.time,
+    complain: Callable[[Iterable[str]], object] = lambda troubles: None,
+) -> int:
     """Delete the folders of a task's trainings that hold an erased interaction and that nobody works in.
 
     A rated or a preferred answer counts as erased when its interaction is not in the store: no dataset version names it.
@@ -40,6 +47,7 @@ def erase_from_trainings(store: "Store", task: str, erased: Collection[str], *, 
         task: whose.
         erased: interactions that were in a dataset version and are gone.
         clock: seconds since 1970.
+        complain: told in words what could not be deleted.
 
     Returns:
         How many folders were deleted.
@@ -55,8 +63,10 @@ def erase_from_trainings(store: "Store", task: str, erased: Collection[str], *, 
                         deleted += 1
                     else:
                         logger.warning("%s holds what was erased, and is trained from at this moment; gather again", folder)
+                        complain([f"{folder} is trained from at this moment"])
         except OSError as error:
             logger.warning("what was erased could not be taken out of %s: %s", folder, error)
+            complain([f"the training in {folder}: {error}"])
     return deleted
 
 
