@@ -142,6 +142,7 @@ def attribute(
     known = _baseline(store, task, candidate, baseline)
     examples, notes = _newly_learned(store, candidate, known)
     name = known.name if known else baseline or BASE
+    notes += _other_rows(store, candidate, known)
     changes = _changes(items, before, after)
     if len(changes) < len(items):
         notes.append(f"{len(items) - len(changes)} of {len(items)} golden items lack a score of one of the two and are left out")
@@ -213,6 +214,15 @@ def _newly_learned(store: "Store", candidate: Checkpoint, baseline: Checkpoint |
             continue
         found |= {row.interaction_id: row for row in rows if row.interaction_id not in learned | found.keys()}
     return [found[id] for id in sorted(found)], notes
+
+
+def _other_rows(store: "Store", candidate: Checkpoint, baseline: Checkpoint | None) -> list[str]:
+    """In words, what the candidate's line learned beside examples since the baseline: no cluster holds it."""
+    before = {one.id for one in _line(store, baseline)} if baseline else set[str]()
+    count = sum(int(one.metrics.get("preference_examples") or 0) for one in _line(store, candidate) if one.id not in before)
+    if not count:
+        return []
+    return [f"it also learned from {count} rows of what people preferred (DPO or KTO), which are in no cluster: not looked at"]
 
 
 def _line(store: "Store", candidate: Checkpoint) -> Iterator[Checkpoint]:

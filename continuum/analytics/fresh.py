@@ -2,17 +2,19 @@
 
 A version is promoted because its measured gain is large, and a gain that was looked at for being large is too large: the
 winner's curse. On golden items that joined after the verdict nothing was selected, so the gain on them is unbiased. Where they
-are too few, the claimed gain is corrected for the rule that let the version through (`statistics/selected.py`). That conditions
-on the guard's rule for this one metric; of whoever looked at several versions and took the best, it knows nothing.
+are too few, the claimed gain is corrected for the rule that let the version through (`statistics/selected.py`), and for having
+been the best of the versions that were let through against the same baseline by then (`rivals.py`).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from continuum.analytics.arms import BASE, PRODUCTION, Contender
 from continuum.analytics.bounded import LEAST_GROUPS
 from continuum.analytics.gains import Gain, gain_of
+from continuum.analytics.rivals import covariance_of, least_best, rivals_of
 from continuum.records import Verdict, VerdictStatus
 from continuum.serving_records import DeploymentState
 from continuum.splits.golden import GoldenItem
@@ -22,6 +24,17 @@ if TYPE_CHECKING:
     from continuum.store.database import Store
 
 PROMOTED = frozenset({DeploymentState.PROMOTING, DeploymentState.LIVE, DeploymentState.SUPERSEDED})
+
+
+@dataclass(frozen=True)
+class Promotion:
+    """A version that took over all of the traffic at some time."""
+
+    contender: Contender
+    verdict: Verdict
+    """That it was deployed on."""
+    at: datetime
+    """When it was deployed."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class Retold:
     """On golden items that the verdict never saw; None where they are too few."""
     corrected: GivenSelection | None = None
     """The claimed gain given that it was selected; None where there are fresh items, or no rule to condition on."""
+    chosen_from: tuple[str, ...] = ()
+    """The other versions that a verdict against the same baseline had let through when it was deployed."""
     why: str = ""
     """Why there is no fresh estimate, and where there is none at all, why."""
 
@@ -46,8 +61,8 @@ class Retold:
         return None if found is None else self.claimed.mean - found
 
 
-def promoted(store: "Store", task: str, contenders: Sequence[Contender]) -> list[tuple[Contender, Verdict]]:
-    """The versions that took over all of the traffic at some time, each with the verdict it was deployed on, oldest first."""
+def promoted(store: "Store", task: str, contenders: Sequence[Contender]) -> list[Promotion]:
+    """The versions that took over all of the traffic at some time, oldest first."""
     found = []
     for contender in contenders:
         if contender.checkpoint is None:
@@ -58,7 +73,7 @@ def promoted(store: "Store", task: str, contenders: Sequence[Contender]) -> list
             served = one.state in PROMOTED or any(event.to_traffic >= 1 for event in store.deployments.events(one.id))
             verdict = store.verdicts.get(one.verdict_id) if served else None
             if verdict is not None:
-                found.append((contender, verdict))
+                found.append(Promotion(contender, verdict, one.created_at))
                 break
     return found
 
@@ -80,21 +95,24 @@ def retold(
         scores: each model's scores of the items, 0 to 1.
     """
     found = []
-    for contender, verdict in promoted(store, task, contenders):
+    for one in promoted(store, task, contenders):
+        contender, verdict = one.contender, one.verdict
+        rivals = rivals_of(store, task, verdict, one.at)
         seen, groups = _seen(store, task, verdict)
         fresh = [n for n, item in enumerate(items) if item.interaction_id not in seen and item.group not in groups]
         baseline = _baseline(verdict, contenders)
         for metric in scores[contender.name]:
             claimed = _claimed(verdict, metric)
             if claimed is not None:
-                row = Retold(contender.name, baseline or verdict.baseline, metric, claimed)
-                found.append(_measured(row, verdict, baseline, [items[n] for n in fresh], fresh, scores))
+                row = Retold(contender.name, baseline or verdict.baseline, metric, claimed, chosen_from=tuple(rivals))
+                found.append(_measured(row, verdict, rivals, baseline, [items[n] for n in fresh], fresh, scores))
     return found
 
 
 def _measured(
     row: Retold,
     verdict: Verdict,
+    rivals: Mapping[str, Verdict],
     baseline: str | None,
     items: Sequence[GoldenItem],
     places: Sequence[int],
@@ -106,15 +124,13 @@ def _measured(
         both = {item.group for item, a, b in zip(items, ours, theirs, strict=True) if a is not None and b is not None}
         if len(both) >= LEAST_GROUPS:
             gain = gain_of(ours, theirs, [item.group for item in items])
-            return Retold(row.model, row.baseline, row.metric, row.claimed, fresh=gain)
+            return replace(row, fresh=gain)
         why = (
             f"{len(both)} independent groups of golden items are new since its verdict, {LEAST_GROUPS} are needed; "
             "let the golden dataset grow"
         )
-    corrected, reason = _corrected(verdict, row.metric)
-    return Retold(
-        row.model, row.baseline, row.metric, row.claimed, corrected=corrected, why="; ".join(filter(None, (why, reason)))
-    )
+    corrected, reason = _corrected(verdict, rivals, row.metric)
+    return replace(row, corrected=corrected, why="; ".join(filter(None, (why, reason))))
 
 
 def _seen(store: "Store", task: str, verdict: Verdict) -> tuple[set[str], set[str]]:
@@ -147,8 +163,8 @@ def _check(verdict: Verdict, metric: str) -> dict[str, Any]:
     return dict(verdict.evidence.get("metrics", {}).get(metric, {}))
 
 
-def _corrected(verdict: Verdict, metric: str) -> tuple[GivenSelection | None, str]:
-    """The claimed gain given the rule that let the version through; or why that cannot be said."""
+def _corrected(verdict: Verdict, rivals: Mapping[str, Verdict], metric: str) -> tuple[GivenSelection | None, str]:
+    """The claimed gain given what selected the version, with words on its rivals; or why that cannot be said."""
     check, delta = _check(verdict, metric), verdict.deltas[metric]
     needed = ("sd", "groups", "min_delta", "resolution", "approval_alpha", "level")
     if any(check.get(name) is None for name in needed) or check["groups"] < LEAST_GROUPS:
@@ -163,4 +179,14 @@ def _corrected(verdict: Verdict, metric: str) -> tuple[GivenSelection | None, st
     error = (verdict.intervals[metric].high - verdict.intervals[metric].low) / NORMAL_WIDTH
     if delta <= limit:
         return None, "and the claim lies at the very limit of what was let through, so that nothing is left of it to correct"
-    return given_selection(delta, error, limit), ""
+    claims = {name: other for name, other in rivals.items() if metric in other.deltas}
+    if not claims or error <= 0:
+        return given_selection(delta, error, limit), ""
+    names = ", ".join(claims)
+    if any(other.deltas[metric] >= delta for other in claims.values()):
+        return given_selection(
+            delta, error, limit
+        ), f"beside {names}, of which one claimed as much, it was not chosen by this metric"
+    best = least_best(delta, error, [(other.deltas[metric], covariance_of(verdict, other, metric)) for other in claims.values()])
+    limit = limit if best is None else max(limit, best)
+    return given_selection(delta, error, limit), f"and for being the best of {len(claims) + 1}, beside {names}"

@@ -152,7 +152,8 @@ def _fresh(curve: "LearningCurve") -> Section:
         "fresh",
         "Promoted gains: as claimed, and without the winner's curse",
         "A version is promoted for a large measured gain, so the claim is too large on average. Fresh: golden items that had no "
-        f"say in the promotion. Corrected: {METHOD}, where fresh ones are too few.",
+        f"say in the promotion. Corrected, where those are too few: {METHOD}; selected is what the guard let through, and the "
+        "largest claim of those that it did.",
         ("version", "metric", "less", "claimed", "fresh or corrected", "shrinks by", "basis"),
         tuple(_retold(one) for one in curve.retold),
         wordy=True,

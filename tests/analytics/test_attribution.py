@@ -58,7 +58,9 @@ def scored(items: Sequence[GoldenItem], score: float, **topics: float) -> dict[s
     return {item.interaction_id: topics.get(item.interaction_id.split("-")[1], score) for item in items}
 
 
-def learn(store: Store, folder: Path, version: int, examples: Sequence[Example], parent: str | None = None) -> Checkpoint:
+def learn(
+    store: Store, folder: Path, version: int, examples: Sequence[Example], parent: str | None = None, **metrics: float
+) -> Checkpoint:
     """A version of the line that was trained on the examples."""
     Dataset(examples, {"task": "support"}).write(folder / f"data{version}")
     record = DatasetRecord(
@@ -78,6 +80,7 @@ def learn(store: Store, folder: Path, version: int, examples: Sequence[Example],
         uri="nowhere",
         dataset_id=record.id,
         parent_id=parent,
+        metrics=metrics,
     )
     store.checkpoints.add(checkpoint)
     return checkpoint
@@ -138,6 +141,21 @@ def test_the_clusters_hold_what_was_newly_learned_and_nothing_else(store: Store,
     )
     assert sum(one.examples for one in against_the_base.clusters) == 4 * (4 + 8)
     assert against_the_base.baseline == "base"
+
+
+def test_rows_of_what_people_preferred_are_said_to_be_in_no_cluster(store: Store, tmp_path: Path) -> None:
+    learn(store, tmp_path, 1, lessons(TOPICS, each=4), preference_examples=30)
+    candidate = learn(store, tmp_path, 2, lessons(TOPICS, first=10), parent="c1", preference_examples=12)
+    items = golden()
+    scores = scored(items, 0.5), scored(items, 0.75)
+
+    since_the_parent, since_the_base = (
+        attributed(store, candidate, items, *scores, baseline=baseline) for baseline in ("", "base")
+    )
+
+    said = "it also learned from {} rows of what people preferred (DPO or KTO), which are in no cluster: not looked at"
+    assert said.format(12) in since_the_parent.notes
+    assert said.format(42) in since_the_base.notes
 
 
 def test_what_the_parent_learned_is_not_new_where_the_next_dataset_has_it_again(store: Store, tmp_path: Path) -> None:

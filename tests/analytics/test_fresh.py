@@ -8,6 +8,7 @@ from continuum.analytics.curve import LearningCurve
 from continuum.analytics.fresh import promoted, retold
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store
+from continuum.timespan import utc_now
 from tests.analytics.wheel import TASK, Starred, begin, judged, live, star_judge, train, turned
 
 
@@ -51,6 +52,37 @@ async def test_without_fresh_questions_the_claim_is_corrected_for_the_rule_that_
         assert one.corrected.mean <= one.claimed.mean
         assert one.shrinkage is not None
         assert one.shrinkage >= 0
+
+
+async def test_who_was_taken_as_the_best_of_several_is_corrected_for_that_too_and_it_is_said(store: Store) -> None:
+    begin(store)
+    passed_over, model = train(store, 1), train(store, 2)
+    await judged(store, passed_over)
+    verdict = await judged(store, model)
+    deployment = live(store, model.model_copy(update={"created_at": utc_now()}), verdict)
+
+    told = [one for one in (await curve_of(store)).retold if one.corrected is not None]
+
+    assert deployment.created_at >= verdict.created_at
+    assert {one.model for one in told} == {"v2"}
+    for one in told:
+        assert one.chosen_from == ("v1",)
+        assert "for being the best of 2, beside v1" in one.why
+        alone = store.verdicts.latest("c1")
+        assert alone is not None
+        assert alone.deltas[one.metric] < one.claimed.mean
+        assert one.corrected is not None
+        assert one.corrected.mean <= one.claimed.mean
+
+
+async def test_a_version_that_was_judged_later_is_no_rival(store: Store) -> None:
+    begin(store)
+    model = train(store, 1)
+    live(store, model.model_copy(update={"created_at": utc_now()}), await judged(store, model))
+    later = train(store, 2)
+    await judged(store, later)
+
+    assert all(one.chosen_from == () for one in (await curve_of(store)).retold)
 
 
 async def test_a_version_that_was_never_promoted_makes_no_claim(store: Store) -> None:
