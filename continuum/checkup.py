@@ -214,7 +214,7 @@ def _store(settings: Settings) -> "tuple[Store | None, list[Finding]]":
     except Exception as error:  # noqa: BLE001  every driver has errors of its own, and their words may hold a password
         cure = "it must be there, and may be written: look at CONTINUUM_DATABASE_URL and the rights of its file"
         return None, [_finding("store", "fail", f"the store cannot be used ({type(error).__name__}); {cure}")]
-    return store, [_finding("store", "ok", f"{store}, at this version's schema, can be written")]
+    return store, [_finding("store", "ok", f"{store.address}, at this version's schema, can be written")]
 
 
 def _spool(store: "Store", settings: Settings, at: datetime) -> Iterator[Finding]:

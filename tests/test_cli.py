@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from continuum import cli
 from continuum.cli import app
+from continuum.commands import terminal
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.records import Checkpoint
@@ -211,6 +212,23 @@ def test_an_interrupted_command_says_that_it_can_go_on(
         app.registered_commands.pop()
 
     assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_the_status_of_nothing_says_how_to_begin_and_that_of_an_unknown_task_says_nothing_else(store: Store, home: Path) -> None:
+    told = CliRunner().invoke(app, ["status"], catch_exceptions=False).stdout.splitlines()
+    assert told == [f"home {home}", f"store {store.address}", "no task yet: `continuum init`, or `continuum import FILE.jsonl`"]
+
+    store.tasks.ensure("support")
+    unknown = CliRunner().invoke(app, ["status", "suport"])
+    assert isinstance(unknown.exception, ConfigurationError)
+    assert unknown.stdout == ""
+
+
+def test_a_name_of_a_task_is_whole_however_narrow_the_terminal(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(terminal.console, "_width", 40)
+    store.tasks.ensure("support_in_finnish")
+
+    assert "support_in_finnish" in CliRunner().invoke(app, ["tasks"], catch_exceptions=False).stdout
 
 
 def test_the_version_is_that_of_the_distribution(store: Store) -> None:

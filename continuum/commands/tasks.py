@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from continuum.amending import amended
 from continuum.commands.completing import task_names
@@ -27,7 +27,7 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
     """List the tasks."""
     if context.invoked_subcommand:
         return
-    table = Table("task", "interactions", "new", "reopened", "trains at", "answers", "canary", box=None)
+    table = Table(Column("task", no_wrap=True), "interactions", "new", "reopened", "trains at", "answers", "canary", box=None)
     store = brought_in()
     if as_json:
         print_json([_plain(store, said) for said in _statuses(store)])
@@ -80,12 +80,15 @@ def status(
     from continuum.status import status_of
 
     store = brought_in()
+    found = [status_of(store, task)] if task else list(_statuses(store))
     if as_json:
-        known = [_plain(store, said) for said in ([status_of(store, task)] if task else _statuses(store))]
-        print_json({"home": load_settings().home, "store": str(store), "tasks": known})
+        known = [_plain(store, said) for said in found]
+        print_json({"home": load_settings().home, "store": store.address, "tasks": known})
         return
-    say(f"home {load_settings().home}\n{store}")
-    for said in [status_of(store, task)] if task else _statuses(store):
+    say(f"home {load_settings().home}\nstore {store.address}")
+    if not found:
+        say("no task yet: `continuum init`, or `continuum import FILE.jsonl`")
+    for said in found:
         answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
         say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.outlook}")
         for need in said.lacks:

@@ -113,7 +113,12 @@ class Store:
         self.golden_labels = GoldenLabels(engine)
 
     def __repr__(self) -> str:
-        return f"Store({shown(self.engine.url)!r})"
+        return f"Store({self.address!r})"
+
+    @property
+    def address(self) -> str:
+        """Its URL for people: without a password."""
+        return shown(self.engine.url)
 
     def drain(
         self,
