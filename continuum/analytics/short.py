@@ -10,6 +10,7 @@ from continuum.analytics.gains import Gain, Word
 
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
+    from continuum.analytics.projection import Ahead
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,15 @@ def findings(curve: "LearningCurve") -> Iterator[Finding]:
         if curve.bill is not None and not isinstance(one.gain, str):
             usd = curve.bill.judging_usd
             price = "" if usd is None else f"; judging them would cost about ${usd:.2f}"
-            doubt = ", which may be nothing" if one.gain.low <= 0 else ""
-            said = f"about {one.gain.mean:+.3f} (90% {one.gain.low:+.3f} to {one.gain.high:+.3f}){doubt}{price}"
-            word: Word = "open" if one.gain.low <= 0 else "better"
+            said = f"{ahead_words(one.gain)}{price}"
+            word: Word = "better" if one.gain.low > 0 else "worse" if one.gain.high < 0 else "open"
             yield Finding(f"{one.metric}: another {curve.bill.examples} examples", said, word)
+
+
+def ahead_words(gain: "Ahead") -> str:
+    """What more examples would gain, and whether that may be nothing."""
+    said = f"about {gain.mean:+.3f} (90% {gain.low:+.3f} to {gain.high:+.3f})"
+    return said if gain.low > 0 else f"{said}, a loss" if gain.high < 0 else f"{said}, which may be nothing"
 
 
 def newest_of(curve: "LearningCurve") -> str:

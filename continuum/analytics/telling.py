@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from continuum.analytics.beside import Reading, shown, together
 from continuum.analytics.gains import Gain, Word, as_gain, word_of
-from continuum.analytics.short import findings
+from continuum.analytics.short import ahead_words, findings
 from continuum.excerpts import excerpt
 from continuum.statistics.selected import METHOD
 
@@ -258,9 +258,7 @@ def _worth(curve: "LearningCurve") -> Section:
 def _bought(one: "Worth", more: int) -> str:
     if isinstance(one.gain, str):
         return f"{one.metric}: what {more} more would gain cannot be said: {one.gain}"
-    found = f"{one.metric}: about {one.gain.mean:+.3f} (90% {one.gain.low:+.3f} to {one.gain.high:+.3f})"
-    if one.gain.low <= 0:
-        found += ", which may be nothing"
+    found = f"{one.metric}: {ahead_words(one.gain)}"
     if one.usd_per_point is None:
         return found
     most = "no limit" if one.most_usd_per_point is None else f"${one.most_usd_per_point:.3g}"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from continuum.analytics.curve import LearningCurve
-from continuum.analytics.short import findings
+from continuum.analytics.projection import Ahead
+from continuum.analytics.short import ahead_words, findings
 from continuum.analytics.telling import sections
 from continuum.judging.judge import Judgement
 from continuum.judging.scripted import ScriptedJudge
@@ -142,6 +143,16 @@ async def test_a_person_reads_first_whether_the_newest_version_is_better_and_tha
     assert f"{gain.mean:+.3f} (95% {gain.low:+.3f} to {gain.high:+.3f}, {gain.items} items)" in first.said
     assert [one.about for one in others] == ["helpfulness: v2 and base", "helpfulness: v2 and v1"]
     assert "v2 is better than base" in others[0].said
+
+
+def test_a_gain_ahead_that_is_none_is_not_told_as_one() -> None:
+    words = [ahead_words(Ahead(1000, mean, mean - 0.02, mean + 0.02)) for mean in (0.05, 0.01, -0.05)]
+
+    assert words == [
+        "about +0.050 (90% +0.030 to +0.070)",
+        "about +0.010 (90% -0.010 to +0.030), which may be nothing",
+        "about -0.050 (90% -0.070 to -0.030), a loss",
+    ]
 
 
 async def test_what_has_no_data_for_the_same_reason_is_told_in_one_line(store: Store) -> None:
