@@ -16,7 +16,7 @@ from releasing.environments import ROOT, made, project, run, uv
 
 RESOLUTIONS = {"lowest": "lowest-direct", "highest": "highest"}
 NOT_FOR_USERS = {"dev", "docs"}
-NOT_RUN = ("tests/benchmarks", "tests/packaging", "tests/examples", "tests/test_pytest_plugin.py")
+NOT_RUN = ("tests/benchmarks", "tests/packaging", "tests/examples")
 """What tests the tree or the development environment, and not the libraries."""
 
 
@@ -41,6 +41,8 @@ def main() -> int:
         folder = Path(made_here)
         versions = resolved(RESOLUTIONS[options.end], folder)
         python = made(folder / "environment", tools, "--requirement", str(versions))
+        # The project itself too, so that what asks for its version, its ranges or its plugin finds them as users do.
+        run(uv(), "pip", "install", "--quiet", "--python", str(python), "--no-deps", "--editable", str(ROOT))
         print(versions.read_text(encoding="utf-8"), flush=True)
         left_out = [f"--ignore={path}" for path in NOT_RUN]
         command = [str(python), "-m", "pytest", "-q", "-m", "not slow", "-p", "no:cacheprovider", *left_out, *options.tests]
