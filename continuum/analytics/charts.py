@@ -27,6 +27,8 @@ LETTER = 7
 """Pixels of a letter, about."""
 APART = 13
 """Pixels between two names below each other."""
+SHIFTS = sorted(range(-2 * APART, 3 * APART), key=lambda shift: (abs(shift), -shift))
+"""How far a name may move from where it stands best, in pixels; the nearest place first."""
 LEAST_REACH = 0.05
 """A forest shows at least this far on either side of no change."""
 
@@ -76,11 +78,17 @@ def metric_chart(curve: "LearningCurve", metric: str, place: int) -> str:
         parts.append(_path([(x.at(one[0]), y.at(one[1])) for one in ahead], 'stroke-dasharray="5 4"'))
     parts.append(_path([(x.at(point.examples), y.at(point.means[metric].mean)) for point in line]))
     parts += [_whisker(x.at(point.examples), *(y.at(end) for end in _ends(point, metric))) for point in line]
-    parts += _names([(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in line])
+    parts += _names([(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in named_first(line)])
     parts += [_level(y.at(point.means[metric].mean), point.model) for point in others]
     said = ", ".join(f"{point.model} {point.means[metric].mean:.2f}" for point in [*others, *line])
     drawing = _drawing(WIDTH, HEIGHT, f"{metric} by examples: {said}", "".join(parts))
     return f'<figure class="s{place % SERIES}"><h3>{escape(excerpt(metric))}</h3>{drawing}</figure>'
+
+
+def named_first(line: Sequence[Point]) -> list[Point]:
+    """The points of a line by how much one wants to know which they are: the newest, the oldest, the others from the newest."""
+    ordered = sorted(line, key=lambda point: -point.examples)
+    return [*ordered[:1], *ordered[1:][-1:], *ordered[1:-1]]
 
 
 def frontier_chart(standings: "Sequence[Standing]") -> str:
@@ -103,7 +111,8 @@ def frontier_chart(standings: "Sequence[Standing]") -> str:
             f'<circle cx="{x.at(one.cost_usd):.1f}" cy="{y.at(one.quality):.1f}" r="4.5" stroke="currentColor" '
             f'fill="{"currentColor" if one.on_frontier else "none"}"/>'
         )
-    parts += _names([(x.at(one.cost_usd), y.at(one.quality), f"{one.model} ({one.probability:.0%})") for one in standings])
+    likely = sorted(standings, key=lambda one: (not one.on_frontier, -one.probability, -one.quality))
+    parts += _names([(x.at(one.cost_usd), y.at(one.quality), f"{one.model} ({one.probability:.0%})") for one in likely])
     said = ", ".join(f"{one.model} {one.quality:.2f} at ${one.cost_usd:.5f}" for one in standings)
     drawing = _drawing(WIDTH, HEIGHT, f"quality by cost: {said}", "".join(parts))
     return f'<figure class="s0"><h3>quality by cost (chance of the frontier)</h3>{drawing}</figure>'
@@ -168,19 +177,24 @@ def _whisker(x: float, mean: float, low: float, high: float) -> str:
 
 
 def _names(points: Iterable[tuple[float, float, str]]) -> list[str]:
-    """A name beside each point, to its right where there is room, else to its left; never one upon another."""
+    """A name beside each point, the most important first, to its right where there is room, else to its left.
+
+    Never one upon another, nor outside the picture: a name that finds no room close to its point is left to the table.
+    """
     drawn: list[str] = []
     placed: list[tuple[float, float, float]] = []
-    for x, y, label in sorted(points, key=lambda one: (one[1], one[0])):
+    for x, y, label in points:
         words = excerpt(label, LONGEST_LABEL)
         width = len(words) * LETTER
         right = x + 8 + width < WIDTH
-        start, below = (x + 7 if right else x - 7 - width), y - 5
-        while any(abs(below - other) < APART and start < to and begin < start + width for begin, to, other in placed):
-            below += 1
-        placed.append((start, start + width, below))
-        anchor = "" if right else ' text-anchor="end"'
-        drawn.append(f'<text x="{x + 7 if right else x - 7:.1f}" y="{below:.1f}"{anchor}>{escape(words)}</text>')
+        start = x + 7 if right else x - 7 - width
+        for below in (y - 5 + shift for shift in SHIFTS):
+            taken = any(abs(below - other) < APART and start < to and begin < start + width for begin, to, other in placed)
+            if not taken and TOP <= below <= HEIGHT - BOTTOM:
+                placed.append((start, start + width, below))
+                anchor = "" if right else ' text-anchor="end"'
+                drawn.append(f'<text x="{x + 7 if right else x - 7:.1f}" y="{below:.1f}"{anchor}>{escape(words)}</text>')
+                break
     return drawn
 
 

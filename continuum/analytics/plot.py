@@ -1,14 +1,22 @@
 """The learning curve as a picture: quality by examples learned from, and quality by cost."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from continuum.analytics.charts import named_first
+
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
+
+T = TypeVar("T")
+Place = tuple[float, float]
+ACROSS, ABOVE = 0.12, 0.035
+"""Two points nearer than this, as shares of the picture's width and height, do not both have their name in it."""
 
 
 def draw(curve: "LearningCurve", path: Path) -> Path:
@@ -36,8 +44,8 @@ def _draw_quality(axes: Axes, curve: "LearningCurve") -> None:
         ]
         x = [point.examples for point in line]
         axes.errorbar(x, [found.mean for found in means], yerr=errors, marker="o", capsize=3, color=colour, label=metric)
-        for point, found in zip(line, means, strict=True):
-            axes.annotate(point.model, (point.examples, found.mean), textcoords="offset points", xytext=(5, 5), fontsize=8)
+        for point, place in _apart([(one, (one.examples, one.means[metric].mean)) for one in named_first(line)]):
+            axes.annotate(point.model, place, textcoords="offset points", xytext=(5, 5), fontsize=8)
         for point in curve.points:
             if not point.examples and point.model != "base" and metric in point.means:
                 axes.axhline(point.means[metric].mean, color=colour, linestyle=":", label=f"{metric}, {point.model}")
@@ -56,17 +64,28 @@ def _draw_projection(axes: Axes, curve: "LearningCurve", metric: str, colour: st
 
 
 def _draw_cost(axes: Axes, curve: "LearningCurve") -> None:
-    ordered = sorted(curve.frontier, key=lambda one: (one.cost_usd, one.quality))
-    for n, standing in enumerate(ordered):
+    for standing in curve.frontier:
         axes.scatter(standing.cost_usd, standing.quality, color="C0" if standing.on_frontier else "C7")
-        label = f"{standing.model} ({standing.probability:.0%})"
-        # Of two as dear, the names stand on either side, so that those that are nearly as good can be read.
-        left = n % 2 == 1 and ordered[n - 1].cost_usd == standing.cost_usd
+    likely = sorted(curve.frontier, key=lambda one: (not one.on_frontier, -one.probability, -one.quality))
+    dearest = max((standing.cost_usd for standing in likely), default=0.0)
+    for standing, place in _apart([(one, (one.cost_usd, one.quality)) for one in likely]):
+        # The dearest has no room to its right.
+        left = standing.cost_usd == dearest > 0
         beside, side = ((-7, -3), "right") if left else ((7, -3), "left")
-        place = (standing.cost_usd, standing.quality)
+        label = f"{standing.model} ({standing.probability:.0%})"
         axes.annotate(label, place, textcoords="offset points", xytext=beside, ha=side, fontsize=8)
     front = [standing for standing in curve.frontier if standing.on_frontier]
     axes.plot([s.cost_usd for s in front], [s.quality for s in front], color="C0", linewidth=1, drawstyle="steps-post")
     axes.margins(x=0.25)
     axes.set(xlabel="US$ a query", ylabel="mean of the metrics (0 to 1)", ylim=(-0.02, 1.02))
     axes.set_title("cost and quality (probability of the frontier)", fontsize=9)
+
+
+def _apart(points: Sequence[tuple[T, Place]]) -> Iterator[tuple[T, Place]]:
+    """The points that have a name of their own, the most important first: none near one that is named before."""
+    named: list[Place] = []
+    width = max((x for _, (x, _) in points), default=0.0) - min((x for _, (x, _) in points), default=0.0)
+    for one, (x, y) in points:
+        if not any(abs(x - a) <= ACROSS * width and abs(y - b) < ABOVE for a, b in named):
+            named.append((x, y))
+            yield one, (x, y)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from continuum.analytics.charts import APART, BOTTOM, HEIGHT, TOP, frontier_chart
 from continuum.analytics.curve import LearningCurve
+from continuum.analytics.frontier import Standing
 from continuum.analytics.projection import Ahead
 from continuum.analytics.short import ahead_words, findings
 from continuum.analytics.telling import sections
@@ -153,6 +155,22 @@ def test_a_gain_ahead_that_is_none_is_not_told_as_one() -> None:
         "about +0.010 (90% -0.010 to +0.030), which may be nothing",
         "about -0.050 (90% -0.070 to -0.030), a loss",
     ]
+
+
+def test_names_of_many_versions_lie_neither_upon_each_other_nor_outside_the_picture() -> None:
+    standings = [Standing(f"v{n}", 0.0, 0.6 + n / 3000, n == 29, n / 30) for n in range(30)]
+
+    page = Page(frontier_chart(standings))
+
+    places = [
+        float(attributes["y"] or "nan")
+        for tag, attributes in page.elements
+        if tag == "text" and "class" not in attributes and "text-anchor" not in attributes
+    ]
+    assert "v29 (97%)" in page.words
+    assert 3 < len(places) < 30
+    assert all(TOP <= y <= HEIGHT - BOTTOM for y in places)
+    assert min(abs(a - b) for n, a in enumerate(places) for b in places[:n]) >= APART
 
 
 async def test_what_has_no_data_for_the_same_reason_is_told_in_one_line(store: Store) -> None:
