@@ -16,6 +16,7 @@ from continuum.config import load_settings
 from continuum.erasing.finding import Found, Request, find, held_in, models_of
 from continuum.erasing.models import delete_merged, delete_weights, quarantine, take_out_of_service
 from continuum.erasing.receipt import Receipt, receipt_of
+from continuum.erasing.servers import without_address
 from continuum.erasing.words import Runs, Taking
 from continuum.flywheel import claimed
 from continuum.progress import Progress, silent
@@ -48,6 +49,8 @@ class Preview(Record):
     """Models that learned from it: they would be taken out of service, deleted, and trained anew."""
     serving: tuple[str, ...]
     """Those of them that answer traffic now."""
+    out_of_reach: tuple[str, ...] = ()
+    """Databases that may quote it and of which no address is known, with how to have them reached."""
     troubles: tuple[str, ...] = ()
 
 
@@ -69,6 +72,7 @@ def preview(request: Request, *, store: "Store | None" = None, now: Clock = utc_
         versions=tuple(one.record.name for one in held),
         models=tuple(model.name for model in models),
         serving=tuple(model.name for model in models if model.name in serving),
+        out_of_reach=tuple(without_address(load_settings())),
         troubles=tuple(troubles),
     )
 
@@ -312,13 +316,15 @@ class _Work:
 
     def _elsewhere(self) -> tuple[Any, dict[str, Any]]:
         from continuum.erasing.elsewhere import take_out_of_files
+        from continuum.erasing.servers import take_out_of_servers
 
         provided = self.store.erasures.tombstones(self.found.provided)
         stones = self.taking.stones | provided | dict.fromkeys(self.found.users, "erased-user")
         taking = Taking(stones, self.taking.runs)
         done, troubles = take_out_of_files(load_settings(), taking)
-        self._meet(troubles)
-        return done | {"ids too plain to be looked for in texts": taking.plain}, {}
+        rows, unreached = take_out_of_servers(load_settings(), taking)
+        self._meet([*troubles, *unreached])
+        return done | {"rows of databases on servers": rows} | {"ids too plain to be looked for in texts": taking.plain}, {}
 
     def _clear(self) -> tuple[Any, dict[str, Any]]:
         return "what was to be found is no longer known here", {"work": None}

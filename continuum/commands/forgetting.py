@@ -75,6 +75,7 @@ def _words(found: "Preview") -> list[str]:
     lines += [NOTHING] if not any(found.counts.values()) else []
     lines += [f"training set that holds some of it: {name}" for name in found.versions]
     lines += [f"model that learned from it{', and serves' if name in found.serving else ''}: {name}" for name in found.models]
+    lines += [f"would stay: {place}" for place in found.out_of_reach]
     return lines
 
 

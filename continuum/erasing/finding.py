@@ -135,7 +135,7 @@ def find(store: "Store", request: Request, *, before: datetime, key: str) -> Fou
         ids={one.id: one.task for one in everything.values()},
         provided=provided,
         quoting=len(quoting),
-        rewritten=len([one for one in rewritten if one.id not in {place.id for place in places}]),
+        rewritten=len({one.id for one in rewritten} - {one.id for one in places}),
         opinions=opinions,
         spoken_of=spoken_of,
         users=users,
@@ -177,11 +177,11 @@ def _quoting(store: "Store", own: "dict[str, Place]") -> "dict[str, Place]":
     for ids in _pages(sorted(own)):
         for one in store.interactions.get_many(ids).values():
             spoken |= {text for text in _turn(one) if text}
-    found = {}
-    for ids in _pages([one.id for one in near]):
+    found, places = {}, {one.id: one for one in near}
+    for ids in _pages(list(places)):
         for one in store.interactions.get_many(ids).values():
             if any(message.text in spoken or message.action in spoken for message in one.messages if message.role != "system"):
-                found[one.id] = next(place for place in near if place.id == one.id)
+                found[one.id] = places[one.id]
     return found
 
 

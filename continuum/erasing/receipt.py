@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import AwareDatetime
 
+from continuum.config import load_settings
+from continuum.erasing.servers import addresses, without_address
 from continuum.records import Record
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ OUT_OF_REACH = (
     "logs of the providers that were asked, as production model, judge or embedder, and of the batch endpoints",
     "models that another server still holds in memory or on its disk, until it unloads them; merged models that were copied",
     "the application's own logs, traces and databases",
+    "logs of Dagster's runs in a bucket or on another machine, and deleted runs of MLflow until `mlflow gc`",
     "blocks of the disk that a file system or an SSD has not written over yet",
 )
 NOTHING = (
@@ -30,7 +33,6 @@ OF_POSTGRES = (
     "Postgres: the write-ahead log, replicas and base backups keep the rows until they are recycled, and pages keep bytes until "
     "they are used again (VACUUM FULL rewrites them)"
 )
-OF_SERVERS = "the databases of Dagster or MLflow where they are not files of this machine: only deleted runs go there"
 
 
 class Receipt(Record):
@@ -105,7 +107,9 @@ def receipt_of(store: "Store", erasure: "Erasure", troubles: Iterable[str]) -> R
         if one.state == QUARANTINED:
             waiting[one.task] = waiting.get(one.task, 0) + 1
     champions = {task: store.deployments.champion(task) for task in steps["find"]["tasks"]}
-    reach = [*OUT_OF_REACH, *([OF_POSTGRES] if store.engine.dialect.name == "postgresql" else []), OF_SERVERS]
+    settings = load_settings()
+    postgres = store.engine.dialect.name == "postgresql" or bool(addresses(settings))
+    reach = [*OUT_OF_REACH, *([OF_POSTGRES] if postgres else []), *without_address(settings)]
     return Receipt(
         erasure_id=erasure.id,
         kind=erasure.kind,

@@ -28,6 +28,7 @@ UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4
 """Letters of languages that put no spaces between words: Thai, Lao, Burmese, Khmer, Japanese, Chinese."""
 WORD = re.compile(rf"[{UNSPACED}]+|[^\W_{UNSPACED}]+")
 IS_UNSPACED = re.compile(rf"[{UNSPACED}]")
+DIGIT = re.compile(r"\d")
 ADDRESS = re.compile(r"[^\s@<>\"'(),;:]+@[^\s@<>\"'(),;:]+")
 ESCAPED = re.compile(r"(?:\\+u[0-9a-fA-F]{4})+|\\+[nrtbf]")
 GONE = "[erased]"
@@ -40,20 +41,32 @@ SAID = frozenset(
 
 
 class Runs:
-    """Runs of words, as hashes."""
+    """Runs of words, as hashes.
+
+    Args:
+        key: of the hashes.
+        hashes: of runs that were added before, elsewhere.
+    """
 
     def __init__(self, key: str, hashes: Collection[str] = ()) -> None:
         self.key = key.encode()[:64]
         self.hashes = set(hashes)
+        # Only as long as this lives, so that the words of a whole store are looked up and not hashed.
+        self._added: dict[str, str] = {}
 
     def add(self, texts: Iterable[str]) -> None:
         """What these texts say is to be found."""
-        self.hashes.update(one for text in texts for one in self._of(text))
+        for run in (run for text in texts for run in _runs_of(text)):
+            if run not in self._added:
+                self._added[run] = self._hash(run)
+                self.hashes.add(self._added[run])
 
     def discard(self, texts: Iterable[str]) -> None:
-        """What these texts say too is nobody's own."""
+        """What these texts say too is nobody's own: of what was added here, it is not to be found."""
         for text in texts:
-            self.hashes.difference_update(self._of(text))
+            for run in _runs_of(text):
+                if run in self._added:
+                    self.hashes.discard(self._added.pop(run))
 
     def stand_in(self, text: str) -> bool:
         """Whether a text quotes one of them, plainly or as a page or an address would write it."""
@@ -63,33 +76,36 @@ class Runs:
         forms += [unescaped(text)] if "\\" in text else []
         forms += [unquote(text)] if "%" in text else []
         forms += [html.unescape(text)] if "&" in text else []
-        return any(one in self.hashes for form in forms for one in self._of(form, quoted=True))
+        return any(self._hash(run) in self.hashes for form in forms for run in _runs_of(form, quoted=True))
 
-    def _of(self, text: str, *, quoted: bool = False) -> Iterator[str]:
-        words = _words_of(text)
-        for place in range(max(0, len(words) - RUN + 1)):
-            yield self._hash(words[place : place + RUN])
-        for length in range(1, RUN) if quoted else ():
-            # A whole short text may be quoted within a longer one.
-            for place in range(max(0, len(words) - length + 1)):
-                if sum(map(len, words[place : place + length])) >= SHORTEST:
-                    yield self._hash(words[place : place + length])
-        if 0 < len(words) < RUN and not quoted and sum(map(len, words)) >= SHORTEST:
-            yield self._hash(words)
-        for address in ADDRESS.findall(text) if "@" in text and not quoted else ():
-            if len(named := _words_of(address)) < RUN and sum(map(len, named)) >= SHORTEST:
-                yield self._hash(named)
-        yield from (self._hash([word]) for word in words if len(word) >= RAREST and _is_rare(word))
+    def _hash(self, run: str) -> str:
+        return blake2b(run.encode("utf-8", "replace"), key=self.key, digest_size=8).hexdigest()
 
-    def _hash(self, words: list[str]) -> str:
-        said = " ".join(words).encode("utf-8", "replace")
-        return blake2b(said, key=self.key, digest_size=8).hexdigest()
+
+def _runs_of(text: str, *, quoted: bool = False) -> Iterator[str]:
+    """The runs of a text; of one that may quote another, those of fewer words too, for the other may be that short."""
+    words = _words_of(text)
+    for place in range(len(words) - RUN + 1):
+        yield " ".join(words[place : place + RUN])
+    for length in range(1, RUN) if quoted else ():
+        for place in range(len(words) - length + 1):
+            if sum(map(len, words[place : place + length])) >= SHORTEST:
+                yield " ".join(words[place : place + length])
+    if 0 < len(words) < RUN and not quoted and sum(map(len, words)) >= SHORTEST:
+        yield " ".join(words)
+    for address in ADDRESS.findall(text) if "@" in text and not quoted else ():
+        if len(named := _words_of(address)) < RUN and sum(map(len, named)) >= SHORTEST:
+            yield " ".join(named)
+    if DIGIT.search(text):
+        yield from (word for word in words if len(word) >= RAREST and _is_rare(word))
 
 
 def _words_of(text: str) -> list[str]:
     """The words of a text in their order; of what is written without spaces, each two letters that follow one another."""
+    if text.isascii():
+        return WORD.findall(text.lower())
     found = list[str]()
-    for word in WORD.findall(text if text.isascii() else unicodedata.normalize("NFKC", text)):
+    for word in WORD.findall(unicodedata.normalize("NFKC", text)):
         if len(word) > 2 and IS_UNSPACED.match(word):
             found += [word[place : place + 2] for place in range(len(word) - 1)]
         else:
