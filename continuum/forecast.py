@@ -97,8 +97,16 @@ class Forecast(Record):
             told.append(f"guard: {found.items} golden items, at most {found.judge_calls} judge calls, {_most(found.bound_usd)}")
         if self.left_usd is not None:
             told.append("the budget leaves " + ", ".join(f"{_usd(left)} for {name}" for name, left in self.left_usd.items()))
-        told.append(f"in all {_most(self.bound_usd)}; nothing was asked and nothing is spent")
+        told.append(f"{self._in_all()}; nothing was asked and nothing is spent")
         return told + [f"stops: {words}" for words in self.stops]
+
+    def _in_all(self) -> str:
+        """The bound in words, with what is not in it."""
+        if self.judging is None and any(words.startswith("annotate: ") for words in self.stops):
+            return "in all: what judging would cost is not known"
+        return f"in all {_most(self.bound_usd)}" + (
+            ", and what the guard will ask for beside it" if self.guarding is None else ""
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """For a program."""

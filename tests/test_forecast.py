@@ -60,6 +60,24 @@ def test_a_turn_is_priced_and_nothing_is_asked_or_written(store: Store, endpoint
     assert (rows(store), endpoint.calls) == (before, 0)
 
 
+def test_what_the_guard_will_ask_for_is_said_to_be_beside_the_price(store: Store, endpoint: StubEndpoint) -> None:
+    store.tasks.register(TaskPolicy(task="support", judge=judged_by(endpoint), **BASE))
+    store.interactions.add(interactions(60))
+
+    (line,) = [one for one in forecast(store, "support").lines() if one.startswith("in all")]
+
+    assert ", and what the guard will ask for beside it; nothing was asked" in line
+
+
+def test_a_judge_that_cannot_be_asked_has_no_price(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="gpt-4o-mini"), **BASE))
+    store.interactions.add(interactions(60))
+
+    (line,) = [one for one in forecast(store, "support").lines() if one.startswith("in all")]
+
+    assert line == "in all: what judging would cost is not known; nothing was asked and nothing is spent"
+
+
 def test_three_times_the_answers_cost_about_three_times_as_much(store: Store, endpoint: StubEndpoint) -> None:
     store.tasks.register(TaskPolicy(task="support", judge=judged_by(endpoint, admission="off"), **BASE))
     store.interactions.add(interactions(40))
