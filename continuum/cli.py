@@ -32,7 +32,17 @@ from continuum.commands import (
     tasks,
     watching,
 )
-from continuum.commands.endings import CODES, FAILED, INTERRUPTED, NOTHING_DECIDED, WRONG_USAGE, speaks_json, tell, tell_programs
+from continuum.commands.endings import (
+    CODES,
+    FAILED,
+    INTERRUPTED,
+    NOTHING_DECIDED,
+    WRONG_USAGE,
+    speaks_json,
+    tell,
+    tell_programs,
+    told_of_file,
+)
 from continuum.commands.terminal import complain, say
 from continuum.errors import ContinuumError
 from continuum.strict import explained
@@ -204,6 +214,10 @@ def main() -> None:
             sys.exit(FAILED)
         except ContinuumError as error:
             tell(error)
+            sys.exit(FAILED)
+        except OSError as error:
+            if not told_of_file(error):
+                raise
             sys.exit(FAILED)
         except Exception as error:
             if not type(error).__module__.startswith("sqlalchemy."):

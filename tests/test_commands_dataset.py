@@ -44,6 +44,11 @@ def another(*examples: Example, **fields: Any) -> Dataset:
     return Dataset(version.examples, version.manifest | {"name": "support_training_v4"} | fields)
 
 
+def test_the_list_of_a_task_that_is_not_there_is_refused(store: Store) -> None:
+    with pytest.raises(ConfigurationError, match="there is no task 'suport'"):
+        CliRunner().invoke(app, ["dataset", "list", "suport"], catch_exceptions=False)
+
+
 def test_without_a_dataset_the_list_says_how_to_get_one(store: Store) -> None:
     assert "continuum curate TASK" in run("list")
 

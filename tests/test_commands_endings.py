@@ -110,6 +110,25 @@ def test_an_interrupt_keeps_what_was_judged_and_the_same_command_goes_on(store: 
     assert stub.calls == 3 + 1 + 5
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["proof"], 1),
+        (["dataset", "export", "support"], 1),
+        (["init", "shop", "--file"], 1),
+        (["guard", "--replay"], 3),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_name_that_no_file_can_have_is_refused_in_a_line(arguments: list[str], code: int, store: Store) -> None:
+    store.tasks.ensure("support")
+
+    done = ended(*arguments, "9" * 400, "--json")
+
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert json.loads(done.stdout)["error"]
+
+
 def test_a_reader_that_goes_away_hears_no_complaint(store: Store) -> None:
     store.tasks.register(TaskPolicy(task="support"))
     for arguments in (["status"], ["tasks", "show", "support"], ["tasks", "--json"], ["--help"]):

@@ -39,6 +39,8 @@ def list_versions(
     """List the dataset versions."""
     store = default_store()
     versions = store.datasets.versions(task)
+    if task is not None and not versions:
+        store.tasks.get(task)
     rows = [
         _listed(store, one.id) | {"name": one.name, "kind": one.kind, "built": f"{one.created_at:%Y-%m-%d %H:%M}"}
         for one in versions

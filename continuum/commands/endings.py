@@ -6,6 +6,7 @@ from typing import NoReturn
 import typer
 
 from continuum.commands.terminal import complain, print_json
+from continuum.excerpts import excerpt
 
 DONE = 0
 FAILED = 1
@@ -13,6 +14,7 @@ WRONG_USAGE = 2
 NOTHING_DECIDED = 3
 INCOMPLETE = 3
 INTERRUPTED = 130
+LONGEST_NAME = 200
 CODES = {
     DONE: "done; `guard`: approved",
     FAILED: "refused or failed, or whoever read the output went away; `guard`: blocked; `doctor`: something fails",
@@ -41,6 +43,18 @@ def tell_programs(error: str, kind: str) -> None:
     """The half of `tell` that is for programs, where people have been told."""
     if speaks_json.get():
         print_json({"error": error, "kind": kind})
+
+
+def told_of_file(error: OSError) -> bool:
+    """Say that the system refused a file: a name it cannot have, a place that may not be written, a disk that is full.
+
+    Returns:
+        Whether it was said; what is not of a file is for nobody to mend.
+    """
+    if error.filename is None or isinstance(error, ConnectionError):
+        return False
+    tell(f"{excerpt(str(error.filename), LONGEST_NAME)}: {error.strerror}; name another, or set its place right", "OSError")
+    return True
 
 
 def refuse(why: str) -> NoReturn:

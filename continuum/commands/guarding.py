@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from continuum.commands.completing import model_names
-from continuum.commands.endings import NOTHING_DECIDED, tell, tell_programs
+from continuum.commands.endings import NOTHING_DECIDED, tell, tell_programs, told_of_file
 from continuum.commands.stages import checkpoint_of
 from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say, stderr
 from continuum.errors import ConfigurationError, ContinuumError
@@ -82,6 +82,8 @@ def guard(
         tell(error)
         raise typer.Exit(NOTHING_DECIDED) from None
     except Exception as error:  # noqa: BLE001
+        if isinstance(error, OSError) and told_of_file(error):
+            raise typer.Exit(NOTHING_DECIDED) from None
         # What nobody foresaw is shown whole, and must not end like a verdict.
         stderr.print_exception(max_frames=10)
         tell_programs(str(error), type(error).__name__)
