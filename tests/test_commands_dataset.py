@@ -69,6 +69,7 @@ def test_the_list_has_every_version_with_what_tells_it_apart(store: Store, home:
         ("support_training_v3", 3, 5.0, True),
         ("support_training_v4", 1, 4.0, False),
     ]
+    store.tasks.ensure("other")
     assert json.loads(run("list", "other", "--json")) == []
 
 
