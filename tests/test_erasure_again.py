@@ -3,8 +3,10 @@
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import delete
 
 from continuum.config import load_settings
+from continuum.dataset import Dataset
 from continuum.erasing.finding import UNKNOWN, Request
 from continuum.erasing.receipt import NOTHING
 from continuum.erasure import forget, preview
@@ -12,7 +14,9 @@ from continuum.errors import ConfigurationError
 from continuum.records import Feedback
 from continuum.store.database import Store
 from continuum.store.erasures import Erasure
-from tests.builders import NOON, an_interaction
+from continuum.store.tables import interactions
+from tests.builders import NOON, an_example, an_interaction
+from tests.erasing.test_rebuilding import captured
 
 LATER = NOON + timedelta(days=30)
 
@@ -127,3 +131,17 @@ async def test_what_she_said_of_anothers_answer_is_found_where_it_is_quoted(task
     assert receipt.tasks == ("support",)
     assert log.read_text() == f"begun\n[erased]\nalso: {theirs}\n"
     assert left(task) == ["other-1"]
+
+
+async def test_a_row_of_a_version_goes_though_its_interaction_is_in_the_store_no_more(task: Store) -> None:
+    version = captured(task, [an_example(f"Question {n}?", interaction_id=f"call-{n:03}") for n in range(4)], 1)
+    with task.engine.begin() as connection:
+        connection.execute(delete(interactions).where(interactions.c.id == "call-001"))
+
+    receipt = await forget(Request(interactions=("call-001",)), store=task, now=lambda: LATER)
+
+    record = task.datasets.get(version.fingerprint)
+    assert record is not None
+    assert [one.interaction_id for one in Dataset.read(record.uri, verify=True)] == ["call-000", "call-002", "call-003"]
+    assert receipt.tasks == ("support",)
+    assert UNKNOWN not in receipt.found

@@ -103,6 +103,7 @@ def find(store: "Store", request: Request, *, before: datetime, key: str) -> Fou
         places = touched.interactions_of(store.engine, users, task=request.task, before=limit)
     else:
         places = touched.interactions_named(store.engine, request.interactions, task=request.task)
+        places += touched.members_named(store.engine, request.interactions, task=request.task)
     said = touched.opinions_of(store.engine, users, before=limit) if users else []
     about = _tasks_of(store, {of for _, of, _ in said})
     if request.task is not None:

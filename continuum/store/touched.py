@@ -60,6 +60,21 @@ def interactions_named(engine: Engine, names: Iterable[str], *, task: str | None
     return _places(engine, conditions)
 
 
+def members_named(engine: Engine, names: Iterable[str], *, task: str | None = None) -> list[Place]:
+    """The members of dataset versions that have these ids and no row of their own any more."""
+    found: dict[str, Place] = {}
+    with engine.connect() as connection:
+        for batch in in_batches(sorted(set(names))):
+            there = select(interactions.c.id).where(interactions.c.id == dataset_items.c.interaction_id).exists()
+            query = select(dataset_items.c.interaction_id, datasets.c.task).join(
+                datasets, datasets.c.id == dataset_items.c.dataset_id
+            )
+            query = query.where(dataset_items.c.interaction_id.in_(batch), ~there)
+            for row in connection.execute(query if task is None else query.where(datasets.c.task == task)):
+                found[row.interaction_id] = Place(row.interaction_id, row.task, None, None, None)
+    return list(found.values())
+
+
 def neighbours_of(engine: Engine, places: Iterable[Place]) -> list[Place]:
     """The interactions of the same conversations, and those that happened inside of others: what may quote them."""
     places = list(places)
