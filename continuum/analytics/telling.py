@@ -25,6 +25,7 @@ SHORT = "short"
 INTENTS_SHOWN = 12
 CLUSTERS_SHOWN = 3
 EXAMPLES_SHOWN = 5
+SHAPES = "these intervals are for curves that follow a power law; curves of other shapes leave them more often than they say"
 LABEL = 60
 REASON = 300
 
@@ -252,6 +253,8 @@ def _worth(curve: "LearningCurve") -> Section:
         parts.append(f"{seconds_words(bill.training_s)} more of training on the machine that trained the newest version")
     cost = f"they would cost {', and '.join(parts)}" if parts else "what they would cost is unknown"
     lines = [cost, *bill.why, *(_bought(one, bill.examples) for one in curve.worth)]
+    if any(not isinstance(one.gain, str) for one in curve.worth):
+        lines.append(SHAPES)
     return Section("worth", f"Another {bill.examples} examples", lines=tuple(lines))
 
 

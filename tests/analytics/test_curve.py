@@ -144,6 +144,7 @@ async def test_four_versions_are_projected_with_an_interval(task: Store, judge: 
     assert found.examples == 800
     assert found.low <= found.mean <= found.high <= 1
     assert "at 800 examples" in curve.summary()
+    assert "curves of other shapes leave them more often than they say" in curve.summary()
 
 
 async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: ScriptedJudge) -> None:
