@@ -1,11 +1,14 @@
 """Dagster's memory for one test, and tasks to turn."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import PythonFileTarget
 
 from continuum.policy import TaskPolicy
 from continuum.records import Feedback
@@ -26,6 +29,22 @@ def home_instance(home: Path) -> Iterator[dg.DagsterInstance]:
     """Dagster on SQLite in the test's home, with the project's dagster.yaml."""
     with open_instance() as opened:
         yield opened
+
+
+@pytest.fixture
+def served(home_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[Callable[[str], WorkspaceProcessContext]]:
+    """Serves a code location, named `here`, of a program by a server of its own; it has ended when the test has."""
+    with ExitStack() as stack:
+
+        def serve(program: str) -> WorkspaceProcessContext:
+            (tmp_path / "location.py").write_text(program)
+            target = PythonFileTarget(str(tmp_path / "location.py"), None, None, "here")
+            context = WorkspaceProcessContext(home_instance, target)
+            # The context tells its server to end, and does not wait until it has.
+            stack.callback(context._grpc_server_registry.wait_for_processes)
+            return stack.enter_context(context)
+
+        yield serve
 
 
 @pytest.fixture

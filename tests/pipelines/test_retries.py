@@ -1,9 +1,8 @@
 """Killed runs whose automatic retry was overlooked, with Dagster's own daemon looking at its own memory."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -11,7 +10,6 @@ from dagster import DagsterRunStatus as Run
 from dagster._core.events import DagsterEvent, DagsterEventType
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.auto_run_reexecution.event_log_consumer import EventLogConsumerDaemon
 
 from continuum.ids import new_id
@@ -104,21 +102,13 @@ def test_a_run_that_has_its_retry_or_is_to_have_none_is_nobody_s_concern(instanc
     assert [failures(instance, run) for run in runs] == [1, 1]
 
 
-@pytest.fixture
-def workspace(home_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[WorkspaceProcessContext]:
-    """A code server of its own, with a job to repeat."""
-    (tmp_path / "location.py").write_text(LOCATION)
-    with WorkspaceProcessContext(home_instance, PythonFileTarget(str(tmp_path / "location.py"), None, None, "here")) as context:
-        yield context
-
-
 @pytest.mark.slow
 # Dagster's own, at the daemon's first look.
 @pytest.mark.filterwarnings("ignore:The 'warn' method is deprecated:DeprecationWarning")
 def test_a_retry_comes_where_the_daemon_read_the_failure_before_the_run_was_called_failed(
-    home_instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+    home_instance: dg.DagsterInstance, served: Callable[[str], WorkspaceProcessContext]
 ) -> None:
-    instance, consumer = home_instance, EventLogConsumerDaemon()
+    instance, workspace, consumer = home_instance, served(LOCATION), EventLogConsumerDaemon()
     consumer._logger = logging.getLogger("test")
     remote = (
         workspace.create_request_context().get_code_location("here").get_repository("__repository__").get_full_job("flywheel")

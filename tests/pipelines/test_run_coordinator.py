@@ -1,7 +1,6 @@
 """Which line of the queue a run stands in, and that the watch stands in none, with Dagster's own queue."""
 
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import dagster as dg
 import pytest
@@ -9,7 +8,6 @@ from dagster import DagsterRunStatus as Run
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.test_utils import create_run_for_test
 from dagster._core.workspace.context import WorkspaceProcessContext
-from dagster._core.workspace.load_target import PythonFileTarget
 from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from continuum.ids import new_id
@@ -84,22 +82,13 @@ defs = dg.Definitions(jobs=[deployment_watch, flywheel])
 """
 
 
-@pytest.fixture
-def workspace(home_instance: dg.DagsterInstance, tmp_path: Path) -> Iterator[WorkspaceProcessContext]:
-    """A code server of its own, with two jobs that do nothing."""
-    (tmp_path / "location.py").write_text(LOCATION)
-    target = PythonFileTarget(str(tmp_path / "location.py"), None, None, "here")
-    with WorkspaceProcessContext(home_instance, target) as context:
-        yield context
-
-
 @pytest.mark.slow
 def test_the_watch_is_launched_while_every_place_is_taken_and_a_turn_is_queued(
-    home_instance: dg.DagsterInstance, workspace: WorkspaceProcessContext
+    home_instance: dg.DagsterInstance, served: Callable[[str], WorkspaceProcessContext]
 ) -> None:
     for _ in range(4):
         home_instance.add_run(a_run("flywheel", status=Run.STARTED))
-    asked = workspace.create_request_context()
+    asked = served(LOCATION).create_request_context()
     location = asked.get_code_location("here")
 
     submitted = []
