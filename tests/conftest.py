@@ -23,6 +23,14 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture
+def wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal in which no table of a command is cut, whatever the environment says of columns."""
+    from continuum.commands import terminal
+
+    monkeypatch.setattr(terminal.console, "_width", 200)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, so that of two workers none is left alone with one of them at the end."""
     patience: dict[Path, float] = {}

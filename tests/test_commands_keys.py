@@ -10,10 +10,12 @@ from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.store.database import Store
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 
 def ran(*words: str) -> tuple[str, str]:
     """What the command prints, and what it says beside that."""
-    found = CliRunner().invoke(app, ["keys", *words], env={"COLUMNS": "200"})
+    found = CliRunner().invoke(app, ["keys", *words])
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found.stdout, found.stderr

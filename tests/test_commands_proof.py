@@ -13,6 +13,8 @@ from continuum.store.database import Store
 from continuum.store.retention import erase
 from tests.proven_line import ProvenLine
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 
 @pytest.fixture
 def line(store: Store, tmp_path: Path) -> ProvenLine:
@@ -21,7 +23,7 @@ def line(store: Store, tmp_path: Path) -> ProvenLine:
 
 def said(*words: str) -> str:
     """What the command prints; what it raises reaches the caller."""
-    found = CliRunner().invoke(app, ["proof", *words], env={"COLUMNS": "200"})
+    found = CliRunner().invoke(app, ["proof", *words])
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found.output

@@ -15,12 +15,14 @@ from continuum.store.database import Store, open_store
 from tests.builders import interactions
 from tests.proven_line import ProvenLine
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 NEW_DATABASE = "restored"
 
 
 def told(*words: str) -> str:
     """What a command prints; what it raises reaches the caller."""
-    found = CliRunner().invoke(app, list(words), env={"COLUMNS": "200"}, catch_exceptions=False)
+    found = CliRunner().invoke(app, list(words), catch_exceptions=False)
     assert found.exit_code == 0, found.output
     return found.output
 

@@ -31,7 +31,7 @@ from tests.artifacts.conftest import keys, s3
 from tests.artifacts.trees import read_tree
 from tests.builders import an_interaction
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("wide"), pytest.mark.timeout(600)]
 
 RIGHT = "It takes two days."
 TRAINING = FineTuneConfig(learning_rate=1e-2, epochs=4, batch_size=8, max_length=64, lora_rank=8, lora_alpha=16)
@@ -45,7 +45,7 @@ def corrected(store: Store, count: int) -> None:
 
 
 def run(*command: str) -> str:
-    result = CliRunner().invoke(app, list(command), catch_exceptions=False, env={"COLUMNS": "200"})
+    result = CliRunner().invoke(app, list(command), catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 

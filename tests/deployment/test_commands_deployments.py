@@ -23,12 +23,14 @@ from tests.builders import NOON
 from tests.deployment.conftest import MakeCheckpoint
 from tests.deployment.live import a_deployment
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 NOWHERE = "http://127.0.0.1:9/v1"
 
 
 def ran(*words: str) -> tuple[str, str]:
     """What the command prints, and what it says beside that."""
-    found = CliRunner().invoke(app, list(words), env={"COLUMNS": "200"})
+    found = CliRunner().invoke(app, list(words))
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found.stdout, found.stderr

@@ -33,12 +33,14 @@ from continuum.timespan import utc_now
 from tests.deployment.conftest import MakeCheckpoint
 from tests.deployment.live import a_deployment
 
+pytestmark = pytest.mark.usefixtures("wide")
+
 ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def ran(*words: str) -> tuple[int, str, str]:
     """How the command ends, what it prints, and what it says beside that."""
-    found = CliRunner().invoke(app, ["watch", *words], env={"COLUMNS": "160"})
+    found = CliRunner().invoke(app, ["watch", *words])
     if found.exception is not None and not isinstance(found.exception, SystemExit):
         raise found.exception
     return found.exit_code, found.stdout, found.stderr
