@@ -36,12 +36,14 @@ def remind(instance: dg.DagsterInstance, now: datetime) -> str:
         instance: Dagster's memory.
         now: the moment.
     """
+    return "; ".join(_seen_to(instance, record, now) for record in awaiting(instance)) or "no killed run waits for its retry"
+
+
+def awaiting(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """The runs that were killed and whose automatic retry is still to come."""
     # The newest only: those before them were seen to when they were new.
     wanted = dg.RunsFilter(statuses=[Run.FAILURE], tags={WILL_RETRY_TAG: "true"})
-    records = instance.get_run_records(wanted, limit=MOST)
-    awaited = [record for record in records if RETRIED_BY_TAG not in record.dagster_run.tags]
-    told = [_seen_to(instance, record, now) for record in awaited]
-    return "; ".join(told) if told else f"each of {len(records)} killed runs has its retry"
+    return [one for one in instance.get_run_records(wanted, limit=MOST) if RETRIED_BY_TAG not in one.dagster_run.tags]
 
 
 def _seen_to(instance: dg.DagsterInstance, record: dg.RunRecord, now: datetime) -> str:

@@ -22,15 +22,14 @@ from continuum_pipelines.claims import (
     BOOTSTRAP,
     HOLDER,
     PARTITION_TAG,
-    RETRIED_BY_TAG,
     TRIGGER_TAG,
-    WILL_RETRY_TAG,
     root_of,
 )
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.jobs import flywheel
 from continuum_pipelines.partitions import tasks
 from continuum_pipelines.resources.store import StoreResource
+from continuum_pipelines.retries import awaiting
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -188,8 +187,7 @@ def active_runs(instance: dg.DagsterInstance) -> list[dg.DagsterRun]:
 
     Between a crash and its automatic retry a task looks idle: such a failure counts until the retry exists.
     """
-    repeated = dg.RunsFilter(statuses=[Run.FAILURE], tags={WILL_RETRY_TAG: "true"})
-    crashed = [run for run in instance.get_runs(repeated, limit=100) if RETRIED_BY_TAG not in run.tags]
+    crashed = [record.dagster_run for record in awaiting(instance)]
     return [*instance.get_runs(dg.RunsFilter(statuses=IN_FLIGHT)), *crashed]
 
 

@@ -129,10 +129,10 @@ def _take_out_of_table(connection: sqlite3.Connection, table: str, taking: Takin
                     f"{_name(name)} = {'CAST(? AS TEXT)' if isinstance(held[name], str) else '?'}" for name in left
                 )
                 try:
-                    connection.execute(f"UPDATE {quoted} SET {setting} WHERE rowid = ?", (*left.values(), number))  # noqa: S608
+                    connection.execute(f"UPDATE {quoted} SET {setting} WHERE rowid = ?", (*left.values(), number))  # noqa: S608  as above
                 except sqlite3.IntegrityError:
                     # Two rows that differed in what is erased alone, where each must be another: one of them stays.
-                    connection.execute(f"DELETE FROM {quoted} WHERE rowid = ?", (number,))  # noqa: S608
+                    connection.execute(f"DELETE FROM {quoted} WHERE rowid = ?", (number,))  # noqa: S608  as above
                 changed += 1
     return changed
 

@@ -74,7 +74,7 @@ def test_a_run_that_dagster_was_told_of_twice_in_vain_is_over(instance: dg.Dagst
     assert remind(instance, later(OVERDUE * 2 + GIVEN_UP)).endswith("and is not repeated")
     assert is_over(instance, HOLDER + run.run_id)
     assert active_runs(instance) == []
-    assert remind(instance, later(OVERDUE * 2 + GIVEN_UP)) == "each of 0 killed runs has its retry"
+    assert remind(instance, later(OVERDUE * 2 + GIVEN_UP)) == "no killed run waits for its retry"
 
 
 def test_a_run_that_was_repeated_and_does_not_say_by_which_says_so_from_then_on(instance: dg.DagsterInstance) -> None:
@@ -98,7 +98,7 @@ def test_a_run_that_has_its_retry_or_is_to_have_none_is_nobody_s_concern(instanc
     with dg.build_sensor_context(instance=instance) as context:
         skipped = overlooked_retries(context)
     assert isinstance(skipped, dg.SkipReason)
-    assert skipped.skip_message == "each of 1 killed runs has its retry"
+    assert skipped.skip_message == "no killed run waits for its retry"
     assert [failures(instance, run) for run in runs] == [1, 1]
 
 
@@ -135,6 +135,7 @@ def test_a_retry_comes_where_the_daemon_read_the_failure_before_the_run_was_call
         called_failed(run_id, event, *rest)
 
     # `report_run_failed` stores the event, and then calls the run failed.
+    # No door of Dagster lies between the two, so its storage is wrapped.
     storage.handle_run_event = looked_at_in_between  # type: ignore[method-assign]
     instance.report_run_failed(run, "its process is gone")
     daemon_looks()
