@@ -23,7 +23,6 @@ from continuum.timespan import utc_now
 if TYPE_CHECKING:
     from pydantic import SecretStr
 
-    from continuum.store.backfills import BackfillRow
     from continuum.store.database import Store
 
 PRICED = 200
@@ -126,11 +125,6 @@ def quote(
         bound_usd(tested, probes, opinion.criteria) if tested else 0.0,
         _left_usd(store, opinion, now),
     )
-
-
-def quote_of(store: "Store", opinion: Opinion, row: "BackfillRow", *, now: Callable[[], datetime] = utc_now) -> Quote:
-    """The price of what is missing of a backfill."""
-    return quote(store, opinion, row.since, row.until, now=now)
 
 
 def window_words(opinion: Opinion, since: datetime | None, until: datetime | None) -> str:

@@ -1,8 +1,6 @@
-"""A verdict for people: Markdown and a small drawing for Dagster, a table for the terminal; the page is in `guard/html.py`."""
+"""A verdict for people: Markdown for Dagster, a table for the terminal; the page is in `guard/html.py`."""
 
-import base64
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "files_of",
-    "forest_markdown",
-    "forest_svg",
     "headline",
     "permission",
     "print_verdict",
@@ -31,13 +27,8 @@ __all__ = [
     "write_report",
 ]
 
-COLOURS = {"passed": "#2a7", "regressed": "#c33", "undecided": "#b80"}
-WIDTH, ROW, LEFT = 300, 18, 84
-"""Of the drawing, in pixels: its width, the height of a metric's row, and the room for names."""
 UNBOUNDED = 10_000
 """Columns of an output without a screen."""
-DRAWN = 4
-"""Metrics in the drawing; more would not fit where Dagster shows it inline."""
 CHECKS = (
     "check",
     "baseline",
@@ -151,39 +142,6 @@ def print_verdict(verdict: Verdict, console: "Console") -> None:
     if not console.is_terminal:
         table.width = console.measure(table, options=console.options.update(width=UNBOUNDED)).maximum
     console.print(table, crop=False)
-
-
-def forest_svg(verdict: Verdict) -> str:
-    """Deltas with their intervals and limits, what regressed first, drawn in fewer than 700 characters.
-
-    A line from end to end of the interval with a dot at the delta, a tick at `min_delta`, a grey rule at no change.
-    """
-    rows = [(excerpt(name), row) for name, row in verdict.evidence["metrics"].items() if "delta" in row]
-    found = sorted(rows, key=lambda one: one[1]["outcome"] != Outcome.REGRESSED)[:DRAWN]
-    reach = max([0.05, *(abs(value) for _, row in found for value in (row["low"], row["high"], row["min_delta"]))])
-    middle, scale = (LEFT + WIDTH) / 2, (WIDTH - LEFT) / 2.1 / reach
-
-    def x(value: float) -> int:
-        return round(middle + value * scale)
-
-    height = ROW * len(found)
-    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" font-size="11">']
-    parts.append(f'<path d="M{x(0)} 0v{height}" stroke="#999"/>')
-    for n, (name, row) in enumerate(found):
-        y, colour = ROW * n + 9, COLOURS[row["outcome"]]
-        parts.append(
-            f'<g stroke="{colour}" fill="{colour}"><path d="M{x(row["low"])} {y}H{x(row["high"])}'
-            f'M{x(row["min_delta"])} {y - 6}v12"/><circle cx="{x(row["delta"])}" cy="{y}" r="3"/></g>'
-        )
-        label = name if len(name) <= 12 else name[:11] + "…"
-        parts.append(f'<text y="{y + 4}">{escape(label)}</text>')
-    return "".join(parts) + "</svg>"
-
-
-def forest_markdown(verdict: Verdict) -> str:
-    """The drawing as a Markdown image with the data in it, short enough for Dagster to show it inline."""
-    drawing = base64.b64encode(forest_svg(verdict).encode()).decode()
-    return f"![deltas](data:image/svg+xml;base64,{drawing})"
 
 
 def _on_screen(verdict: Verdict) -> list[Finding]:

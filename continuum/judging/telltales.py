@@ -64,9 +64,6 @@ class Weighed:
     verdict: float
 
 
-NOTHING = Weighed(float("-inf"), 0.0, 0.0)
-
-
 def weigh(text: str, *, spoken: bool = True) -> Weighed:
     """Weigh a text.
 

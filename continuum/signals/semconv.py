@@ -25,11 +25,9 @@ INPUT_MESSAGES = "gen_ai.input.messages"
 """JSON: a list of `{"role", "parts": [{"type": "text", "content"}, {"type": "tool_call", "id", "name", "arguments"}, ...]}`."""
 OUTPUT_MESSAGES = "gen_ai.output.messages"
 """The same, with a `finish_reason` on each message."""
-TOOL_DEFINITIONS = "gen_ai.tool.definitions"
 INPUT_TOKENS = "gen_ai.usage.input_tokens"
 OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
 CACHED_TOKENS = "gen_ai.usage.cache_read.input_tokens"
-CACHE_CREATION_TOKENS = "gen_ai.usage.cache_creation.input_tokens"
 REASONING_TOKENS = "gen_ai.usage.reasoning.output_tokens"
 
 DETAILS_EVENT = "gen_ai.client.inference.operation.details"
@@ -61,7 +59,7 @@ LATENCY_MS = "continuum.latency_ms"
 FEEDBACK_PREFIX = "continuum.feedback."
 """Before the fields of feedback, on an evaluation event that is one of ours."""
 FEEDBACK_ID = "continuum.feedback.id"
-FEEDBACK_FIELDS = (*("id", "kind", "correction", "confidence", "trusted", "user_hash", "recorded_at", "idempotency_key"),)
+FEEDBACK_FIELDS = ("id", "kind", "correction", "confidence", "trusted", "user_hash", "recorded_at", "idempotency_key")
 """Those that no convention has a name for; score, label and comment are an evaluation's own."""
 
 CHAT = "chat"

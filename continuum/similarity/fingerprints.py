@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from continuum.records import Message
-from continuum.similarity.normalise import canonical, canonical_lines, prompt_tail
+from continuum.similarity.normalise import canonical_lines
 
 
 def fingerprint(*parts: str) -> str:
@@ -21,8 +21,3 @@ def fingerprint(*parts: str) -> str:
 def context_fingerprint(messages: Sequence[Message]) -> str:
     """Fingerprint of everything a model was given."""
     return fingerprint(*canonical_lines(messages))
-
-
-def answer_fingerprint(messages: Sequence[Message], response: Message) -> str:
-    """Fingerprint of a question's last messages and the answer: equal for exact duplicates."""
-    return fingerprint(prompt_tail(messages), canonical(response.action))

@@ -14,7 +14,6 @@ from rensa import RMinHash  # pyright: ignore[reportAttributeAccessIssue] - a co
 
 SHINGLE = 4
 CELLS = 128
-CELLS_OF_A_BAND = 4
 SEED = 42
 
 BATCH = 256

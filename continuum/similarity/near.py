@@ -78,17 +78,6 @@ def same_text(left: str, right: str, threshold: float) -> bool:
     return _Comparison(threshold).same(left, right, _common_language(_language(left), _language(right))) is not None
 
 
-def same_answered(left: Answered, right: Answered, threshold: float) -> bool:
-    """Whether two examples teach the same: near-equal question and answer, the same action, verdicts within a point."""
-    if not (same_verdict(left.score, right.score) and left.action == right.action):
-        return False
-    comparison, language = _Comparison(threshold), _common_language(_language(_joined(left)), _language(_joined(right)))
-    return all(
-        comparison.same(ours, theirs, language) is not None
-        for ours, theirs in ((left.prompt, right.prompt), (left.response, right.response))
-    )
-
-
 def same_verdict(left: float, right: float) -> bool:
     """Whether two scores are at most a point apart."""
     # 4.3 and 3.3 are a point apart for people, and a little more for a computer.

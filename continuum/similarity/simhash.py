@@ -59,11 +59,6 @@ def fingerprints(texts: Sequence[str]) -> list[str]:
     return values
 
 
-def hamming(left: str, right: str) -> int:
-    """In how many of the 64 bits two fingerprints differ."""
-    return (int(left, 16) ^ int(right, 16)).bit_count()
-
-
 class RecentFingerprints:
     """The last fingerprints of one task, asked for near repeats; one for each task, used by one thread.
 

@@ -13,8 +13,6 @@ from continuum.store.judging_tables import accounts, reservations
 from continuum.store.rows import Rows, insert_new, inserting
 from continuum.store.writing import in_one_transaction
 
-EARLIER = "earlier"
-"""The period of what was spent before periods were kept."""
 BATCH = "batch:"
 """Begins the name under which a provider's batch holds its reservation. It is no process and cannot die."""
 

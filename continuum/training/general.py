@@ -7,15 +7,8 @@ the loss on the base's own answers to them says what general skill was lost.
 import json
 from collections.abc import Sequence
 from hashlib import sha256
-from pathlib import Path
 
-from pydantic import ValidationError
-
-from continuum.errors import ConfigurationError
 from continuum.records import Example, Message
-
-LONGEST_LINE = 100_000
-"""Characters of a line of a user's own rows."""
 
 TRAINING_PROMPTS: tuple[str, ...] = (
     # Arithmetic.
@@ -117,40 +110,6 @@ def general_rows(prompts: Sequence[str], answers: Sequence[Message | str]) -> tu
         for prompt, answer in zip(prompts, said, strict=True)
         if answer.text.strip()
     )
-
-
-def read_general(path: Path) -> tuple[Example, ...]:
-    """A user's own general rows: JSONL of `{"messages": [...]}`, each ending in the assistant's answer.
-
-    Raises:
-        ConfigurationError: there is no such file, it holds no row, or a line of it is none; the message names the line.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"general rows cannot be read from {path}: {error}") from error
-    rows: dict[str, Example] = {}
-    # Only a newline ends a line of JSONL; words may hold other characters that str.splitlines splits at.
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            row = _read(line, f"line {number} of {path}")
-            rows[row.interaction_id] = row
-    if not rows:
-        raise ConfigurationError(f'{path} holds no general row; write lines like {{"messages": [{{"role": "user", ...}}, ...]}}')
-    return tuple(rows.values())
-
-
-def _read(line: str, where: str) -> Example:
-    if len(line) > LONGEST_LINE:
-        raise ConfigurationError(f"{where} has {len(line)} characters; a general row has at most {LONGEST_LINE}")
-    try:
-        fields = json.loads(line)
-        messages = [Message.model_validate(message) for message in fields["messages"]]
-    except (ValidationError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ConfigurationError(f'{where} is no row like {{"messages": [...]}} ({type(error).__name__})') from error
-    if len(messages) < 2 or messages[-1].role != "assistant" or not messages[-1].text.strip():
-        raise ConfigurationError(f"{where} does not end in an answer of the assistant to what was said before; add one")
-    return _row(tuple(messages[:-1]), messages[-1], "a general row of the task's own")
 
 
 def _row(messages: tuple[Message, ...], answer: Message, reason: str) -> Example:

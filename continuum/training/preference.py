@@ -214,7 +214,3 @@ def _answer_arguments(
 def _arguments(config: FineTuneConfig, states: States, width: int, order: Sequence[int]) -> dict[str, Any]:
     rate = config.preference_learning_rate or SHARE_OF_RATE * config.learning_rate
     return common_arguments(config, states, learning_rate=rate, rows=width, steps=len(order) // width)
-
-
-def _parts(config: FineTuneConfig) -> int:
-    return config.processes * config.gradient_accumulation

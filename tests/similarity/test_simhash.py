@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.similarity import simhash
-from continuum.similarity.simhash import BLANK, RecentFingerprints, fingerprints, hamming
+from continuum.similarity.simhash import BLANK, RecentFingerprints, fingerprints
 
 WORDS = ["the", "parcel", "came", "late", "order", "refund", "card", "account", "please", "change", "address", "where", "is"]
 
@@ -13,6 +13,10 @@ WORDS = ["the", "parcel", "came", "late", "order", "refund", "card", "account", 
 def prose(words: int, seed: int = 0) -> list[str]:
     rng = random.Random(seed)
     return [rng.choice(WORDS) + " " + str(rng.randrange(10_000)) for _ in range(words)]
+
+
+def hamming(left: str, right: str) -> int:
+    return (int(left, 16) ^ int(right, 16)).bit_count()
 
 
 def flipped(fingerprint: str, bits: int, rng: random.Random) -> str:
