@@ -217,10 +217,12 @@ def main() -> None:
             sys.exit(FAILED)
         except OSError as error:
             if not told_of_file(error):
+                tell_programs(str(error), type(error).__name__)
                 raise
             sys.exit(FAILED)
         except Exception as error:
             if not type(error).__module__.startswith("sqlalchemy."):
+                tell_programs(str(error), type(error).__name__)
                 raise
             from continuum.spool.draining import reason_of
 

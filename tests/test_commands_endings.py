@@ -171,3 +171,14 @@ def test_a_database_that_fails_is_said_in_a_line_and_not_by_a_traceback(store: S
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1] == "error: the store failed: no such table: gateway_keys; see `continuum doctor`"
     assert "Traceback" not in done.stderr
+
+
+def test_what_nobody_foresaw_is_a_traceback_for_people_and_a_document_for_programs(store: Store) -> None:
+    added = "from continuum import cli; cli.app.command('divide')(lambda json=False: 1 / 0); cli.main()"
+
+    for asked, told in ((["--json"], {"error": "division by zero", "kind": "ZeroDivisionError"}), ([], None)):
+        line = [sys.executable, "-c", added, "divide", *asked]
+        done = subprocess.run(line, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 1
+        assert (json.loads(done.stdout) if done.stdout else None) == told
+        assert "Traceback" in done.stderr

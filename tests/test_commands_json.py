@@ -1,6 +1,11 @@
 """Every command that says what a script could use says it as one JSON document, alone on stdout."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,14 +18,6 @@ from continuum.commands.terminal import print_json
 from continuum.policy import TaskPolicy
 from continuum.store.database import Store
 from tests.builders import interactions
-
-WITHOUT = {
-    "gateway": "a server: it says nothing while it serves",
-    "serve": "a server: it says nothing while it serves",
-    "demo": "a story for people",
-    "completion": "a shell reads what it prints",
-}
-"""Commands that have no `--json`, and why."""
 
 
 def commands(group: object = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
@@ -37,14 +34,10 @@ def commands(group: object = None, path: tuple[str, ...] = ()) -> Iterator[tuple
 @pytest.mark.parametrize(
     ("words", "command"), list(commands()), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
-def test_a_command_speaks_json_or_has_a_reason_not_to(words: tuple[str, ...], command: object) -> None:
+def test_every_command_speaks_json(words: tuple[str, ...], command: object) -> None:
     options = {option for parameter in getattr(command, "params") for option in parameter.opts}  # noqa: B009
 
-    assert ("--json" in options) != (" ".join(words) in WITHOUT)
-
-
-def test_every_reason_belongs_to_a_command() -> None:
-    assert set(WITHOUT) <= {" ".join(words) for words, _ in commands()}
+    assert "--json" in options
 
 
 def said(*arguments: str) -> object:
@@ -75,6 +68,7 @@ def said(*arguments: str) -> object:
         ["keys", "list"],
         ["keys", "create", "webshop"],
         ["backfill", "--list"],
+        ["completion", "bash"],
     ],
     ids=" ".join,
 )
@@ -122,3 +116,43 @@ def test_what_is_no_number_is_null_and_what_steers_a_terminal_is_escaped(capsys:
     assert json.loads(printed) == {"rate": None, "words": "red \x1b[31m and \u202e turned"}
     assert printed.isascii()
     assert "\x1b" not in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "asked"),
+    [(["gateway"], "/healthz"), (["gateway", "--workers", "2"], "/healthz"), (["serve"], "/v1/models")],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_server_tells_a_program_in_a_line_where_it_is_found(arguments: list[str], asked: str, store: Store) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from continuum.cli import main; main()", *arguments, "--port", "0", "--json"],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"CONTINUUM_UPSTREAM_BASE_URL": "http://ada:secret@127.0.0.1:9/v1"},
+        text=True,
+    )
+    with process:
+        assert process.stdout is not None
+        told = process.stdout.readline()
+        try:
+            address = json.loads(told)["base_url"].removesuffix("/v1")
+            with urllib.request.urlopen(address + asked, timeout=30) as answer:  # noqa: S310 - the address is a server of this test
+                assert answer.status == 200
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.stdout.read() == ""
+
+    assert process.returncode == 0
+    assert "secret" not in told
+
+
+def test_a_server_that_cannot_listen_tells_a_program_why(store: Store) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", "from continuum.cli import main; main()", "serve", "--host", "192.0.2.1", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["error"].startswith("cannot listen on 192.0.2.1:8790")

@@ -5,6 +5,7 @@ away, or is none yet, there is nothing to complete.
 """
 
 import contextlib
+import json
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ MOST = 200
 
 def completion(
     shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument(help="The shell that is to complete.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")] = False,
 ) -> None:
     """Print what makes a shell complete commands, options, tasks, models and deployments.
 
@@ -30,7 +32,8 @@ def completion(
     """
     from typer.completion import get_completion_script  # pyright: ignore[reportPrivateImportUsage] - its one way without a prompt
 
-    typer.echo(get_completion_script(prog_name="continuum", complete_var="_CONTINUUM_COMPLETE", shell=shell))
+    script = get_completion_script(prog_name="continuum", complete_var="_CONTINUUM_COMPLETE", shell=shell)
+    typer.echo(json.dumps({"shell": shell, "script": script}) if as_json else script)
 
 
 def task_names(incomplete: str) -> list[str]:

@@ -17,10 +17,10 @@ This page is written from the commands: `python -m continuum.commands.page > doc
 ## For scripts
 
 - `--json` prints one JSON document on stdout and nothing else there; progress and warnings go to stderr. What is no number is
-  `null`.
+  `null`. A server prints it in one line, with the address that it is found at, as soon as it listens.
 - An error is a line on stderr and, with `--json`, `{"error": "...", "kind": "..."}` on stdout. The kind is the name of the
   error's class (`ConfigurationError`, `NotEnoughData`, `StoreError`, ...), `UsageError` where the line was not understood, or
-  `Interrupted`. What nobody foresaw is a traceback on stderr.
+  `Interrupted`. What nobody foresaw has a traceback on stderr beside it.
 - Where nobody sits at a terminal there are no colours, no bars and no questions: what would be asked is refused, and the flag
   to give is named. `NO_COLOR=1` takes the colours away at a terminal too.
 - Ctrl-C ends every command in order: what was finished is kept, and the same command goes on from there.

@@ -34,13 +34,18 @@ def complain(text: str) -> None:
     stderr.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
-def print_json(found: Any) -> None:
+def print_json(found: Any, *, in_a_line: bool = False) -> None:
     """Print one JSON document: records, dataclasses, dates and paths as they travel; what is no number is null.
 
     Everything beyond ASCII is escaped, so that nothing a user once wrote steers the terminal.
+
+    Args:
+        found: what to print.
+        in_a_line: for whoever reads a line and no more, as of a command that stays.
     """
     plain = to_jsonable_python(found, inf_nan_mode="null", fallback=_plain)
-    sys.stdout.write(json.dumps(plain, indent=2, allow_nan=False) + "\n")
+    sys.stdout.write(json.dumps(plain, indent=None if in_a_line else 2, allow_nan=False) + "\n")
+    sys.stdout.flush()
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ This is the light front; the server itself is in `local_server.py`.
 """
 
 import logging
+from collections.abc import Callable
 
 from continuum.config import Settings
 from continuum.deployment.backends.calls import LOAD_S, Calls, Unreachable
@@ -81,13 +82,19 @@ class LocalBackend:
         """Nothing to do: the gateway splits."""
 
 
-async def serve_local(host: str = "127.0.0.1", port: int = 8790) -> None:
-    """Serve the tuned models of the default store until SIGTERM or Ctrl-C; what has begun is answered."""
+async def serve_local(host: str = "127.0.0.1", port: int = 8790, *, on_ready: Callable[[str], None]) -> None:
+    """Serve the tuned models of the default store until SIGTERM or Ctrl-C; what has begun is answered.
+
+    Args:
+        host: address to listen on.
+        port: port to listen on; 0 for a free one.
+        on_ready: told the base URL, once it listens.
+    """
     from continuum.deployment.backends.local_server import LocalServer
     from continuum.deployment.serving import stop_signal
     from continuum.store import default_store
 
     stop = stop_signal()
     async with LocalServer(default_store(), host=host, port=port) as server:
-        print(f"tuned models are served at {server.base_url}", flush=True)
+        on_ready(server.base_url)
         await stop.wait()

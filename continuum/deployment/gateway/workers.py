@@ -15,12 +15,12 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, cast
 
 from continuum.config import load_settings
-from continuum.deployment.gateway.alone import announcement
+from continuum.deployment.gateway.alone import Announcement, announcement
 from continuum.deployment.gateway.following import WhenThere
 from continuum.deployment.gateway.gateway import STOP_S, Gateway
 from continuum.deployment.serving import base_url_of, end_within, run_server, settle, stop_signal
@@ -56,8 +56,12 @@ class Plan:
     override: bool = False
 
 
-async def serve_workers(plan: Plan) -> None:
+async def serve_workers(plan: Plan, on_ready: Callable[[Announcement], None]) -> None:
     """Run the workers of a gateway until SIGTERM or Ctrl-C.
+
+    Args:
+        plan: what they have in common.
+        on_ready: told where they serve, once all of them do.
 
     Raises:
         ConfigurationError: the address cannot be listened on, or a worker could not begin and says why.
@@ -75,8 +79,7 @@ async def serve_workers(plan: Plan) -> None:
                 if failure is not None:
                     raise failure
             base_url = base_url_of(plan.host, port)
-            said = announcement(base_url, settings.upstream_base_url, plan.default_task, places[0].tasks)
-            print(f"{said}; {plan.workers} workers", flush=True)
+            on_ready(announcement(base_url, settings.upstream_base_url, plan.default_task, places[0].tasks, plan.workers))
             keeping = [asyncio.create_task(place.keep()) for place in places]
             await stop.wait()
             for task in keeping:

@@ -248,9 +248,9 @@ def test_what_a_gateway_says_of_itself_holds_no_key() -> None:
     here = "http://127.0.0.1:8787/v1"
     upstream = "https://bob:sk-1@api.example.com/v1?key=sk-2"
 
-    assert announcement(here, None, None, []) == (
+    assert announcement(here, None, None, []).words() == (
         f"the gateway serves at {here}; no upstream: set CONTINUUM_UPSTREAM_BASE_URL; no default task: requests name theirs"
     )
-    assert announcement(here, upstream, "support", ["support"]) == (
+    assert announcement(here, upstream, "support", ["support"]).words() == (
         f"the gateway serves at {here}; upstream https://api.example.com/v1; default task support"
     )
