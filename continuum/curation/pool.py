@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from continuum.curation.generations import Lineage, generation_of, read_lineage
 from continuum.curation.quality import Rated, given_answer, intent_of, is_question, rate, settled
 from continuum.policy import TaskPolicy
+from continuum.provenance.generations import Lineage, generation_of, read_lineage
 from continuum.records import Interaction
 from continuum.splits.sides import Sides, decided_sides
 

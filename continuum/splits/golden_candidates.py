@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from continuum.policy import TaskPolicy
-from continuum.records import Interaction
+from continuum.provenance.generations import generation_of, read_lineage
+from continuum.records import Interaction, Message
 from continuum.similarity.fingerprints import context_fingerprint
 from continuum.splits.golden_items import GoldenItem, texts_of
 from continuum.splits.ratings import HumanRating, human_rating, reference_answer
@@ -34,12 +35,15 @@ def candidates(
     """
     answered = [cleaned(one) for one in held if one.status == "ok" and one.messages and one.response and is_storable(one.id)]
     feedback = store.feedback.of(answered)
-    raters = store.raters.of(policy.task)
+    raters, line = store.raters.of(policy.task), read_lineage(store, policy.task)
     items: list[GoldenItem] = []
     for interaction in answered:
         rating = human_rating(feedback.get(interaction.id, []), raters)
         known = before.get(interaction.id)
-        items.append(_item(interaction, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
+        # What a canary answered is a candidate's word, and what a champion did is its own: neither is production's.
+        own = interaction.variant == "canary" or generation_of(interaction, line) > 0
+        said = None if own else interaction.response
+        items.append(_item(interaction, said, rating, sides.group[interaction.id], known, policy.curation.intent_tag))
     return items
 
 
@@ -58,13 +62,14 @@ def _clean(value: Any) -> Any:
     return clean_text(value) if isinstance(value, str) else value
 
 
-def _item(interaction: Interaction, rating: HumanRating, group: str, known: GoldenItem | None, tag: str) -> GoldenItem:
+def _item(
+    interaction: Interaction, production: Message | None, rating: HumanRating, group: str, known: GoldenItem | None, tag: str
+) -> GoldenItem:
     return GoldenItem(
         interaction_id=interaction.id,
         messages=interaction.messages,
         reference=reference_answer(interaction, rating),
-        # What a canary answered is a candidate's word, not production's.
-        production=None if interaction.variant == "canary" else interaction.response,
+        production=production,
         group=group,
         lot=known.lot or known.group if known else group,
         slice=interaction.tags.get(tag) or None,

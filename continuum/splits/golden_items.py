@@ -36,7 +36,7 @@ class GoldenItem(Record):
     reference: Message | None = None
     """A correction, or an answer that a person called good; None where only a judge can tell."""
     production: Message | None = None
-    """What the model in production answered: the baseline until there is a champion."""
+    """What the model in production answered, the baseline until there is a champion; None where a version of the task did."""
     group: str
     """Items of one group are not independent."""
     lot: str | None = None

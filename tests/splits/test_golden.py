@@ -103,6 +103,17 @@ def test_what_a_canary_answered_is_not_productions_word(store: Store) -> None:
     assert held_out(store, policy).items[0].production is None
 
 
+def test_what_the_tasks_own_model_answered_once_it_served_everybody_is_not_productions_word(store: Store) -> None:
+    policy = POLICY.model_copy(update={"splits": SplitPolicy(golden=0.99, validation=0)})
+    own = an_interaction(id="a", model=f"{POLICY.task}-v1", variant="stable", deployment_id="d")
+    others = an_interaction("May I pay by invoice?", id="b", model="gpt-4", variant="stable", deployment_id="d")
+    store.interactions.add([own, others])
+
+    said = {item.interaction_id: item.production for item in held_out(store, policy).items}
+
+    assert said == {"a": None, "b": others.response}
+
+
 def test_few_items_are_said_to_be_few(store: Store, rows: list[Interaction]) -> None:
     assert "inconclusive" in held_out(store).manifest["note"]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from continuum.curation.generations import Lineage, generation_of, read_lineage
 from continuum.curation.pool import eligible, read_traffic
 from continuum.policy import SplitPolicy, TaskPolicy
+from continuum.provenance.generations import Lineage, generation_of, read_lineage
 from continuum.records import Checkpoint, Feedback
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store.database import Store
