@@ -60,9 +60,13 @@ def approval_hook(url: str, *, timeout_s: float = TIMEOUT_S) -> Approve:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.post(url, json=body, allow_redirects=False) as reply,
             ):
-                said = await reply.content.read(MAX_ANSWER_BYTES)
+                said = bytearray()
+                async for piece in reply.content.iter_any():
+                    said += piece
+                    if len(said) > MAX_ANSWER_BYTES:
+                        return Approval(False, f"{host} did not approve it (more than {MAX_ANSWER_BYTES} bytes)")
                 answer = json.loads(said) if reply.status == 200 else None
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             # The address may hold a secret, and the library's messages may hold the address.
             logger.info("the approval hook at %s did not answer: %s", host, type(error).__name__)
             return Approval(False, f"{host} did not answer: {type(error).__name__}")

@@ -68,6 +68,33 @@ async def test_a_yes_is_a_yes_and_the_hook_is_told_what_for(hook: Hook) -> None:
     ]
 
 
+async def test_a_yes_that_comes_in_two_pieces_is_a_yes(hook: Hook) -> None:
+    async def in_pieces(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b'{"approved": ')
+        await asyncio.sleep(0.1)  # a piece of its own on the wire, which whoever reads at once has read by then
+        await response.write(b"true}")
+        await response.write_eof()
+        return response
+
+    hook.answer = in_pieces
+
+    assert await asked(hook) == (True, "127.0.0.1 approved it")
+
+
+async def test_an_answer_without_an_end_is_no_yes(hook: Hook) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await response.write(b" " * 65_536)
+
+    hook.answer = endless
+
+    assert (await asked(hook))[0] is False
+
+
 @pytest.mark.parametrize(
     ("content", "status"),
     [
@@ -101,10 +128,13 @@ async def test_a_hook_that_is_slow_garbled_elsewhere_or_gone_is_no_yes_and_its_p
     async def garbled(request: web.Request) -> web.StreamResponse:
         return web.Response(body=b'{"approved": tr\xff')
 
+    async def nested(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=b"[" * 60_000)
+
     async def redirecting(request: web.Request) -> web.StreamResponse:
         raise web.HTTPTemporaryRedirect("/secret-path")
 
-    for answer in (slow, garbled, redirecting):
+    for answer in (slow, garbled, nested, redirecting):
         hook.answer = answer
         assert (await asked(hook, timeout_s=0.2))[0] is False
     over.set()
