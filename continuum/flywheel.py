@@ -7,7 +7,6 @@ takes the task's claim in the store and leads one record through every stage.
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import threading
 import time
@@ -38,6 +37,7 @@ from continuum.serving_records import DeploymentRecord, DeploymentState
 from continuum.signals.decorator import TaskCapture, capture
 from continuum.status import Status, status_of
 from continuum.store import default_store
+from continuum.store.claims import holder_name
 from continuum.store.outages import unless_away
 from continuum.strict import Policy
 from continuum.timespan import utc_now
@@ -277,28 +277,34 @@ async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30,
     tried_again = None
     try:
         while True:
-            opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
-            await asyncio.to_thread(look, opened, task)
-            attempt = attempt_of(opened.reopenings.open_of(task), utc_now())
-            if attempt is not None and attempt != tried_again:
-                tried_again = attempt
-                await catch_up(opened, task, on_progress=on_progress)
-            # A turn that waits leaves the mark where it was; it is tried again when more has come, or another policy is set.
-            stand = (opened.interactions.last_sequence(task), opened.reopenings.count(task), opened.tasks.raw_policy(task))
-            if due(opened, task) and stand != tried:
-                tried = stand
-                try:
-                    report = await turn(task, store=opened, on_progress=on_progress)
-                except ConfigurationError as error:
-                    # Somebody can mend it while the deployments are led on.
-                    logger.warning("task %s is not turned: %s", task, error)
-                else:
-                    logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
+            with unless_away(f"task {task!r} is looked at again in {every_s:g} s"):
+                opened.tasks.saw_driver(f"continuum turn --watch on {socket.gethostname()}")
+                await asyncio.to_thread(look, opened, task)
+                attempt = attempt_of(opened.reopenings.open_of(task), utc_now())
+                if attempt is not None and attempt != tried_again:
+                    tried_again = attempt
+                    await catch_up(opened, task, on_progress=on_progress)
+                # A turn that waits leaves the mark where it was; it is tried again when more has come, or another policy is set.
+                stand = (opened.interactions.last_sequence(task), opened.reopenings.count(task), opened.tasks.raw_policy(task))
+                if due(opened, task) and stand != tried and await _turned(opened, task, on_progress):
+                    tried = stand
             await asyncio.sleep(every_s)
     finally:
         leading.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await leading
+
+
+async def _turned(store: "Store", task: str, on_progress: Progress) -> bool:
+    """Turn a task, and tell what came of it; False where the same turn may come to something else a little later."""
+    try:
+        report = await turn(task, store=store, on_progress=on_progress)
+    except ConfigurationError as error:
+        # Somebody can mend it while the deployments are led on.
+        logger.warning("task %s is not turned: %s", task, error)
+        return not error.passing
+    logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
+    return True
 
 
 def _tell_round(found: Round) -> None:
@@ -323,14 +329,12 @@ def claimed(store: "Store", task: str, holder: str | None = None) -> Iterator[No
     """Hold the right to turn a task's wheel, renewed while the block runs; every driver takes the same one.
 
     Raises:
-        ConfigurationError: another driver holds it; the message says who and until when.
+        ConfigurationError: another driver holds it; the message says who, and it may pass.
     """
-    me = holder or f"{socket.gethostname()}-{os.getpid()}-{time.monotonic_ns()}"
+    me = holder or holder_name()
     if not store.tasks.claim(task, me, lasts=CLAIM_LASTS):
-        state = store.tasks.get(task)
-        raise ConfigurationError(
-            f"task {task!r} is being turned by {state.claimed_by} until {state.claimed_until}; wait for it, or stop it"
-        )
+        who = store.tasks.get(task).turned_by(utc_now()) or "another driver"
+        raise ConfigurationError(f"task {task!r} is being turned by {who}; wait for it, or stop it").may_pass()
     done = threading.Event()
 
     def renew() -> None:

@@ -90,14 +90,10 @@ def status_of(store: "Store", task: str, *, now: Callable[[], datetime] = utc_no
         canary_traffic=canary.traffic if canary else 0.0,
         driver=state.driver,
         driver_seen_at=state.driver_seen_at,
-        turned_by=_holder(state, at),
+        turned_by=state.turned_by(at),
         needs=needs,
         outlook=_outlook(state, new, reopened, needs, at),
     )
-
-
-def _holder(state: "TaskState", at: datetime) -> str | None:
-    return state.claimed_by if state.claimed_until is not None and state.claimed_until > at else None
 
 
 def _outlook(state: "TaskState", new: int, reopened: int, needs: tuple[Need, ...], at: datetime) -> str:
@@ -106,7 +102,7 @@ def _outlook(state: "TaskState", new: int, reopened: int, needs: tuple[Need, ...
     if wanted is None:
         return "turns only when asked: continuum turn TASK, or set auto_train_when" + (f"; {late}" if late else "")
     progress = f"{new} of {wanted} new interactions" + (f" ({late})" if late else "")
-    if holder := _holder(state, at):
+    if holder := state.turned_by(at):
         return f"{progress}; {holder} is turning it"
     driver = next((one.words for one in needs if one.of == "driver"), None)
     return f"{progress}; {driver or ('a turn starts by itself' if new < wanted else 'a turn is due')}"

@@ -190,8 +190,8 @@ def _busy(row: "BackfillRow", runs: Sequence[dg.RunRecord], now: datetime) -> st
     judged = f"{row.judged} of {row.wanted} judged, " if row.kind == "judging" else ""
     if any(is_active(record.dagster_run) for record in runs):
         return f"{judged}a run is under way"
-    if row.claimed_until is not None and row.claimed_until > now:
-        return f"{judged}{row.claimed_by} is working on it"
+    if holder := row.worked_on_by(now):
+        return f"{judged}{holder} is working on it"
     return None
 
 

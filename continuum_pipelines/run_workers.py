@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, Self
 import dagster as dg
 
 from continuum.store.outages import unless_away
-from continuum.store.processes import began, this_host
+from continuum.store.processes import began, ended, this_host
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
@@ -83,11 +83,8 @@ class RunWorker:
             StoreError: the store cannot be opened or read.
         """
         if self.is_here:
-            found = began(self.pid)
-            if found is None:
-                return "is gone"
-            # Where the system does not say when processes began, this one may be another that got the number.
-            return "may live" if not (found and self.began) else "lives" if found == self.began else "is gone"
+            told = ended(self.pid, self.began)
+            return "may live" if told is None else "is gone" if told else "lives"
         opened = store()
         if address_of(opened) != self.store:
             return "may live"

@@ -162,8 +162,8 @@ def decide(
     numbers, nearness = f"{state.name}: {fresh} of {wanted} new interactions{late}", fresh / wanted
     if running:
         return Reason(f"{numbers}, a run is under way", "with a run under way", nearness)
-    if state.claimed_by and state.claimed_until and state.claimed_until > now:
-        return Reason(f"{numbers}, {state.claimed_by} is turning it", "turned by another driver", nearness)
+    if holder := state.turned_by(now):
+        return Reason(f"{numbers}, {holder} is turning it", "turned by another driver", nearness)
     if fresh < wanted:
         return Reason(numbers, "below their threshold", nearness)
     if awaits_bootstrap():

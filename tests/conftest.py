@@ -103,12 +103,17 @@ def postgres_url(postgres_server: str) -> str:
     """A real Postgres, without what the tests before this one left in it."""
     import psycopg2
 
+    from continuum.store.tables import metadata
+
     connection = psycopg2.connect(postgres_server)
     try:
         with connection, connection.cursor() as cursor:
             cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version'")
-            if tables := ", ".join(f'"{name}"' for (name,) in cursor.fetchall()):
-                cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY")
+            left = {name for (name,) in cursor.fetchall()}
+            for others in sorted(left - metadata.tables.keys()):
+                cursor.execute(f'DROP TABLE "{others}" CASCADE')
+            if ours := ", ".join(f'"{name}"' for name in sorted(left & metadata.tables.keys())):
+                cursor.execute(f"TRUNCATE {ours} RESTART IDENTITY")
     finally:
         connection.close()
     return postgres_server

@@ -1,11 +1,13 @@
 import asyncio
 import contextlib
+import sqlite3
 import threading
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
+from sqlalchemy import event
 
 from continuum import Continuum, ContinuumConfig, interaction
 from continuum.config import load_settings
@@ -219,6 +221,56 @@ async def test_watching_notes_its_presence_and_tries_a_shortage_once(store: Stor
     assert "--watch" in (store.tasks.get("support").driver or "")
     assert due(store, "support")
     assert len([note for note in notes if note == "reading interactions"]) == 1
+
+
+async def test_watching_turns_a_task_that_another_driver_has_left_though_nothing_new_came(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=2, base_model="none"))
+    store.interactions.add(interactions(3))
+    turned = asyncio.Event()
+    left = claimed(store, "support", "a driver elsewhere")
+    left.__enter__()
+
+    def heard(done: int, total: int, note: str) -> None:
+        turned.set()
+
+    watching = asyncio.create_task(watch("support", store=store, every_s=0.01, on_progress=heard))
+    try:
+        while store.tasks.get("support").driver is None:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.2)
+        assert not turned.is_set()
+        left.__exit__(None, None, None)
+        await asyncio.wait_for(turned.wait(), 30)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
+
+
+async def test_a_watch_outlives_a_store_that_is_locked_for_a_while(
+    store: Store, home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=2, base_model="none"))
+    store.interactions.add(interactions(3))
+    store.engine.dispose()
+    event.listen(store.engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=20"))
+    turned = asyncio.Event()
+
+    def heard(done: int, total: int, note: str) -> None:
+        turned.set()
+
+    with contextlib.closing(sqlite3.connect(home / "continuum.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        watching = asyncio.create_task(watch("support", store=store, every_s=0.01, on_progress=heard))
+        while "the store is away: task 'support' is looked at again in 0.01 s" not in caplog.text:
+            await asyncio.sleep(0.01)
+        assert not turned.is_set()
+    try:
+        await asyncio.wait_for(turned.wait(), 60)
+    finally:
+        watching.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await watching
 
 
 @pytest.mark.slow

@@ -214,7 +214,7 @@ def ask_again(store: "Store", backfill_id: str, *, driver: Driver = "here", now:
         _forget_unreadable(store, row)
     every = ("open", "working", "incomplete", "cancelled", "done")
     if not store.backfills.move(row.id, every, "open", now=now, driver=driver, attempts=0, unreadable=0, failed=0, reason=None):
-        raise ConfigurationError(held_words(known(store, backfill_id)))
+        raise ConfigurationError(held_words(known(store, backfill_id), now()))
     return known(store, backfill_id)
 
 
@@ -234,11 +234,11 @@ def known(store: "Store", backfill_id: str) -> "BackfillRow":
     return found[0]
 
 
-def held_words(row: "BackfillRow") -> str:
+def held_words(row: "BackfillRow", at: datetime) -> str:
     """Why nobody else can work on a backfill now."""
-    if row.claimed_by:
+    if holder := row.worked_on_by(at):
         return (
-            f"backfill {row.id} is being worked on by {row.claimed_by}, at least until {row.claimed_until:%H:%M:%S} UTC; wait "
+            f"backfill {row.id} is being worked on by {holder}, at least until {row.claimed_until:%H:%M:%S} UTC; wait "
             f"for it, or stop it with: continuum backfill --cancel {row.id}"
         )
     return f"backfill {row.id} is {row.state}; go on with what is missing with: continuum backfill --retry {row.id}"

@@ -71,7 +71,7 @@ async def work(
     """
     row = known(store, backfill_id)
     if row.kind != "judging" or not store.backfills.claim(row.id, holder, lasts=CLAIM_LASTS, now=now):
-        raise ConfigurationError(held_words(known(store, backfill_id)))
+        raise ConfigurationError(held_words(known(store, backfill_id), now()))
     held = Held()
 
     def counting(done: int, total: int, note: str) -> None:

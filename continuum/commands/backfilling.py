@@ -1,9 +1,6 @@
 """Backfills in a terminal: old traffic judged anew, what is missing of it, and a task led through the wheel once."""
 
 import asyncio
-import os
-import socket
-import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -20,6 +17,7 @@ from continuum.errors import ConfigurationError, ContinuumError
 from continuum.excerpts import excerpt
 from continuum.progress import Progress
 from continuum.store import default_store
+from continuum.store.claims import holder_name
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
@@ -172,7 +170,7 @@ def _judged(store: "Store", row: "BackfillRow", as_json: bool) -> tuple[int, dic
         price = quote(store, opinion, row.since, row.until)
         say(f"{row.task}, {window_words(opinion, row.since, row.until)}: {price.words()}")
     with bar(f"judging {row.task}") as on_progress:
-        done = run(work(store, row.id, holder=_me(), on_progress=on_progress))
+        done = run(work(store, row.id, holder=holder_name(), on_progress=on_progress))
     change = rubric_change(store, opinion_of_row(store, done), done.since, done.until)
     if not as_json:
         say(f"{done.task} is {done.state}: {done.judged} of {done.wanted} judged, ${done.cost_usd:.4f}; {_reason(done)}")
@@ -188,9 +186,9 @@ def _turned(store: "Store", row: "BackfillRow", as_json: bool) -> tuple[int, dic
     from continuum.annotation.backfill import held_words, known
     from continuum.annotation.backfill_work import CLAIM_LASTS, INTERRUPTED, Held, holding
 
-    me, held = _me(), Held()
+    me, held = holder_name(), Held()
     if not store.backfills.claim(row.id, me, lasts=CLAIM_LASTS):
-        raise ConfigurationError(held_words(known(store, row.id)))
+        raise ConfigurationError(held_words(known(store, row.id), utc_now()))
 
     async def turning(on_progress: Progress) -> str:
         from continuum import flywheel
@@ -215,11 +213,6 @@ def _turned(store: "Store", row: "BackfillRow", as_json: bool) -> tuple[int, dic
     if not as_json:
         say(f"{done.task} is {done.state}: {_reason(done)}")
     return (0 if done.state == "done" else INCOMPLETE), done.model_dump(mode="json")
-
-
-def _me() -> str:
-    """Names this process, and not one that gets its number later."""
-    return f"{socket.gethostname()}, process {os.getpid()} ({time.monotonic_ns()})"
 
 
 # --- what is told ----------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, case, desc, or_, select,
 
 from continuum.ids import new_id
 from continuum.records import Record
+from continuum.store.claims import FREE, holder_of, unheld
 from continuum.store.rows import Rows, from_row
 from continuum.store.wheel_tables import backfills
 from continuum.store.writing import in_one_transaction
@@ -69,6 +70,10 @@ class BackfillRow(Record):
         """Interactions of the window that have no judgement."""
         return max(self.wanted - self.judged, 0)
 
+    def worked_on_by(self, at: datetime) -> str | None:
+        """Who holds its claim, in words; None when nobody does."""
+        return holder_of(self.claimed_by, self.claimed_until, at)
+
 
 class Backfills(Rows):
     """The backfills of all tasks."""
@@ -96,7 +101,7 @@ class Backfills(Rows):
         The holder that has it may claim again.
         """
         at = now()
-        free = or_(backfills.c.claimed_by.is_(None), backfills.c.claimed_by == holder, backfills.c.claimed_until < at)
+        free = or_(backfills.c.claimed_by == holder, self._unheld(backfill_id, at))
         values = {"claimed_by": holder, "claimed_until": at + lasts, "attempts": backfills.c.attempts + 1, "reason": None}
         return self._move(backfill_id, UNFINISHED, free, at=at, state="working", **values)
 
@@ -116,8 +121,7 @@ class Backfills(Rows):
     def move(self, backfill_id: str, of: Sequence[State], to: State, *, now: Clock = utc_now, **values: Any) -> bool:
         """Put one that nobody holds from one of some states into another; False where it is in none of them, or is held."""
         at = now()
-        unheld = or_(backfills.c.claimed_by.is_(None), backfills.c.claimed_until < at)
-        return self._move(backfill_id, of, unheld, at=at, state=to, **{**FREE, **values})
+        return self._move(backfill_id, of, self._unheld(backfill_id, at), at=at, state=to, **{**FREE, **values})
 
     def cancel(self, backfill_id: str, reason: str, *, now: Clock = utc_now) -> bool:
         """Cancel one that is not ended; who works on it finds its claim gone. False where it is ended."""
@@ -128,6 +132,10 @@ class Backfills(Rows):
         with self.engine.begin() as connection:
             told = update(backfills).where(backfills.c.id == backfill_id, backfills.c.cost_usd < cost_usd)
             connection.execute(told.values(cost_usd=cost_usd))
+
+    def _unheld(self, backfill_id: str, at: datetime) -> ColumnElement[bool]:
+        row = self.get(backfill_id)
+        return unheld(backfills, row and row.claimed_by, at)
 
     def _move(self, backfill_id: str, of: Sequence[State], *conditions: ColumnElement[bool], at: datetime, **values: Any) -> bool:
         chosen = and_(backfills.c.id == backfill_id, backfills.c.state.in_(of), *conditions)
@@ -143,9 +151,6 @@ class Backfills(Rows):
 def _no_less(cost_usd: float) -> Any:
     """The cost that is written where it is more than what stands there: spent money is never taken back."""
     return case((backfills.c.cost_usd < cost_usd, cost_usd), else_=backfills.c.cost_usd)
-
-
-FREE: dict[str, Any] = {"claimed_by": None, "claimed_until": None}
 
 
 def _changed_one(connection: Connection, *, statement: Any) -> bool:

@@ -31,6 +31,14 @@ def began(pid: int) -> str | None:
     return None if fields[STATE] in {"Z", "X"} else f"{boot()} {fields[BEGAN]}"
 
 
+def ended(pid: int, since: str) -> bool | None:
+    """Whether the process of this host that began at `since` has ended; None where it cannot be told from a later one."""
+    found = began(pid)
+    if found is None:
+        return True
+    return found != since if found and since else None
+
+
 def exists(pid: int) -> bool:
     """Whether the system knows a process of this number; True where it cannot be asked."""
     if os.name != "posix":

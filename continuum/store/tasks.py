@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row, or_, select, update
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
 from continuum.records import Record
+from continuum.store.claims import FREE, holder_of, unheld
 from continuum.store.rows import Rows, from_row, insert_new
 from continuum.store.tables import tasks
 from continuum.strict import explained
@@ -38,6 +39,10 @@ class TaskState(Record):
     def name(self) -> str:
         """The task's name."""
         return self.policy.task
+
+    def turned_by(self, at: datetime) -> str | None:
+        """Who holds the task's claim, in words; None when nobody does."""
+        return holder_of(self.claimed_by, self.claimed_until, at)
 
 
 class Tasks(Rows):
@@ -115,10 +120,12 @@ class Tasks(Rows):
     def claim(self, name: str, holder: str, *, lasts: timedelta, now: Clock = utc_now) -> bool:
         """Take the right to turn this task's wheel; False while another holder has it. A claim ends by itself.
 
-        The holder that has it may claim again, to keep it longer.
+        The holder that has it may claim again, to keep it longer. What a process of this host held that has ended is free.
         """
         at = now()
-        free = or_(tasks.c.claimed_by.is_(None), tasks.c.claimed_by == holder, tasks.c.claimed_until < at)
+        with self.engine.connect() as connection:
+            found = connection.execute(select(tasks.c.claimed_by).where(tasks.c.name == name)).scalar_one_or_none()
+        free = or_(tasks.c.claimed_by == holder, unheld(tasks, found, at))
         taken = update(tasks).where(tasks.c.name == name, free).values(claimed_by=holder, claimed_until=at + lasts)
         with self.engine.begin() as connection:
             return connection.execute(taken).rowcount == 1
@@ -127,7 +134,7 @@ class Tasks(Rows):
         """Give the claim back; nothing happens when the holder no longer has it."""
         mine = update(tasks).where(tasks.c.name == name, tasks.c.claimed_by == holder)
         with self.engine.begin() as connection:
-            connection.execute(mine.values(claimed_by=None, claimed_until=None))
+            connection.execute(mine.values(FREE))
 
     def saw_driver(self, driver: str, *, now: Clock = utc_now) -> None:
         """Note that a driver came by; `status` tells when none has."""

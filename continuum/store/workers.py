@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from continuum.ids import new_id
 from continuum.store.accounts import BATCH, settle_all_of
 from continuum.store.judging_tables import judgements, reservations, workers
-from continuum.store.processes import began, this_host
+from continuum.store.processes import began, ended, this_host
 from continuum.store.rows import Rows, insert_new
 from continuum.store.writing import in_one_transaction
 from continuum.timespan import utc_now
@@ -118,12 +118,8 @@ class Workers(Rows):
 
 def is_dead(row: Any, at: datetime, host: str) -> bool:
     """Whether a worker's process is gone; of this host it is looked at, of another only when it was last seen counts."""
-    if row.host == host:
-        found = began(row.pid)
-        if found is None:
-            return True
-        if found and row.began:
-            return found != row.began
+    if row.host == host and (told := ended(row.pid, row.began)) is not None:
+        return told
     return at - row.seen_at > DEAD_AFTER
 
 
