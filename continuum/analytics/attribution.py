@@ -49,11 +49,23 @@ FAR_PERCENTILE = 10
 of another cluster: no nearer than what asks for something else."""
 SAMPLE_ROWS = 1000
 ROWS_AT_ONCE = 64
+SHOWN = 5
+"""Examples of a cluster that are told in words."""
 ELSEWHERE = "elsewhere"
 OBSERVATIONAL = (
     "observational: items changed near these examples; that they changed because of them is shown only by training again without "
     "them, and examples that act on questions unlike their own are not found"
 )
+
+
+@dataclass(frozen=True)
+class Taught:
+    """One training example in words, each in one short line. The words are captured: whoever shows them escapes them."""
+
+    interaction_id: str
+    asked: str
+    learned: str
+    """The answer, or the tool calls, that were learned."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,8 @@ class ClusterGain:
     """That the true gain is below 0, 0 to 1; 0.5 where nothing speaks for either side."""
     measured: float | None = None
     """The mean of after - before as it was measured, over groups; None without an item."""
+    first: tuple[Taught, ...] = ()
+    """The first few of `example_ids`, in words."""
 
     @property
     def ranked(self) -> bool:
@@ -283,19 +297,26 @@ def _gains(
     for cluster, values, believed in zip(clusters, differences, shrunk.clusters, strict=True):
         rows, members = np.flatnonzero(places == cluster), np.flatnonzero(assigned == cluster)
         changed = np.array([changes[row].delta for row in rows.tolist()])
+        nearest = [examples[row] for row in _nearest_first(vectors, members, asked[rows], changed)]
         gains.append(
             ClusterGain(
                 cluster=labels.get(cluster, ELSEWHERE),
                 gain=Estimate(believed.mean, believed.low, believed.high, len(rows), len(values)),
                 items=len(rows),
                 examples=len(members),
-                example_ids=tuple(examples[row].interaction_id for row in _nearest_first(vectors, members, asked[rows], changed)),
+                example_ids=tuple(example.interaction_id for example in nearest),
                 probability_harmful=believed.probability_negative,
                 measured=float(np.mean(values)) if len(values) else None,
+                first=tuple(map(_taught, nearest[:SHOWN])),
             )
         )
     order = sorted(gains, key=lambda one: (not one.examples, not one.ranked, -one.gain.mean, one.cluster))
     return tuple(order), shrunk.common
+
+
+def _taught(example: Example) -> Taught:
+    asked, learned = (excerpt(text) or "(no words)" for text in (example.prompt, example.response.action))
+    return Taught(example.interaction_id, asked, learned)
 
 
 def _of_groups(changes: Sequence[_Change]) -> Values:

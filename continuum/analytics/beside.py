@@ -47,7 +47,7 @@ def shown(readings: Sequence[Reading], metric: str) -> list[Reading]:
 def together(readings: Sequence[Reading]) -> list[list[Reading]]:
     """Readings that are told in one line: each by itself, but those of one name without data for the same reason together."""
     found: dict[tuple[object, ...], list[Reading]] = {}
-    for one in readings:
-        key = (one.name, one.on) if one.value is None else (one.name, one.on, one.model)
+    for place, one in enumerate(readings):
+        key = (one.name, one.on) if one.value is None else (place,)
         found.setdefault(key, []).append(one)
     return list(found.values())

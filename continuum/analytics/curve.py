@@ -251,7 +251,7 @@ class LearningCurve:
         return run
 
     def to_polars(self) -> "polars.DataFrame":
-        """A row for each model and metric that answers are scored by."""
+        """A row for each model and metric; where a model is compared with two, as in what it forgot, a row for each of them."""
         from continuum.analytics.plain import as_frame
 
         return as_frame(self)

@@ -10,7 +10,10 @@ from pydantic import BaseModel
 if TYPE_CHECKING:
     import polars
 
+    from continuum.analytics.arms import Point
     from continuum.analytics.curve import LearningCurve
+    from continuum.analytics.gains import Gain
+    from continuum.statistics.means import Estimate
 
 ORDER = (
     "model",
@@ -25,6 +28,7 @@ ORDER = (
     "gain_low",
     "gain_high",
     "gain_paired",
+    "against",
     "cost_usd",
 )
 WHOLE = ("examples", "items", "groups")
@@ -50,33 +54,41 @@ def figures(curve: "LearningCurve") -> dict[str, float]:
 
 
 def as_frame(curve: "LearningCurve") -> "polars.DataFrame":
-    """A row for each model and metric that answers are scored by."""
+    """A row for each model and metric; where a model is compared with two, as in what it forgot, a row for each of them.
+
+    The rows of what answers are scored by come first. What has no data has a row without a mean.
+    """
     import polars
 
-    rows = []
-    for point in curve.points:
-        for metric, found in point.means.items():
-            gain = point.gains.get(metric)
-            rows.append(
-                {
-                    "model": point.model,
-                    "metric": metric,
-                    "examples": point.examples,
-                    "mean": found.mean,
-                    "low": found.low,
-                    "high": found.high,
-                    "items": found.items,
-                    "groups": found.groups,
-                    "gain": gain.mean if gain else None,
-                    "gain_low": gain.low if gain else None,
-                    "gain_high": gain.high if gain else None,
-                    "gain_paired": gain.paired if gain else None,
-                    "cost_usd": point.cost_usd,
-                }
-            )
+    rows = [
+        _row(point, metric, found, point.gains.get(metric), curve.reference)
+        for point in curve.points
+        for metric, found in point.means.items()
+    ]
+    points = {point.model: point for point in curve.points}
+    rows += [_row(points[one.model], one.name, one.value, one.gain, one.against) for one in curve.readings]
     kinds = dict.fromkeys(ORDER, polars.Float64) | dict.fromkeys(WHOLE, polars.Int64)
-    schema = {**kinds, "model": polars.String, "metric": polars.String, "gain_paired": polars.Boolean}
+    schema = {**kinds, **dict.fromkeys(("model", "metric", "against"), polars.String), "gain_paired": polars.Boolean}
     return polars.DataFrame(rows, schema=schema)
+
+
+def _row(point: "Point", metric: str, found: "Estimate | None", gain: "Gain | None", against: str) -> dict[str, Any]:
+    return {
+        "model": point.model,
+        "metric": metric,
+        "examples": point.examples,
+        "mean": found.mean if found else None,
+        "low": found.low if found else None,
+        "high": found.high if found else None,
+        "items": found.items if found else 0,
+        "groups": found.groups if found else 0,
+        "gain": gain.mean if gain else None,
+        "gain_low": gain.low if gain else None,
+        "gain_high": gain.high if gain else None,
+        "gain_paired": gain.paired if gain else None,
+        "against": against if gain else "",
+        "cost_usd": point.cost_usd,
+    }
 
 
 def _plain(value: Any) -> Any:

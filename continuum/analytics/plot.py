@@ -77,6 +77,8 @@ def _draw_cost(axes: Axes, curve: "LearningCurve") -> None:
     front = [standing for standing in curve.frontier if standing.on_frontier]
     axes.plot([s.cost_usd for s in front], [s.quality for s in front], color="C0", linewidth=1, drawstyle="steps-post")
     axes.margins(x=0.25)
+    # No query costs less than nothing.
+    axes.set_xlim(left=-0.04 * axes.get_xlim()[1])
     axes.set(xlabel="US$ a query", ylabel="mean of the metrics (0 to 1)", ylim=(-0.02, 1.02))
     axes.set_title("cost and quality (probability of the frontier)", fontsize=9)
 

@@ -24,7 +24,7 @@ SHORT = "short"
 """The key of the section that says it all in a few lines."""
 INTENTS_SHOWN = 12
 CLUSTERS_SHOWN = 3
-EXAMPLES_SHOWN = 5
+EXAMPLES_SHOWN = 2
 SHAPES = "these intervals are for curves that follow a power law; curves of other shapes leave them more often than they say"
 LABEL = 60
 REASON = 300
@@ -279,7 +279,8 @@ def _attributed(one: "Attribution") -> Section:
         f"What made {excerpt(one.candidate, LABEL)} better than {excerpt(one.baseline, LABEL)}, and what worse",
         "Clusters of newly learned examples, and the gain on the golden questions nearest to them: those that gained more and "
         f"those that gained less than what all clusters have in common, which is {one.common:+.3f}. One that gained less need "
-        "not have lost: the chance of harm is the chance that its own gain is below 0.",
+        "not have lost: the chance of harm is the chance that its own gain is below 0. Such as: asked → learned, those nearest to "
+        "what changed first.",
         ("beside the rest", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
         tuple(rows),
         tuple(excerpt(note, REASON) for note in one.notes),
@@ -288,7 +289,10 @@ def _attributed(one: "Attribution") -> Section:
 
 
 def _cluster(cluster: "ClusterGain", way: str) -> tuple[Cell, ...]:
-    ids = [excerpt(one, LABEL) for one in cluster.example_ids[:EXAMPLES_SHOWN]]
+    taught = [
+        f"{excerpt(one.asked, LABEL)} → {excerpt(one.learned, LABEL)} ({excerpt(one.interaction_id, LABEL)})"
+        for one in cluster.first[:EXAMPLES_SHOWN]
+    ]
     word = word_of(as_gain(cluster.gain))
     return (
         Cell(way),
@@ -297,7 +301,7 @@ def _cluster(cluster: "ClusterGain", way: str) -> tuple[Cell, ...]:
         Cell(str(cluster.items)),
         Cell(f"{cluster.probability_harmful:.0%}"),
         Cell(str(cluster.examples)),
-        Cell(", ".join(ids) or "-"),
+        Cell("; ".join(taught) or "-"),
     )
 
 

@@ -113,6 +113,9 @@ def test_the_topic_that_got_worse_is_named_with_its_examples(store: Store, candi
     assert worst.measured == -0.5
     assert worst.items == 8
     assert worst.probability_harmful > 0.95
+    assert [one.interaction_id for one in worst.first] == list(worst.example_ids[:5])
+    assert all("parcel stuck at customs" in one.asked for one in worst.first)
+    assert {one.learned for one in worst.first} == {RIGHT}
     assert found.candidate == "support-v2"
     assert found.baseline == "support-v1"
     for other in found.helped(3):

@@ -8,6 +8,7 @@ from continuum.analytics.curve import LearningCurve
 from continuum.analytics.forgotten import forgetting_readings
 from continuum.analytics.people import AGREES, SCORES
 from continuum.analytics.served import calls_of
+from continuum.analytics.telling import sections
 from continuum.models.asking import blinded, said_hash
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
@@ -183,6 +184,30 @@ def test_what_a_verdict_says_of_forgetting_is_read_and_not_measured_again(store:
     assert found.value is not None
     assert found.value.mean == pytest.approx(2.3)
     assert found.value.low is not None
+
+
+async def test_what_a_version_forgot_is_told_against_the_champion_and_against_the_base(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+    second = train(store, 2)
+    nats = {"candidate": [2.2, 2.4, 2.2, 2.4], "baseline": [2.1] * 4, "base": [2.0] * 4}
+    evidence = {"baseline": {"model": "v1"}, "capability": {"losses": {"general text": LOSS | {"nats": nats}}, "notes": []}}
+    verdict = Verdict(
+        task=TASK,
+        checkpoint_id=second.id,
+        baseline="c1",
+        golden_id="g",
+        status=VerdictStatus.APPROVED,
+        approved=True,
+        evidence=evidence,
+    )
+    store.verdicts.add(verdict)
+
+    curve = await curve_of(store, FORGETTING)
+
+    beside = next(one for one in sections(curve) if one.key == "beside")
+    told = [[cell.text for cell in row] for row in beside.rows if row[0].text.startswith("general text")]
+    assert [(row[1], row[3].split()[0], row[4]) for row in told] == [("v2", "+0.200", "v1"), ("v2", "+0.300", "base")]
 
 
 def test_a_broken_model_and_one_without_a_verdict_say_so_and_pass_nothing(store: Store) -> None:

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import polars as pl
 import pytest
 from sqlalchemy import update
 
@@ -173,9 +174,12 @@ async def test_the_frame_has_a_row_for_each_model_and_metric(task: Store, judge:
 
     frame = (await LearningCurve.compute("support", store=task, judge=judge, answerer=StarAnswerer())).to_polars()
 
-    assert frame.height == 6
+    assert frame.filter(pl.col("metric").is_in(["helpfulness", "accuracy"])).height == 6
     assert frame.filter(model="v1", metric="accuracy")["gain"].item() == pytest.approx(0.25)
-    assert frame.filter(model="base")["gain"].null_count() == 2
+    assert frame.filter(model="base", against="")["gain"].null_count() == frame.filter(model="base", against="").height
+    assert frame.filter(model="v1", metric="accuracy")["against"].item() == "base"
+    assert frame.filter(model="production", metric="cost_per_query")["mean"].item() == pytest.approx(0.03)
+    assert frame.filter(model="v1", metric="latency_ms p50")["mean"].to_list() == [None]
 
 
 async def test_an_item_that_given_answers_lack_has_no_score_and_one_that_was_not_answered_counts_as_none(

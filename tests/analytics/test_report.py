@@ -194,6 +194,8 @@ async def test_a_cluster_that_gained_less_than_the_rest_is_not_said_to_have_hurt
     assert f"in common, which is {found.common:+.3f}. One that gained less need not have lost" in why.words
     assert why.rows
     assert {row[0].text for row in why.rows} <= {"more", "less"}
+    first = (*found.helped(1), *found.hurt(1))[0].first[0]
+    assert f"{first.asked} → {first.learned} ({first.interaction_id})" in why.rows[0][-1].text
     assert all(row[2].text.endswith(str(row[2].word)) for row in why.rows)
 
 
