@@ -57,7 +57,7 @@ dist: .venv-dist/.installed  ## the sdist and the wheel into dist/
 dist-check: dist  ## install the wheel alone and with each extra into fresh environments: what came, what it weighs, does it work
 	.venv-dist/bin/python -m releasing.installing dist/*.whl $(INSTALL)
 
-dist-ranges: .venv-dist/.installed  ## the fast tests at the lowest versions that the ranges allow (RANGES=highest for the newest)
+dist-ranges: .venv-dist/.installed  ## the fast tests at the lowest versions that the ranges allow (RANGES="highest", RANGES="pinned --python 3.12")
 	.venv-dist/bin/python -m releasing.ranges $(or $(RANGES),lowest)
 
 sbom: dist  ## a CycloneDX bill of what pipelines and every extra of users install, into dist/

@@ -39,9 +39,13 @@ def run(*command: str, folder: Path | None = None, **environment: str) -> "subpr
     return done
 
 
-def made(folder: Path, wanted: Sequence[str], *options: str) -> Path:
-    """An environment of this Python with some requirements in it; returns its interpreter."""
-    run(uv(), "venv", "--quiet", "--python", sys.executable, str(folder))
-    python = folder / "bin" / "python"
-    run(uv(), "pip", "install", "--quiet", "--python", str(python), *options, *wanted)
-    return python
+def made(folder: Path, wanted: Sequence[str], *options: str, python: str = sys.executable) -> Path:
+    """An environment of a Python, by its path or version, with some requirements in it; returns its interpreter.
+
+    Raises:
+        SystemExit: there is no such Python, or something cannot be installed.
+    """
+    run(uv(), "venv", "--quiet", "--python", python, "--no-python-downloads", str(folder))
+    interpreter = folder / "bin" / "python"
+    run(uv(), "pip", "install", "--quiet", "--python", str(interpreter), *options, *wanted)
+    return interpreter
