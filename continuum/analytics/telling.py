@@ -279,8 +279,8 @@ def _attributed(one: "Attribution") -> Section:
         f"What made {excerpt(one.candidate, LABEL)} better than {excerpt(one.baseline, LABEL)}, and what worse",
         "Clusters of newly learned examples, and the gain on the golden questions nearest to them: those that gained more and "
         f"those that gained less than what all clusters have in common, which is {one.common:+.3f}. One that gained less need "
-        "not have lost: the chance of harm is the chance that its own gain is below 0. Such as: asked → learned, those nearest to "
-        "what changed first.",
+        "not have lost: the chance of harm is the chance that its own gain is below 0. Such as: asked → learned, the nearest "
+        "to what changed first.",
         ("beside the rest", "cluster", "gain", "items", "chance of harm", "examples", "such as"),
         tuple(rows),
         tuple(excerpt(note, REASON) for note in one.notes),
