@@ -115,7 +115,7 @@ def apply(store: "Store", file: TaskFile) -> list[Change]:
     """
     changes = changes_of(store, file)
     if changes or store.tasks.raw_policy(file.task) is None:
-        store.tasks.register(amended(file.task, store.tasks.raw_policy(file.task) or {}, file.values))
+        store.tasks.change(file.task, lambda stored: amended(file.task, stored, file.values))
     return changes
 
 

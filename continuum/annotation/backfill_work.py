@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from continuum.amending import amended
 from continuum.annotation.annotator import AnnotationStats
-from continuum.annotation.backfill import Opinion, Window, count, held_words, known, opinion_of_row
+from continuum.annotation.backfill import CRITERIA, Opinion, Window, count, held_words, known, opinion_of_row
 from continuum.errors import ConfigurationError, ContinuumError, JudgeError, StoreError
 from continuum.judging.missing import shown
 from continuum.progress import Progress, silent
@@ -192,10 +193,9 @@ def spent_usd(store: "Store", row: "BackfillRow", opinion: Opinion) -> float:
 
 def adopt(store: "Store", opinion: Opinion, *, now: Callable[[], datetime] = utc_now) -> None:
     """Make a rubric the policy's: what was judged by it selects from now on. Safe to repeat."""
-    policy = store.tasks.get(opinion.policy.task).policy
-    judge = policy.judge.model_copy(update={"criteria": opinion.criteria})
-    store.tasks.register(policy.model_copy(update={"judge": judge}))
-    store.annotations.select_by(policy.task, judge=opinion.judge, rubric=opinion.rubric, now=now)
+    task, criteria = opinion.policy.task, CRITERIA.dump_python(opinion.criteria, mode="json")
+    store.tasks.change(task, lambda stored: amended(task, stored, {"judge.criteria": criteria}))
+    store.annotations.select_by(task, judge=opinion.judge, rubric=opinion.rubric, now=now)
 
 
 def missing_words(left: Window, stats: AnnotationStats | None, why: str | None) -> str:

@@ -54,7 +54,7 @@ def set_policy(
             raise ConfigurationError(f"{change!r} is not of the form name=value")
     values = {name: _json_or_text(value) for name, _, value in (change.partition("=") for change in changes)}
     # The stored policy as it is, so that one that cannot be read can be mended.
-    state = store.tasks.register(amended(task, store.tasks.raw_policy(task) or {}, values))
+    state = store.tasks.change(task, lambda stored: amended(task, stored, values))
     if as_json:
         print_json(state.policy)
     else:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from continuum.amending import amended
 from continuum.commands.endings import FAILED, tell
 from continuum.commands.terminal import asks_people, complain, yes
 from continuum.policy import TaskPolicy
@@ -35,5 +36,5 @@ def ask_for_terms(store: "Store", policy: TaskPolicy, providers: "Mapping[str, i
     if not yes("Do the terms of these models allow you to train on their answers?"):
         tell("nothing is trained: the terms are not accepted", "TermsNotAccepted")
         raise typer.Exit(FAILED)
-    store.tasks.register(store.tasks.get(policy.task).policy.model_copy(update={"provider_terms_accepted": True}))
+    store.tasks.change(policy.task, lambda stored: amended(policy.task, stored, {"provider_terms_accepted": True}))
     complain(f"kept: provider_terms_accepted=true in the policy of {policy.task}; it is not asked again")

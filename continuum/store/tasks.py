@@ -1,10 +1,12 @@
 """Tasks: the policy that turns the wheel, the high-water mark and the claim.
 
-Everything that two processes could want at once is one conditional UPDATE: whoever changes the row has won.
+Everything that two processes could want at once is one conditional UPDATE: whoever changes the row has won. A policy is read and
+written in one transaction, so that what two set beside each other both holds.
 """
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +18,7 @@ from continuum.records import Record
 from continuum.store.claims import FREE, holder_of, unheld
 from continuum.store.rows import Rows, from_row, insert_new
 from continuum.store.tables import tasks
+from continuum.store.writing import in_one_transaction
 from continuum.strict import explained
 from continuum.timespan import utc_now
 
@@ -54,13 +57,25 @@ class Tasks(Rows):
         Raises:
             ConfigurationError: a value of the policy makes no sense; nothing is written.
         """
-        # A policy that was copied with changes has not been checked, and one that cannot be read would stop every process.
-        content = TaskPolicy(**policy.model_dump(warnings=False)).model_dump(mode="json")
-        row = {"name": policy.task, "policy": content, "created_at": now()}
-        with self.engine.begin() as connection:
-            if not insert_new(connection, tasks, [row]):
-                connection.execute(update(tasks).where(tasks.c.name == policy.task).values(policy=content))
-        return self.get(policy.task)
+        return self.change(policy.task, lambda _: policy, now=now)
+
+    def change(self, name: str, make: Callable[[dict[str, Any]], TaskPolicy], *, now: Clock = utc_now) -> TaskState:
+        """Make a task's policy of the one that is stored; a task that is not there yet is registered.
+
+        Of two that change a task at once the second makes its policy of what the first has written, so that neither is lost.
+
+        Args:
+            name: the task's name.
+            make: from the stored policy as JSON, readable or not and empty where there is no such task, to the new one. It may
+                be called again.
+            now: the clock.
+
+        Raises:
+            ConfigurationError: a value of the policy makes no sense; nothing is written.
+            StoreError: the database failed.
+        """
+        in_one_transaction(self.engine, partial(_change, name=name, make=make, at=now()))
+        return self.get(name)
 
     def ensure(self, name: str, *, now: Clock = utc_now) -> None:
         """Create the task with the default policy if nobody has registered it."""
@@ -140,6 +155,20 @@ class Tasks(Rows):
         """Note that a driver came by; `status` tells when none has."""
         with self.engine.begin() as connection:
             connection.execute(update(tasks).values(driver=driver, driver_seen_at=now()))
+
+
+def _change(connection: Connection, *, name: str, make: Callable[[dict[str, Any]], TaskPolicy], at: datetime) -> None:
+    stored = select(tasks.c.policy).where(tasks.c.name == name).with_for_update()
+    while True:
+        row = connection.execute(stored).first()
+        made = make({} if row is None else dict(row.policy or {}))
+        # A policy that was copied with changes has not been checked, and one that cannot be read would stop every process.
+        content = TaskPolicy(**made.model_dump(warnings=False)).model_dump(mode="json")
+        if row is not None:
+            connection.execute(update(tasks).where(tasks.c.name == name).values(policy=content))
+            return
+        if insert_new(connection, tasks, [{"name": name, "policy": content, "created_at": at}]):
+            return
 
 
 def _state(row: Row[Any]) -> TaskState:

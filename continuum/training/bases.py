@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from continuum.amending import amended
 from continuum.config import load_settings
 from continuum.errors import MissingExtra, NotEnoughData
 from continuum.policy import TaskPolicy
@@ -90,10 +91,9 @@ def build_base_for_task(
 
 def adopt_base(store: "Store", task: str, report: "BaseReport") -> TaskPolicy:
     """Make a base that was built here the one that the task tunes, at a learning rate that suits so small a model."""
-    policy = store.tasks.get(task).policy
-    training = policy.training.model_copy(update={"learning_rate": SMALL_MODEL_RATE, "epochs": SMALL_MODEL_EPOCHS})
-    adopted = policy.model_copy(update={"base_model": str(report.folder), "training": training})
-    return store.tasks.register(adopted).policy
+    suits = {"training.learning_rate": SMALL_MODEL_RATE, "training.epochs": SMALL_MODEL_EPOCHS}
+    changes = {"base_model": str(report.folder), **suits}
+    return store.tasks.change(task, lambda stored: amended(task, stored, changes)).policy
 
 
 def training_conversations(store: "Store", policy: TaskPolicy) -> list[tuple[Message, ...]]:

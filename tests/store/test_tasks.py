@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import update
 
+from continuum.amending import amended
 from continuum.errors import ConfigurationError
 from continuum.policy import JudgePolicy, TaskPolicy
 from continuum.rubric import Criterion
@@ -31,6 +32,34 @@ def test_registering_again_changes_the_policy_and_keeps_what_was_learned(store: 
     state = store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
 
     assert (state.policy.auto_train_when, state.trained_through) == (5, 41)
+
+
+def test_of_changes_at_once_none_is_lost(store: Store) -> None:
+    changes = {
+        "auto_train_when": 7,
+        "curation.target_size": 70,
+        "judge.concurrency": 3,
+        "judge.anchors": 9,
+        "splits.max_golden": 123,
+        "training.epochs": 2.5,
+    }
+
+    def change(field: str) -> None:
+        store.tasks.change("support", lambda stored: amended("support", stored, {field: changes[field]}))
+
+    with ThreadPoolExecutor(len(changes)) as pool:
+        list(pool.map(change, changes))
+
+    assert store.tasks.get("support").policy == amended("support", {}, changes)
+
+
+def test_a_change_that_makes_no_sense_leaves_the_policy_as_it_was(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=5))
+
+    with pytest.raises(ConfigurationError, match="auto_train_when"):
+        store.tasks.change("support", lambda stored: amended("support", stored, {"auto_train_when": 0}))
+
+    assert store.tasks.get("support").policy.auto_train_when == 5
 
 
 def test_a_policy_that_was_copied_past_its_checks_is_not_written(store: Store) -> None:
