@@ -24,13 +24,14 @@ NOT_MEASURED = "its verdict measured no earlier ability (guard.capability was of
 def forgetting_readings(store: "Store", contenders: Sequence[Contender]) -> list[Reading]:
     """The readings of all versions among the models; the others learned nothing that could be forgotten."""
     found = []
+    called = {one.checkpoint.id: one.name for one in contenders if one.checkpoint is not None}
     for contender in contenders:
         if contender.checkpoint is not None:
-            found += _of_verdict(contender.name, store.verdicts.latest(contender.checkpoint.id))
+            found += _of_verdict(contender.name, store.verdicts.latest(contender.checkpoint.id), called)
     return found
 
 
-def _of_verdict(model: str, verdict: "Verdict | None") -> list[Reading]:
+def _of_verdict(model: str, verdict: "Verdict | None", called: Mapping[str, str]) -> list[Reading]:
     if verdict is None:
         return [Reading(FORGETTING, FORGETTING, model, NO_VERDICT)]
     kept = verdict.evidence.get("capability") or {}
@@ -38,7 +39,7 @@ def _of_verdict(model: str, verdict: "Verdict | None") -> list[Reading]:
     if not losses:
         why = "; ".join(str(note) for note in kept.get("notes", ())) or NOT_MEASURED
         return [Reading(FORGETTING, FORGETTING, model, why)]
-    against = str((verdict.evidence.get("baseline") or {}).get("model") or verdict.baseline)
+    against = called.get(verdict.baseline) or str((verdict.evidence.get("baseline") or {}).get("model") or verdict.baseline)
     # Of production no probability is known: the verdict measured from the base then.
     before = BASE if verdict.baseline in (PRODUCTION, BASE) else against
     return [one for name, loss in sorted(losses.items()) for one in _of_text(model, name, loss, before)]

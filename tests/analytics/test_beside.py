@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from continuum.analytics.arms import FORGETTING, HUMAN, LATENCY, Contender
-from continuum.analytics.beside import Reading
+from continuum.analytics.beside import Reading, together
 from continuum.analytics.curve import LearningCurve
 from continuum.analytics.forgotten import forgetting_readings
 from continuum.analytics.people import AGREES, SCORES
@@ -152,7 +152,7 @@ async def test_answers_to_golden_items_that_people_scored_are_compared_pair_by_p
     assert found.gain.mean > 0
 
 
-def forgot(store: Store, **losses: Any) -> None:
+def forgot(store: Store, **losses: Any) -> Verdict:
     """A verdict on v1 that measured these losses."""
     verdict = Verdict(
         task=TASK,
@@ -164,6 +164,7 @@ def forgot(store: Store, **losses: Any) -> None:
         evidence={"baseline": {"model": "production"}, "capability": {"losses": losses, "notes": []}},
     )
     store.verdicts.add(verdict)
+    return verdict
 
 
 LOSS = {"candidate": 2.3, "baseline": 2.1, "base": 2.1, "change": 0.2, "low": 0.1, "high": 0.3, "documents": 4, "groups": 4}
@@ -208,6 +209,25 @@ async def test_what_a_version_forgot_is_told_against_the_champion_and_against_th
     beside = next(one for one in sections(curve) if one.key == "beside")
     told = [[cell.text for cell in row] for row in beside.rows if row[0].text.startswith("general text")]
     assert [(row[1], row[3].split()[0], row[4]) for row in told] == [("v2", "+0.200", "v1"), ("v2", "+0.300", "base")]
+
+
+def test_a_later_version_is_told_beside_its_parent_and_beside_the_base_in_a_line_each(store: Store) -> None:
+    first = Checkpoint(id="c1", task=TASK, version=1, base_model="tiny", uri="nowhere", dataset_id="d")
+    second = first.model_copy(update={"id": "c2", "version": 2, "parent_id": "c1"})
+    nats = {"candidate": [2.2, 2.4, 2.2, 2.4], "baseline": [2.1] * 4, "base": [2.5] * 4}
+    evidence = {"baseline": {"model": first.name}, "capability": {"losses": {"general text": LOSS | {"nats": nats}}}}
+    verdict = forgot(store).model_copy(update={"id": "w", "checkpoint_id": "c2", "baseline": "c1", "evidence": evidence})
+    store.verdicts.add(verdict)
+
+    found = forgetting_readings(store, [Contender("v1", first), Contender("v2", second)])
+    lines = [some for some in together(found) if some[0].model == "v2"]
+
+    # The parent is called as it is in the other tables.
+    assert [(one.model, one.against, one.word) for some in lines for one in some] == [
+        ("v2", "v1", "worse"),
+        ("v2", "base", "better"),
+    ]
+    assert [len(some) for some in lines] == [1, 1]
 
 
 def test_a_broken_model_and_one_without_a_verdict_say_so_and_pass_nothing(store: Store) -> None:
