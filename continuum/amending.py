@@ -5,6 +5,7 @@ from typing import Any
 
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
+from continuum.strict import Refused
 
 
 def amended(task: str, stored: Mapping[str, Any], changes: Mapping[str, Any]) -> TaskPolicy:
@@ -31,7 +32,10 @@ def amended(task: str, stored: Mapping[str, Any], changes: Mapping[str, Any]) ->
         if not isinstance(section, dict) or (last not in section and path[:2] != ["guard", "thresholds"]):
             raise ConfigurationError(f"a policy has no field {name!r}; `continuum tasks show {task}` lists them")
         section[last] = value
-    return TaskPolicy(**fields)
+    try:
+        return TaskPolicy(**fields)
+    except Refused as error:
+        raise ConfigurationError(error.words) from error
 
 
 def _overlaid(defaults: dict[str, Any], stored: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The base of what a person writes and Continuum obeys: every field is known, and what makes no sense is refused by name."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,11 +9,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from continuum.errors import ConfigurationError
 
 
+class Refused(ConfigurationError):
+    """A policy, or a part of one, that makes no sense: each field by its path from there, and why."""
+
+    def __init__(self, of: str, error: ValidationError) -> None:
+        self.reasons = tuple(_reasons(error))
+        """The path is empty where the fields are refused together."""
+        super().__init__(f"{of}: {self.words}")
+
+    @property
+    def words(self) -> str:
+        """The reasons in one line, without the name of the policy's class."""
+        return _joined(self.reasons)
+
+
 class Policy(BaseModel):
     """Base of every part of a policy: frozen, strict about names.
 
     Raises:
-        ConfigurationError: a field is unknown or its value makes no sense; the message names each.
+        Refused: a field is unknown or its value makes no sense; the message names each.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, protected_namespaces=())
@@ -22,7 +36,7 @@ class Policy(BaseModel):
         try:
             super().__init__(**fields)
         except ValidationError as error:
-            raise ConfigurationError(f"{type(self).__name__}: {explained(error)}") from error
+            raise Refused(type(self).__name__, error) from error
 
 
 def without_secret(base_url: str | None, name: str = "base_url", key: str = "CONTINUUM_JUDGE_API_KEY") -> str | None:
@@ -52,15 +66,24 @@ def without_secret(base_url: str | None, name: str = "base_url", key: str = "CON
 
 def explained(error: ValidationError) -> str:
     """What pydantic found, in one line that names each field and, where the message does not say it, the value it holds."""
-    return "; ".join(
-        f"{'.'.join(map(str, item['loc'])) or 'value'}: {item['msg'].removeprefix('Value error, ')}{_found(item)}"
-        for item in error.errors()
-    )
+    return _joined(_reasons(error))
 
 
-def _found(item: Mapping[str, Any]) -> str:
+def _joined(reasons: Iterable[tuple[str, str]]) -> str:
+    return "; ".join(f"{path}: {why}" if path else why for path, why in reasons)
+
+
+def _reasons(error: ValidationError) -> Iterator[tuple[str, str]]:
+    for item in error.errors():
+        path, cause = ".".join(map(str, item["loc"])), item.get("ctx", {}).get("error")
+        if isinstance(cause, Refused):
+            yield from ((".".join(filter(None, (path, below))), why) for below, why in cause.reasons)
+        else:
+            yield path, f"{item['msg'].removeprefix('Value error, ')}{_found(item, cause)}"
+
+
+def _found(item: Mapping[str, Any], cause: object) -> str:
     # Our own refusals say what they found, or keep it back on purpose; the value of a misnamed field may be a secret.
-    ours = isinstance(item.get("ctx", {}).get("error"), ConfigurationError)
-    if ours or item["type"] == "extra_forbidden" or isinstance(item["input"], Mapping):
+    if isinstance(cause, ConfigurationError) or item["type"] == "extra_forbidden" or isinstance(item["input"], Mapping):
         return ""
     return f" (found {item['input']!r:.80})"

@@ -16,6 +16,7 @@ import yaml
 from continuum.amending import amended
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy, checked_task_name
+from continuum.strict import Refused
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -174,15 +175,15 @@ def _flat(fields: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any
 
 
 def _checked(path: Path, task: str, values: Mapping[str, Any], lines: Mapping[str, int]) -> None:
-    """Refuse values that make no sense, with the line of the one without which the rest would."""
+    """Refuse values that make no sense, each with its line."""
     try:
         amended(task, {}, values)
     except ConfigurationError as error:
-        for field in values:
-            rest = {name: value for name, value in values.items() if name != field}
-            try:
-                amended(task, {}, rest)
-            except ConfigurationError:
-                continue
-            raise ConfigurationError(f"{path}:{lines[field]}: {field}: {error}") from error
-        raise ConfigurationError(f"{path}: {error}") from error
+        reasons = error.__cause__.reasons if isinstance(error.__cause__, Refused) else (("", str(error)),)
+        raise ConfigurationError("; ".join(f"{_place(path, field, lines)}: {why}" for field, why in reasons)) from error
+
+
+def _place(path: Path, field: str, lines: Mapping[str, int]) -> str:
+    """Where a field, or the first of a section, is set."""
+    line = next((line for name, line in lines.items() if f"{name}.".startswith(f"{field}.")), None)
+    return ": ".join(filter(None, (f"{path}:{line}" if line else str(path), field)))

@@ -71,7 +71,7 @@ def test_a_difference_is_told_before_it_is_made(file: Path, store: Store) -> Non
         ("task: support\nauto_train_wen: 5\n", ":2: a policy has no field 'auto_train_wen'; did you mean auto_train_when?"),
         ("task: support\njudge:\n  modell: x\n", ":3: a policy has no field 'judge.modell'; did you mean judge.model?"),
         ("task: support\nbudget_usd: 5\n", ":2: a policy has no field 'budget_usd'; did you mean judge.budget_usd?"),
-        ("task: support\n\nauto_train_when: -1\n", ":3: auto_train_when: TaskPolicy"),
+        ("task: support\n\nauto_train_when: -1\n", ":3: auto_train_when: Input should be greater"),
         ("task: support\njudge:\n  model: x\n  budget_usd: many\n", ":4: judge.budget_usd:"),
         ("task: support\njudge:\n  base_url: https://me:secret@host/v1\n", ":3: judge.base_url:"),
         ("task: support\nsplits: {golden: 0.9, validation: 0.2}\n", "leave nothing to train on"),
@@ -85,6 +85,11 @@ def test_a_difference_is_told_before_it_is_made(file: Path, store: Store) -> Non
         ("task: support\nsplits: &s {golden: 0.2}\ncuration: *s\n", ":3: anchors and aliases"),
         ("task: !!python/object/apply:os.system ['true']\n", "this is no YAML"),
         ("task: support\njudge:\n  budget_usd: .inf\n", ":3: judge.budget_usd:"),
+        ("task: support\njudge:\n  shares: {guard: 0.9}\n", ":3: judge.shares: the shares of a budget sum to 1.6"),
+        (
+            "task: support\nauto_train_when: 0\n\ntraining:\n  epochs: none\n",
+            ":5: training.epochs: Input should be a valid number",
+        ),
     ],
 )
 def test_what_a_policy_does_not_know_is_refused_with_its_line(text: str, said: str, file: Path, store: Store) -> None:

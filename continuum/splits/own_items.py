@@ -84,7 +84,7 @@ def read_items(source: "str | Path | Iterable[Mapping[str, Any]]", *, now: Calla
             if item.interaction_id in places:
                 raise ConfigurationError(f"the same question stands in {places[item.interaction_id]}")
         except ValidationError as error:
-            refused.append(Refused(place, excerpt(explained(error).removeprefix("value: "), 300)))
+            refused.append(Refused(place, excerpt(explained(error), 300)))
         except (ConfigurationError, UnicodeError) as error:
             refused.append(Refused(place, excerpt(str(error), 300)))
         else:
