@@ -46,10 +46,11 @@ def figures(curve: "LearningCurve") -> dict[str, float]:
         for metric, mean in point.means.items():
             found[f"curve {point.model} {metric}"] = mean.mean
         for metric, gain in point.gains.items():
-            found[f"curve {point.model} {metric} gain"] = gain.mean
+            found[f"curve {point.model} {metric} gain over {curve.reference}"] = gain.mean
     for one in curve.readings:
         if one.value is not None:
-            found[f"curve {one.model} {one.name}"] = one.value.mean
+            # A tracker may take no comma in a name.
+            found[f"curve {one.model} {one.name.replace(', ', ' in ')}"] = one.value.mean
     return {name: value for name, value in found.items() if isfinite(value)}
 
 

@@ -272,7 +272,8 @@ def figures(verdict: Verdict) -> dict[str, float]:
     for name, loss in ((evidence.get("capability") or {}).get("losses") or {}).items():
         found |= {f"nats_{arm}_{name}": loss[arm] for arm in ("candidate", "baseline", "base") if loss[arm] is not None}
     if tried := evidence.get("alignment"):
-        found |= {f"violations_{name}": float(tried["overall"][name]) for name in ("broken", "decided", "upper")}
+        # A training logs `violations_upper` of its own, of fewer questions, to the same run.
+        found |= {f"alignment_{name}": float(tried["overall"][name]) for name in ("broken", "decided", "upper")}
     if ledger := evidence.get("ledger"):
         found["golden_use"] = float(ledger["position"])
     return found | {"max_traffic": verdict.max_traffic}

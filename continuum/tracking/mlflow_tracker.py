@@ -33,6 +33,9 @@ logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
 
 T = TypeVar("T")
 ARTIFACT_PATH = "adapter"
+NOTE = "mlflow.note.content"
+"""The tag that MLflow shows as the description of an experiment."""
+ABOUT = "Each training of the task {task} is a run, named as the version that it made: under Model training, Runs."
 BATCH = 900
 """Metrics of one request; a server takes at most 1000."""
 UNNAMEABLE = re.compile(r"[^A-Za-z0-9_.: -]")
@@ -93,9 +96,10 @@ class MlflowTracker:
     def log_verdict(
         self, verdict: Verdict, run_id: str, files: Files | None = None, figures: Mapping[str, float] | None = None
     ) -> None:
-        """The verdict as tags, its deltas and the figures as metrics, the files and the whole of it as artifacts."""
+        """The verdict as tags of the run and of its version, its deltas and the figures as metrics, the rest as artifacts."""
         now = get_current_time_millis()
-        tags = {"verdict": verdict.status.value, "approved": str(verdict.approved).lower(), "verdict_id": verdict.id}
+        status = verdict.status.value
+        tags = {"verdict": status, "approved": str(verdict.approved).lower(), "verdict_id": verdict.id}
         numbers = {f"delta_{name}": value for name, value in verdict.deltas.items()} | dict(figures or {})
         metrics = [Metric(metric_name(name), value, now, 0) for name, value in numbers.items()]
         with self._talking():
@@ -104,6 +108,8 @@ class MlflowTracker:
             for name, text in (files or {}).items():
                 self._client.log_text(run_id, text, name)
             self._client.log_dict(run_id, verdict.model_dump(mode="json"), "verdict.json")
+            for version in self._client.search_model_versions(f"run_id = '{run_id}'"):
+                self._client.set_model_version_tag(version.name, version.version, "verdict", status)
 
     def log_curve(self, run_id: str, files: Files, figures: Mapping[str, float]) -> None:
         """The figures as metrics, which are drawn over time, and the files as artifacts."""
@@ -165,7 +171,7 @@ class MlflowTracker:
         if found is None:
             location = None if self._remote else (self.artifacts / task).absolute().as_uri()
             try:
-                return self._client.create_experiment(task, artifact_location=location)
+                return self._client.create_experiment(task, artifact_location=location, tags={NOTE: ABOUT.format(task=task)})
             except MlflowException:
                 # Another process made it meanwhile.
                 found = self._client.get_experiment_by_name(task)

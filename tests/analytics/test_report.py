@@ -1,10 +1,13 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from continuum.analytics.arms import FORGETTING
+from continuum.analytics.beside import Reading
 from continuum.analytics.charts import APART, BOTTOM, HEIGHT, TOP, frontier_chart
 from continuum.analytics.curve import LearningCurve
 from continuum.analytics.frontier import Standing
@@ -16,6 +19,7 @@ from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
 from continuum.records import Message
 from continuum.rubric import Criterion
+from continuum.statistics.means import Estimate
 from continuum.store.database import Store
 from continuum.tracking.tracker import FolderTracker
 from tests.analytics.wheel import TASK, Starred, begin, star_judge, train, turned
@@ -236,8 +240,20 @@ async def test_a_curve_is_logged_to_the_run_of_the_newest_version_that_has_one(s
 
     assert untracked is None
     assert run == tracked.mlflow_run_id == "run-2"
-    assert runs.run("run-2")["curve"]["curve v3 helpfulness"] == curve.points[-1].means["helpfulness"].mean
+    logged = runs.run("run-2")["curve"]
+    assert logged["curve v3 helpfulness"] == curve.points[-1].means["helpfulness"].mean
+    assert logged["curve v3 helpfulness gain over base"] == curve.points[-1].gains["helpfulness"].mean
     assert (tmp_path / "runs" / "runs" / "run-2" / "learning_curve.html").read_text() == curve.to_html()
+
+
+async def test_a_logged_figure_has_a_name_that_a_tracker_takes_as_it_is(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+    lost = Reading(FORGETTING, "general text, nats a token", "v1", "its verdict", Estimate(2.0, None, None, 4, 4))
+
+    # MLflow puts a hash behind a name with a comma, which nobody can read.
+    assert replace(curve, readings=(lost,)).figures()["curve v1 general text in nats a token"] == 2.0
 
 
 async def test_metrics_are_any_set_and_cost_is_always_there(store: Store) -> None:

@@ -20,6 +20,8 @@ from continuum.guard.report import (
 from continuum.judging.scripted import ScriptedJudge
 from continuum.records import Verdict
 from continuum.store.database import Store
+from continuum.training.forgetting_report import ForgettingReport, Violations
+from continuum.training.matrix import Matrix
 from tests.guard.conftest import RuledAnswerer, a_checkpoint, golden_set, read_stars
 from tests.guard.verdicts import a_measured_verdict
 
@@ -178,4 +180,21 @@ def test_a_tracker_gets_every_check_s_numbers_and_both_pages() -> None:
     assert found["delta_helpfulness@refunds"] == verdict.deltas["helpfulness@refunds"]
     assert found["mde_safety"] == verdict.evidence["metrics"]["safety"]["mde"]
     assert found["nats_candidate_general text"] == verdict.evidence["capability"]["losses"]["general text"]["candidate"]
-    assert (found["violations_broken"], found["golden_use"], found["max_traffic"]) == (2.0, 3.0, 0.0)
+    assert (found["alignment_broken"], found["golden_use"], found["max_traffic"]) == (2.0, 3.0, 0.0)
+
+
+def test_no_figure_of_a_verdict_is_named_as_one_of_the_training_whose_run_it_is_logged_to() -> None:
+    trained = ForgettingReport(
+        task="support",
+        version="support-v1",
+        checkpoint_id="c1",
+        matrix=Matrix(versions=(), columns=(), cells=()),
+        learned=None,
+        backward=(),
+        forgotten=(),
+        general=None,
+        violations=(Violations(constraint="all", trials=30, before=0, after=1, upper=0.15),),
+    )
+
+    assert "violations_upper" in trained.metrics()
+    assert figures(a_measured_verdict()).keys().isdisjoint(trained.metrics())

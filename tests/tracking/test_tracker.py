@@ -109,6 +109,8 @@ def test_mlflow_holds_the_run_the_files_the_version_and_the_verdict(checkpoint: 
         "verdict.json"
     }, "beside the adapter, not in it"
     assert run.data.tags["verdict"] == "blocked"
+    assert [client.get_model_version("support", number).tags.get("verdict") for number in "12"] == ["blocked", None]
+    assert "support" in (client.get_experiment(run.info.experiment_id).tags or {})["mlflow.note.content"]
     assert {file.path for file in client.list_artifacts(first.run_id, "adapter")} == {
         "adapter/adapter_model.safetensors",
         "adapter/manifest.json",
