@@ -11,6 +11,7 @@ import json
 import os
 import random
 import shutil
+import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ from continuum.progress import Progress
 from continuum.records import Checkpoint, Message, Verdict
 from continuum.spool.spool import flush
 from continuum.store import default_store
+from continuum.tracking.tracker import open_tracker
 from continuum.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -123,9 +125,8 @@ class Demo:
         with self.teller.phase("a small base model is built from made-up text", self.clock, "base") as on_progress:
             shutil.rmtree(folder, ignore_errors=True)
             texts = base_texts(self.world, random.Random(self.recipe.seed), self.recipe.base_texts)
-            await asyncio.to_thread(
-                build_base, texts, folder, steps=self.recipe.base_steps, seed=self.recipe.seed, on_progress=on_progress
-            )
+            steps, seed = self.recipe.base_steps, self.recipe.seed
+            await _stoppable(lambda told: build_base(texts, folder, steps=steps, seed=seed, on_progress=told), on_progress)
         policy = policy_of(
             self.recipe, base_model=folder, provider_url=self.provider.base_url, constraints=self.world.constraints
         )
@@ -189,7 +190,7 @@ class Demo:
         ) as bar:
             trainer = Trainer(policy.base_model, plain(policy.training), store=self.store, parent=parent)
             contrast = (await trainer.train(dataset, on_progress=bar)).model
-            guard = RegressionGuard.for_task(policy, store=self.store)
+            guard = RegressionGuard.for_task(policy, store=self.store, tracker=open_tracker(self.settings))
             return contrast, await guard.evaluate(candidate_model=contrast, on_progress=bar)
 
     async def _examine(self, exam: Exam, first: TurnReport, second: TurnReport, contrast: Checkpoint) -> list[Result]:
@@ -270,3 +271,23 @@ def environment(**values: str) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+class _Stopped(Exception):
+    """Ends a thread whose work nobody waits for any more."""
+
+
+async def _stoppable(work: Callable[[Progress], Any], on_progress: Progress) -> None:
+    """Do some work in a thread; where whoever waits is cancelled, as by Ctrl-C, the work ends when it next tells how far it is."""
+    stopped = threading.Event()
+
+    def told(done: int, total: int, note: str) -> None:
+        if stopped.is_set():
+            raise _Stopped
+        on_progress(done, total, note)
+
+    try:
+        await asyncio.to_thread(work, told)
+    except asyncio.CancelledError:
+        stopped.set()
+        raise
