@@ -82,7 +82,8 @@ class Teller:
             f"Figures: {home / 'demo.json'} ({figures['seconds']['total']:.0f} s in all)", highlight=False, soft_wrap=True
         )
         self.console.print(
-            "\nLook at what it did:\n  make ui       Dagster, http://127.0.0.1:3000\n  make mlflow   MLflow,  http://127.0.0.1:5000"
+            "\nLook at what it did:\n  make ui       Dagster, http://127.0.0.1:3000"
+            "\n  make mlflow   MLflow,  http://127.0.0.1:5000, the runs under Model training"
         )
 
     def _verdict_on_the_plain(self, verdict: "Verdict") -> None:
