@@ -278,7 +278,7 @@ class _Stopped(Exception):
 
 
 async def _stoppable(work: Callable[[Progress], Any], on_progress: Progress) -> None:
-    """Do some work in a thread; where whoever waits is cancelled, as by Ctrl-C, the work ends when it next tells how far it is."""
+    """Do some work in a thread; where whoever waits is cancelled, as by Ctrl-C, it ends when it next tells how far it is."""
     stopped = threading.Event()
 
     def told(done: int, total: int, note: str) -> None:
