@@ -27,6 +27,7 @@ VOCABULARY = {
     "amending",
     "excerpts",
     "nights",
+    "loopback",
 }
 LOWEST = "artifacts"
 """Files and where they lie: a dataset reads itself from there, and the store publishes it there."""

@@ -67,8 +67,9 @@ def _in_terminal(labelling: "Labelling") -> None:
 
 
 async def _serve(labelling: "Labelling", host: str, port: int) -> None:
-    from continuum.annotation.label_page.server import LabelPage, is_loopback
+    from continuum.annotation.label_page.server import LabelPage
     from continuum.deployment.serving import stop_signal
+    from continuum.loopback import is_loopback
 
     if not is_loopback(host):
         complain(

@@ -11,13 +11,13 @@ import sys
 import threading
 from collections.abc import Awaitable, Callable, Collection, Coroutine
 from contextlib import suppress
-from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import orjson
 from aiohttp import web
 
 from continuum.errors import ConfigurationError, ContinuumError
+from continuum.loopback import is_loopback
 
 T = TypeVar("T")
 SWITCH_S = 0.0005
@@ -179,11 +179,3 @@ def warn_open(host: str) -> None:
         "the models behind it, at your expense",
         host,
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address to listen on."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

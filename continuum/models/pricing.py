@@ -1,9 +1,9 @@
 """What a call costs: list prices from the offline table of genai-prices, and the simulated prices of the demo's models."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+from continuum.loopback import is_loopback
 from continuum.models.chat import Usage
 
 
@@ -37,7 +37,7 @@ def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | 
         base_url: the endpoint that was called; a provider it belongs to sets the price. Behind any other address, a proxy
             for instance, the model's name alone does.
     """
-    if base_url and is_loopback(base_url) and model in SIMULATED_PRICES:
+    if base_url and is_loopback(urlsplit(base_url).hostname or "") and model in SIMULATED_PRICES:
         return SIMULATED_PRICES[model].of(usage)
     from genai_prices import Usage as Tokens  # its table of all providers is built on import
     from genai_prices import calc_price
@@ -58,12 +58,3 @@ def price_usd(model: str, usage: Usage, base_url: str | None = None) -> float | 
 def cached_of(usage: Usage) -> int:
     """The cached input tokens; a provider that counts more of them than of all input is not believed."""
     return max(0, min(usage.cached_tokens, usage.input_tokens))
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from continuum.config import load_settings
-from continuum.models.pricing import is_loopback
+from continuum.loopback import is_loopback
 from continuum.signals.model_call import ModelCall
 from continuum.signals.recording import Recording
 from continuum.spool import headers
@@ -24,7 +24,7 @@ def is_gateway(base_url: str) -> bool:
 @lru_cache(maxsize=256)
 def _is_gateway(base_url: str, _variable: str | None) -> bool:
     asked, gateway = urlsplit(base_url), urlsplit(load_settings().gateway_url)
-    same_host = asked.hostname == gateway.hostname or (is_loopback(base_url) and is_loopback(gateway.geturl()))
+    same_host = asked.hostname == gateway.hostname or all(is_loopback(one.hostname or "") for one in (asked, gateway))
     same_path = asked.path.rstrip("/") == gateway.path.rstrip("/")
     return same_host and same_path and (asked.scheme, asked.port) == (gateway.scheme, gateway.port)
 

@@ -114,6 +114,18 @@ async def test_a_checkpoint_answers_under_its_name(
     assert [model.id async for model in openai.models.list()] == ["support-v3"]
 
 
+async def test_a_page_from_elsewhere_cannot_ask_by_a_name_that_it_had_point_here(
+    server: LocalServer, engine: ScriptedEngine, a_checkpoint: MakeCheckpoint
+) -> None:
+    a_checkpoint()
+    asked = {"model": "support-v1", "messages": asking("hello")}
+    async with aiohttp.ClientSession() as session:
+        for host, status in (("evil.example:8790", 403), ("localhost:8790", 200)):
+            async with session.post(f"{server.base_url}/chat/completions", json=asked, headers={"host": host}) as response:
+                assert response.status == status
+    assert len(engine.batches) == 1
+
+
 async def test_an_answer_comes_as_a_stream_with_usage_when_asked(openai: AsyncOpenAI, a_checkpoint: MakeCheckpoint) -> None:
     a_checkpoint()
     stream = await openai.chat.completions.create(

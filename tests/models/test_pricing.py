@@ -1,7 +1,7 @@
 import pytest
 
 from continuum.models.chat import Usage
-from continuum.models.pricing import SIMULATED_PRICES, Price, is_loopback, price_usd
+from continuum.models.pricing import SIMULATED_PRICES, Price, price_usd
 
 
 def test_a_known_model_has_its_list_price() -> None:
@@ -38,7 +38,6 @@ def test_an_unknown_model_has_no_price_rather_than_a_zero() -> None:
     ("url", "known"), [("http://127.0.0.1:9/v1", True), ("http://[::1]:9/v1", True), ("https://api.openai.com/v1", False)]
 )
 def test_simulated_prices_hold_on_loopback_only(url: str, known: bool) -> None:
-    assert is_loopback(url) is known
     assert (price_usd("sim-gpt", Usage(1_000_000, 0), url) == 30.0) is known
     assert set(SIMULATED_PRICES) == {"sim-gpt", "sim-judge"}
 

@@ -12,7 +12,6 @@ import logging
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.resources import files
 from ipaddress import ip_address
@@ -25,6 +24,7 @@ from continuum.annotation.label_agreement import agreement_of
 from continuum.annotation.labelling import QUEUES, AlreadyAnswered, Labelling, Queue
 from continuum.annotation.questions import Question
 from continuum.errors import ConfigurationError, ContinuumError, StoreError
+from continuum.loopback import host_in, is_address
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -252,13 +252,6 @@ def text_of(said: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def host_in(header: str) -> str | None:
-    """The name in a Host header; None where there is none."""
-    with suppress(ValueError):
-        return urlsplit(f"//{header}").hostname
-    return None
-
-
 def names_of(host: str) -> frozenset[str]:
     """By which names the page may be asked for: a name that a stranger pointed at this machine is none of them."""
     names = {"127.0.0.1", "localhost", "::1", host.lower()}
@@ -270,16 +263,3 @@ def names_of(host: str) -> frozenset[str]:
 def is_wildcard(host: str) -> bool:
     """Whether it stands for every address of this machine."""
     return is_address(host) and ip_address(host).is_unspecified
-
-
-def is_address(host: str) -> bool:
-    """Whether it is a number, which no name service can point elsewhere."""
-    with suppress(ValueError):
-        ip_address(host)
-        return True
-    return False
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
-    return host == "localhost" or (is_address(host) and ip_address(host).is_loopback)

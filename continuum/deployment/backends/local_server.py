@@ -16,8 +16,9 @@ from pydantic import ValidationError
 
 from continuum.artifacts.copies import local
 from continuum.deployment.backends.batching import Adapter, Engine, EngineAnswer, HotModel
-from continuum.deployment.serving import BadRequest, errors_as_json, listen, read_object
+from continuum.deployment.serving import BadRequest, Handler, errors_as_json, listen, read_object
 from continuum.ids import new_id
+from continuum.loopback import is_loopback, is_strangers
 from continuum.records import Checkpoint, Message
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class LocalServer:
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
-        app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
+        app = web.Application(middlewares=[errors_as_json, self._guarded], client_max_size=MAX_BODY_BYTES)
         app.add_routes(
             [
                 web.post("/v1/chat/completions", self._complete),
@@ -88,6 +89,16 @@ class LocalServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if is_loopback(self._address[0]) and is_strangers(request.headers.get("host")):
+            raise BadRequest(
+                "this server is asked by this machine's own names only, for a page from elsewhere may have a name of its own "
+                "point here; ask 127.0.0.1 or localhost",
+                status=403,
+            )
+        return await handler(request)
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
         body = await read_object(request, "request")

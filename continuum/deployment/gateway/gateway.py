@@ -5,7 +5,6 @@ whoever reaches it spends the upstream's key.
 """
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
@@ -23,7 +22,7 @@ from continuum.deployment.gateway.breaker import Breakers, Trip
 from continuum.deployment.gateway.door import Door
 from continuum.deployment.gateway.following import Following
 from continuum.deployment.gateway.forms import EMBEDDINGS, FORMS, Form
-from continuum.deployment.gateway.keys import Allowed, Keys, Refused
+from continuum.deployment.gateway.keys import ANYBODY, STRANGERS_NAME, Allowed, Keys, Refused
 from continuum.deployment.gateway.metrics import CONTENT_TYPE, Metrics
 from continuum.deployment.gateway.request import DEFAULT_LIMITS, Limits, Request
 from continuum.deployment.gateway.served import FEEDBACK_FIELDS, feedback_of, task_of
@@ -31,8 +30,9 @@ from continuum.deployment.gateway.shadow import Shadows
 from continuum.deployment.gateway.tripping import Trips
 from continuum.deployment.gateway.upstream import DEFAULT_TIMEOUTS, VIA, Ask, Timeouts, UpstreamFailed, Upstreams
 from continuum.deployment.routing import PRODUCTION_ARM, Arm, ArmName, Route, RouteTable
-from continuum.deployment.serving import BadRequest, base_url_of, is_loopback, parse_body, warn_open
+from continuum.deployment.serving import BadRequest, base_url_of, parse_body, warn_open
 from continuum.errors import ConfigurationError, ContinuumError
+from continuum.loopback import is_loopback, is_strangers
 from continuum.policy import checked_task_name
 from continuum.spool.headers import TASK
 from continuum.spool.spool import Spool
@@ -55,8 +55,6 @@ STORE_S = 10.0
 """How long the store may take with what was served; what it has not taken by then waits on disk for the next start."""
 STOP_S = DRAIN_S + STORE_S + 5.0
 """How long a stop may take in all."""
-
-logger = logging.getLogger(__name__)
 
 
 class Gateway:
@@ -107,10 +105,11 @@ class Gateway:
         self._workers = worker[1]
         self._now = now
         self._stopping = False
-        self._override = override and is_loopback(host)
+        self._is_local = is_loopback(host)
+        self._override = override and self._is_local
         folder = self._settings.home / "gateway"
-        required = True if keys is None and not is_loopback(host) else keys
-        self._warns = worker[0] == 0 and not is_loopback(host)  # the first worker does for all
+        required = True if keys is None and not self._is_local else keys
+        self._warns = worker[0] == 0 and not self._is_local  # the first worker does for all
         self._following = Following(store, folder, trusts_file=goes_on)
         # By the port: a home may have several gateways.
         shared = folder / f"limits-{port}" if worker[1] > 1 else None
@@ -152,7 +151,7 @@ class Gateway:
             # Its process takes a moment to begin; where the gateway cannot begin, it ends with the gateway's.
             self._spool.start()
         await self.refresh()
-        if self._keys.asked_for and not self._keys.usable and not is_loopback(host):
+        if self._keys.asked_for and not self._keys.usable and not self._is_local:
             raise ConfigurationError(
                 f"other machines may reach {host}, and there is no key to ask them for; make one with "
                 "`continuum keys create NAME`, or let everybody in with --no-keys"
@@ -278,6 +277,8 @@ class Gateway:
     def _admitted(self, request: Request, task: str | None) -> Allowed | None:
         """What a request may do; None where it is refused, and was told. A task's name is only then found to be one or none."""
         found = self._keys.check(request.headers.get("authorization"), task)
+        if found is ANYBODY and self._is_local and is_strangers(request.headers.get("host")):
+            found = STRANGERS_NAME
         if isinstance(found, Refused):
             self.metrics.refused(found.reason)
             request.refuse(found.status, found.words, found.headers.items())

@@ -52,7 +52,7 @@ class Refused:
 
     status: int
     reason: str
-    """One of a few words, to count by: `no_key`, `wrong_key`, `wrong_task`, `too_many`, `unknown`."""
+    """One of a few words, to count by: `no_key`, `wrong_key`, `wrong_task`, `too_many`, `unknown`, `strangers_name`."""
     words: str
     headers: Mapping[str, str]
 
@@ -75,6 +75,13 @@ UNKNOWN = Refused(
     "unknown",
     "the gateway cannot tell who may ask it: the store does not answer, and what was known of the keys is damaged",
     {"retry-after": str(UNKNOWN_RETRY_S)},
+)
+STRANGERS_NAME = Refused(
+    403,
+    "strangers_name",
+    "the gateway asks for no key, and is then asked by this machine's own names only, for a page from elsewhere may have a name "
+    "of its own point here; ask 127.0.0.1 or localhost, or make a key with `continuum keys create NAME`",
+    {},
 )
 ANYBODY = Allowed(None, False)
 

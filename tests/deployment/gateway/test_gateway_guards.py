@@ -68,6 +68,26 @@ async def test_a_key_that_is_made_and_revoked_while_the_gateway_serves_opens_and
     assert len(production.requests) >= asked
 
 
+async def test_without_keys_a_page_from_elsewhere_cannot_ask_by_a_name_that_it_had_point_here(
+    client: aiohttp.ClientSession, gateway: Gateway, store: Store, production: Provider
+) -> None:
+    status, words = await ask(client, gateway, host="evil.example:8787")
+    assert status == 403
+    assert "localhost" in words
+    assert (await counts(client, gateway, host="evil.example"))[0] == 403
+    async with client.post(f"{gateway.base_url}/feedback", json={}, headers={"host": "evil.example"}) as response:
+        assert response.status == 403
+    assert production.requests == []
+    assert [(await ask(client, gateway, host=name))[0] for name in ("localhost:8787", "app.internal", "gateway")] == [200] * 3
+
+    # A key is what such a page does not have, and a proxy on this machine may hand on the name that it was asked by.
+    key = (await asyncio.to_thread(store.gateway_keys.create, "web-app")).secret.get_secret_value()
+    async with asyncio.timeout(10):
+        while (await ask(client, gateway, host="evil.example"))[0] != 401:
+            await asyncio.sleep(0.02)
+    assert (await ask(client, gateway, authorization=f"Bearer {key}", host="gateway.example"))[0] == 200
+
+
 async def test_who_has_no_key_is_told_that_whatever_else_is_wrong(
     client: aiohttp.ClientSession, store: Store, settings: Settings
 ) -> None:

@@ -32,7 +32,7 @@ async def test_a_request_cannot_say_where_it_is_sent(
     client: aiohttp.ClientSession, gateway: Gateway, production: Provider, tuned: Provider
 ) -> None:
     body = {**QUESTION, "base_url": tuned.base_url, "api_base": tuned.base_url, "model": tuned.base_url + "/chat/completions"}
-    response = await ask(client, gateway, body, x_continuum_deployment=tuned.base_url, Host="evil.example")
+    response = await ask(client, gateway, body, x_continuum_deployment=tuned.base_url, Host=str(URL(tuned.base_url).authority))
     assert response.status == 200
     assert len(production.requests) == 1
     assert tuned.requests == []
