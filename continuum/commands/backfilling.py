@@ -12,7 +12,7 @@ from rich.table import Table
 from continuum.commands.completing import backfill_ids, task_names
 from continuum.commands.deployments import who
 from continuum.commands.endings import FAILED, INCOMPLETE, refuse
-from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
+from continuum.commands.terminal import Json, bar, complain, print_json, run, say, show_table
 from continuum.errors import ConfigurationError, ContinuumError
 from continuum.excerpts import excerpt
 from continuum.progress import Progress
@@ -275,7 +275,7 @@ def _list(store: "Store", named: Sequence[str], as_json: bool) -> None:
     for row in rows:
         judged = f"{row.judged}/{row.wanted}" if row.kind == "judging" else "-"
         table.add_row(row.id, row.task, _state(row, now), _window(row), judged, f"${row.cost_usd:.4f}", _reason(row))
-    console.print(table)
+    show_table(table)
 
 
 def _state(row: "BackfillRow", now: datetime) -> str:

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 
 from continuum.commands.completing import task_names
-from continuum.commands.terminal import Json, bar, complain, console, print_json, run, say
+from continuum.commands.terminal import Json, bar, complain, print_json, run, say, show_table
 from continuum.config import Settings, load_settings
 from continuum.constitution.constraints import BUILT_IN, Constraint, constraint_for, of_drafted, same_words
 from continuum.constitution.drafted import Drafted, folder_of, read_all, read_drafted, write_drafted
@@ -33,7 +33,7 @@ def list_constraints(as_json: Json = False) -> None:
     for constraint, one in rows:
         numbers = (len(constraint.probes), len(constraint.held_out), len(constraint.pairs()))
         table.add_row(excerpt(constraint.text), *map(str, numbers), _checked_by(one), _origin(one))
-    console.print(table, markup=False)
+    show_table(table)
 
 
 def show(text: Text, as_json: Json = False) -> None:

@@ -12,7 +12,7 @@ from rich.text import Text
 from continuum.artifacts.copies import is_there, local
 from continuum.artifacts.places import above
 from continuum.commands.completing import task_names, versions
-from continuum.commands.terminal import Json, complain, console, print_json, say
+from continuum.commands.terminal import Json, complain, print_json, say, show_table
 from continuum.errors import ConfigurationError, StoreError
 from continuum.store import default_store
 
@@ -65,7 +65,7 @@ def list_versions(
             row["fingerprint"][:12],
             "" if row["there"] else "no files",
         )
-    console.print(table)
+    show_table(table)
 
 
 def show(
@@ -194,7 +194,7 @@ def _show(dataset: "Dataset") -> None:
     for stage, count in left_out(dataset).items():
         table.add_row(stage.replace("_", " "), f"{count:,}", LEFT_OUT.get(stage, ""))
     if table.rows:
-        console.print(table)
+        show_table(table)
     say(excerpt(coverage_words(dataset), 1200))
     classes = classes_of(dataset)
     table = _table("class", "eligible", "examples", "control", "in words")
@@ -203,7 +203,7 @@ def _show(dataset: "Dataset") -> None:
         control = "-" if one.control is None else str(one.control)
         table.add_row(Text(excerpt(one.label, 40)), str(one.eligible), str(one.selected), control, words)
     if classes:
-        console.print(table)
+        show_table(table)
     if len(classes) > CLASSES:
         say(f"... and {len(classes) - CLASSES} smaller ones")
     for report in ("duplicates", "decontamination", "generations", "preferences", "referrals"):
@@ -233,7 +233,7 @@ def _show_removed(store: "Store", dataset: "Dataset", most: int) -> None:
             table.add_row(
                 words(one.interaction_id), Text(excerpt(f"{one.stage.replace('_', ' ')}: {one.reason}", 160)), words(one.kept_id)
             )
-        console.print(table)
+        show_table(table)
         say(f"{len(chosen)} of {len(dataset.removed)} that were removed")
 
 
@@ -246,7 +246,7 @@ def _show_difference(found: "Difference") -> None:
         table.add_row(what.replace("_", " "), *(_told(getattr(side, what)) for side in (found.before, found.after)))
     for setting, values in found.config.items():
         table.add_row(f"config: {setting}", *(Text(excerpt(_told(value), 60)) for value in values))
-    console.print(table)
+    show_table(table)
     if found.classes is None:
         say(found.classes_because)
     else:
@@ -255,7 +255,7 @@ def _show_difference(found: "Difference") -> None:
         for name, counts in list(moved.items())[:CHANGES]:
             table.add_row(Text(excerpt(name, 40)), *(str(count) for count in counts))
         if moved:
-            console.print(table)
+            show_table(table)
     _show_ids("joined", found.joined)
     _show_ids("left", found.left)
     for one in found.changed[:CHANGES]:

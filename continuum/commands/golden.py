@@ -7,7 +7,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.terminal import Json, Task, complain, console, print_json, say
+from continuum.commands.terminal import Json, Task, complain, print_json, say, show_table
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
 
@@ -97,7 +97,7 @@ def _show(health: "GoldenHealth") -> None:
         for one in health.slices[:SHOWN]:
             decides = "can block by itself" if one.decides else "reported only"
             table.add_row(Text(excerpt(one.name, 40)), str(one.items), str(one.groups), f"{one.traffic:.1%}", decides)
-        console.print(table)
+        show_table(table)
         if len(health.slices) > SHOWN:
             say(f"... and {len(health.slices) - SHOWN} smaller ones; --json has all")
     for note in health.notes:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from continuum.commands.terminal import Json, Task, bar, complain, console, print_json, run, say
+from continuum.commands.terminal import Json, Task, bar, complain, print_json, run, say, show_table
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def judge(task: Task, as_json: Json = False) -> None:
     for line in lines_of(trust):
         say(line)
     say(queues(store, task))
-    console.print(money_table(money, policy.judge.budget_period))
+    show_table(money_table(money, policy.judge.budget_period))
 
 
 def lines_of(trust: "Trust") -> list[str]:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from continuum.commands.completing import task_names
-from continuum.commands.terminal import Json, complain, console, print_json, say
+from continuum.commands.terminal import Json, complain, print_json, say, show_table
 from continuum.errors import ConfigurationError
 from continuum.store import default_store
 
@@ -59,7 +59,7 @@ def list_keys(as_json: Json = False) -> None:
         revoked = "" if key.revoked_at is None else f"{key.revoked_at:%Y-%m-%d}"
         override = "yes" if key.may_override else "no"
         table.add_row(key.id, Text(key.name), Text(tasks), limit, override, f"{key.created_at:%Y-%m-%d}", revoked)
-    console.print(table)
+    show_table(table)
 
 
 def revoke(name: Annotated[str, typer.Argument(help="The key's name or id.")], as_json: Json = False) -> None:

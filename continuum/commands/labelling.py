@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from continuum.commands.terminal import Json, Port, Task, complain, console, print_json, run, say
+from continuum.commands.terminal import Json, Port, Task, complain, console, print_json, run, say, show_table
 from continuum.store import default_store
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def _show(labelling: "Labelling", as_json: bool) -> None:
         counts = one.progress()
         by = ", ".join(f"{name} {count}" for name, count in counts.verdicts.items() if count) or "-"
         table.add_row(one.queue, str(counts.total), str(counts.with_verdict), str(counts.left), Text(by))
-    console.print(table)
+    show_table(table)
     for one in queues:
         if not one.progress().total:
             say(f"{one.queue} is empty; {one.how_to_fill()}")

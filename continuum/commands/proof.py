@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from continuum.artifacts.places import is_remote
-from continuum.commands.terminal import Json, complain, console, print_json, say
+from continuum.commands.terminal import Json, complain, print_json, say, show_table
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError, ProofBroken
 from continuum.store import default_store
@@ -88,7 +88,7 @@ def _show(verified: "Verified") -> None:
     for checked in verified.links:
         # Names come from a file that may be anybody's: they are text, and no markup.
         table.add_row(Text(checked.link.title), Text(checked.link.digest[:12]), Text(checked.against or UNCHECKED))
-    console.print(table)
+    show_table(table)
     say(f"head {verified.proof.head}, made {verified.proof.made_at}")
     say(
         f"signed by {verified.signed_by}" if verified.signed_by else "not signed: whoever can write everything can prove anything"

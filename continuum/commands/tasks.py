@@ -10,7 +10,7 @@ from rich.table import Column, Table
 
 from continuum.amending import amended
 from continuum.commands.completing import task_names
-from continuum.commands.terminal import Json, Task, complain, console, print_json, say
+from continuum.commands.terminal import Json, Task, complain, console, print_json, say, show_table
 from continuum.errors import ConfigurationError
 from continuum.excerpts import excerpt
 from continuum.store import default_store
@@ -37,7 +37,10 @@ def tasks(context: typer.Context, as_json: Json = False) -> None:
         wanted = str(status.train_when) if status.train_when else "when asked"
         counts = (str(one) for one in (status.interactions, status.new_interactions, status.reopened))
         table.add_row(status.task, *counts, wanted, status.champion, canary)
-    console.print(table if store.tasks.names() else "no task yet: capture something, or `continuum import FILE.jsonl`")
+    if store.tasks.names():
+        show_table(table)
+    else:
+        say("no task yet: capture something, or `continuum import FILE.jsonl`")
 
 
 def set_policy(

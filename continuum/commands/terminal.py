@@ -5,6 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Coroutine, Iterator
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -12,12 +13,15 @@ from pydantic_core import to_jsonable_python
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
+from rich.table import Table
 
 from continuum.commands.completing import task_names
 from continuum.progress import Progress
 
-console = Console()
-stderr = Console(stderr=True)
+console = Console(emoji=False)
+stderr = Console(stderr=True, emoji=False)
+CUT = "…"
+"""What rich puts where it cuts a word of a table."""
 T = TypeVar("T")
 Port = Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for a free one.")]
 Task = Annotated[str, typer.Argument(help="Name of the task.", autocompletion=task_names)]
@@ -27,6 +31,26 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on s
 def say(text: str) -> None:
     """Print a line as it is: no colours guessed, no breaks added, so that it can be searched and piped."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+
+def show_table(table: Table) -> None:
+    """Print a table. Where there is no room for its words and numbers, its rows are printed as lines, one for each column.
+
+    What stands in it may come from anybody: a word in brackets is text, and no markup.
+    """
+    with console.capture() as printed:
+        console.print(table, markup=False)
+    rows = list(zip(*(column.cells for column in table.columns), strict=True))
+    if printed.get().count(CUT) == sum(str(cell).count(CUT) for row in rows for cell in row):
+        console.print(table, markup=False)
+        return
+    as_they_are = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+    if table.title:
+        as_they_are(table.title)
+    for row in rows:
+        for column, cell in zip(table.columns, row, strict=True):
+            as_they_are(column.header, cell, sep=": " if column.header else "")
+        as_they_are()
 
 
 def complain(text: str) -> None:
