@@ -1,6 +1,8 @@
 """Is everything there that a task needs? Each thing is looked at for real, in seconds; nothing is changed or downloaded."""
 
 import importlib.metadata
+import json
+import math
 import os
 import platform
 import shutil
@@ -27,6 +29,7 @@ DISTRIBUTION = "continuum-ai"
 PORTS = {"gateway": 8787, "serve": 8790, "label --page": 8793, "Dagster's UI": 3000}
 LEAST_DISK = 2**30
 LITTLE_DISK = 10 * 2**30
+LEAST_MEMORY = 4 * 2**30
 CLOCK_OFF_AFTER = timedelta(seconds=60)
 PATIENCE_S = 3.0
 """The longest that an endpoint is waited for."""
@@ -34,6 +37,9 @@ BASES = {"Qwen/Qwen3-8B": 8.2e9, "Qwen/Qwen3-4B": 4.0e9, "Qwen/Qwen3-1.7B": 1.7e
 """Hub ids of open models, largest first, with their parameters as their names and cards give them."""
 SHARE_FOR_WEIGHTS = 1 / 3
 """Of the memory: the rest is for what training holds beside the weights."""
+NONE_FITS = "none of the open models known here; build a small one: continuum base build --task TASK"
+LARGEST_HEADER = 100 * 2**20
+"""Bytes; what a file of weights says of itself is never longer."""
 
 State = Literal["ok", "warn", "fail"]
 
@@ -149,11 +155,11 @@ def _version(package: str) -> str | None:
 
 
 def _machine(home: Path) -> Iterator[Finding]:
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    gpus = _gpus()
-    yield _finding("memory", "ok" if memory >= 4 * 2**30 else "warn", f"{memory / 2**30:.1f} GiB")
-    room, width = (max(gpus.values()), 2) if gpus else (memory, 4)
-    fits = fitting_base(room, width) or "none of the open models known here; build a small one: continuum base build --task TASK"
+    memory, gpus = _memory(), _gpus()
+    enough = memory >= LEAST_MEMORY
+    cure = "" if enough else f"; {LEAST_MEMORY / 2**30:.0f} GiB are the least that a training wants: use a larger machine"
+    yield _finding("memory", "ok" if enough else "warn", f"{memory / 2**30:.1f} GiB{cure}")
+    fits = fitting_base(*_room(memory, gpus)) or NONE_FITS
     if gpus:
         yield _finding("gpu", "ok", f"{', '.join(f'{name} {size / 2**30:.0f} GiB' for name, size in gpus.items())}; fits: {fits}")
     else:
@@ -167,6 +173,15 @@ def _machine(home: Path) -> Iterator[Finding]:
         yield _finding("home", "fail", f"{there} is a file, and must be a folder; set CONTINUUM_HOME to another place")
     elif not os.access(there, os.W_OK):
         yield _finding("home", "fail", f"{there} cannot be written; set CONTINUUM_HOME to a folder that can")
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _room(memory: int, gpus: Mapping[str, int]) -> tuple[int, int]:
+    """The bytes that a model has, and how many of them each of its parameters takes."""
+    return (max(gpus.values()), 2) if gpus else (memory, 4)
 
 
 def _gpus() -> dict[str, int]:
@@ -297,15 +312,39 @@ def _base_model(name: str, policy: TaskPolicy, settings: Settings) -> Iterable[F
         return []
     folder = Path(named).expanduser()
     if folder.is_dir():
-        whole = (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-        cure = "" if whole else "; it has no config.json or no *.safetensors: name a folder that holds a model"
-        return [_finding(f"{name}: base model", "ok" if whole else "fail", f"{folder}{cure}")]
-    from continuum.provenance.revisions import base_revision
+        if (folder / "config.json").is_file() and any(folder.glob("*.safetensors")):
+            return [_measured(f"{name}: base model", str(folder), folder)]
+        cure = "it has no config.json or no *.safetensors: name a folder that holds a model"
+        return [_finding(f"{name}: base model", "fail", f"{folder}; {cure}")]
+    from continuum.provenance.revisions import base_folder
 
-    if commit := base_revision(named):
-        return [_finding(f"{name}: base model", "ok", f"{named} is in the local cache, at {commit[:12]}")]
+    if cached := base_folder(named):
+        return [_measured(f"{name}: base model", f"{named} is in the local cache, at {cached.name[:12]}", cached)]
     cure = f"download it first, once and knowingly: hf download {named}"
     return [_finding(f"{name}: base model", "warn", f"{excerpt(named, 80)} is not in the local cache; {cure}")]
+
+
+def _measured(what: str, words: str, folder: Path) -> Finding:
+    """A base model that is there, and whether this machine has the memory to train it."""
+    parameters = sum(map(_parameters_in, folder.glob("*.safetensors")))
+    room, width = _room(_memory(), _gpus())
+    if parameters * width > room * SHARE_FOR_WEIGHTS:
+        words += (
+            f"; its {parameters:,} parameters are more than a third of the memory holds, which leaves too little for training"
+        )
+        return _finding(what, "warn", f"{words}; name a smaller one; fits: {fitting_base(room, width) or NONE_FITS}")
+    return _finding(what, "ok", f"{words}, {parameters:,} parameters" if parameters else words)
+
+
+def _parameters_in(weights: Path) -> int:
+    """How many numbers a file of weights says that it holds; 0 where it says nothing."""
+    try:
+        with weights.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            told = json.loads(file.read(length)) if 0 < length <= LARGEST_HEADER else {}
+        return sum(math.prod(one["shape"]) for name, one in told.items() if name != "__metadata__")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return 0
 
 
 def _names(said: object) -> tuple[str, ...]:

@@ -124,6 +124,42 @@ async def test_a_base_model_is_a_whole_folder_or_in_the_cache_and_is_never_downl
     assert "hf download no-such/model-anywhere" in absent.words
 
 
+def base_of(folder: Path, parameters: int) -> Path:
+    """A base whose file of weights says how many it has, and holds none."""
+    header = json.dumps({"__metadata__": {"format": "pt"}, "w": {"dtype": "BF16", "shape": [2, parameters // 2]}}).encode()
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header)
+    return folder
+
+
+async def test_a_base_model_that_is_too_large_for_the_memory_is_told_with_one_that_fits(store: Store, tmp_path: Path) -> None:
+    small, large = base_of(tmp_path / "small", 2_000_000), base_of(tmp_path / "large", 400_000_000_000_000)
+
+    store.tasks.register(TaskPolicy(task="support", base_model=str(small)))
+    fits = (await found("support"))["support: base model"]
+    store.tasks.register(TaskPolicy(task="support", base_model=str(large)))
+    too_large = (await found("support"))["support: base model"]
+
+    assert (fits.state, fits.words) == ("ok", f"{small}, 2,000,000 parameters")
+    assert too_large.state == "warn"
+    assert "its 400,000,000,000,000 parameters are more than a third of the memory holds" in too_large.words
+    assert "; name a smaller one" in too_large.words
+
+
+async def test_a_base_model_in_the_cache_is_measured_too(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    repository = tmp_path / "models--org--thing"
+    base_of(repository / "snapshots" / "abc123", 2_000_000)
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text("abc123")
+    store.tasks.register(TaskPolicy(task="support", base_model="org/thing"))
+
+    seen = (await found("support"))["support: base model"]
+
+    assert (seen.state, seen.words) == ("ok", "org/thing is in the local cache, at abc123, 2,000,000 parameters")
+
+
 async def test_a_home_without_a_store_is_no_failure_and_gets_none(home: Path) -> None:
     seen = await found()
 

@@ -45,13 +45,17 @@ def revision_of(files: Mapping[str, str]) -> str:
 
 def hash_base(base_model: str | Path) -> dict[str, str]:
     """The sha256 of each file that makes a base model, every byte read now; nothing where its files are not on this machine."""
+    folder = base_folder(base_model)
+    return {name: sha256_of(path) for name, path in _model_files(folder)} if folder is not None else {}
+
+
+def base_folder(base_model: str | Path) -> Path | None:
+    """Where a base model lies on this machine: the folder itself, or its snapshot in the local cache; None for neither."""
     folder = Path(base_model)
-    if not folder.is_dir():
-        repository, commit = _repository(str(base_model)), _cached_commit(str(base_model))
-        if repository is None or not commit:
-            return {}
-        folder = repository / "snapshots" / commit
-    return {name: sha256_of(path) for name, path in _model_files(folder)}
+    if folder.is_dir():
+        return folder
+    repository, commit = _repository(str(base_model)), _cached_commit(str(base_model))
+    return repository / "snapshots" / commit if repository is not None and commit else None
 
 
 def recorded_revision(artifact: str | Path) -> str:
