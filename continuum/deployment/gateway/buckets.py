@@ -67,7 +67,7 @@ class SharedBuckets:
         clock: seconds that never go back, the same for all processes of the machine.
 
     Raises:
-        OSError: the file cannot be made or mapped.
+        OSError: the file cannot be made, mapped or locked.
     """
 
     def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
@@ -78,6 +78,8 @@ class SharedBuckets:
         try:
             os.ftruncate(self._file, SLOTS * SLOT.size)
             self._slots = mmap.mmap(self._file, SLOTS * SLOT.size)
+            with self:
+                pass  # on a file system without locks, each worker is to count by itself
         except (OSError, ValueError):
             os.close(self._file)
             raise
@@ -115,11 +117,17 @@ class SharedBuckets:
     def __enter__(self) -> None:
         # The system's lock is between processes; the threads of one have theirs.
         self._lock.acquire()
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except BaseException:
+            self._lock.release()
+            raise
 
     def __exit__(self, *_: object) -> None:
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._lock.release()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        finally:
+            self._lock.release()
 
 
 class SharedBucket:

@@ -111,3 +111,15 @@ def test_each_key_has_a_bucket_of_its_own_while_there_is_room(tmp_path: Path, mo
     assert again is not None
     assert again.take() > 0
     shared.close()
+
+
+@pytest.mark.timeout(20)
+def test_where_the_system_gives_no_lock_nobody_waits_for_one(tmp_path: Path) -> None:
+    shared = SharedBuckets(tmp_path / "limits")
+    bucket = shared.bucket("web-app", 60)
+    assert bucket is not None
+    shared.close()
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            bucket.take()
