@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from continuum.errors import StoreError
+
 logger = logging.getLogger("continuum")
 
 PASSING = ("08", "40", "53", "57")
@@ -31,6 +33,11 @@ def unless_away(left: str) -> Iterator[None]:
     """
     try:
         yield
+    except StoreError as error:
+        # The store's own says for itself whether it may pass: what the database said of it went no further.
+        if not (error.passing or is_away(error)):
+            raise
+        logger.warning("%s; %s", error, left)
     except Exception as error:
         if not is_away(error):
             raise

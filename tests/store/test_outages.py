@@ -1,6 +1,7 @@
 """Which errors of a database pass by themselves, asked of the databases themselves."""
 
 import sqlite3
+from contextlib import nullcontext
 from pathlib import Path
 
 import psycopg2
@@ -10,7 +11,8 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
 from continuum.errors import StoreError
 from continuum.store.database import Store, open_store
-from continuum.store.outages import causes, is_away
+from continuum.store.outages import causes, is_away, unless_away
+from continuum.store.writing import in_one_transaction
 
 
 def test_a_server_that_is_not_there_is_away(tmp_path: Path) -> None:
@@ -96,3 +98,28 @@ def test_a_write_that_fails_says_whether_this_may_pass(store: Store) -> None:
         in_one_transaction(store.engine, misspelt)
     assert passes.value.passing
     assert not stays.value.passing
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_what_is_left_undone_while_the_store_is_away_is_told_and_every_other_error_is_raised(
+    passing: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    # As a transaction of the store raises it: the database's own error, which may quote what was stored, goes no further.
+    error = StoreError("the store cannot be written: database is locked").may_pass(passing)
+
+    with nullcontext() if passing else pytest.raises(StoreError), unless_away("the claim is renewed the next time"):
+        raise error
+
+    assert ("the claim is renewed the next time" in caplog.text) is passing
+
+
+def test_a_write_that_finds_the_database_locked_is_left_undone(tmp_path: Path) -> None:
+    holder = sqlite3.connect(tmp_path / "a.db")
+    holder.execute("BEGIN IMMEDIATE")
+    engine = create_engine(f"sqlite:///{tmp_path / 'a.db'}", connect_args={"timeout": 0})
+
+    with unless_away("it is tried again"):
+        in_one_transaction(engine, lambda connection: connection.execute(text("CREATE TABLE rows (n)")))
+
+    engine.dispose()
+    holder.close()
