@@ -45,7 +45,10 @@ def figures_of(store: "Store", task: str) -> dict[str, Any]:
     if record is None:
         return {}
     course = course_of(store, record, policy)
-    figures: dict[str, Any] = {"traffic": record.traffic, "steps": _steps_table(course), "looks": _looks_table(course)}
+    # Between two turns the asset's own table of who answers may be old: the check's is of now.
+    route = route_table(store.deployments.serving(task))
+    figures: dict[str, Any] = {"route": route, "traffic": record.traffic}
+    figures |= {"steps": _steps_table(course), "looks": _looks_table(course)}
     if course.points:
         last = course.points[-1].difference
         figures |= {"difference": last.delta, "at_least": last.lower, "at_most": last.upper}
@@ -80,8 +83,8 @@ def trial_metadata(store: "Store", record: DeploymentRecord, policy: TaskPolicy)
     course, events = course_of(store, record, policy), store.deployments.events(record.id)
     about = f"{record.model} less {record.stable_model}"
     return {
-        "quality": markdown(sequence_plot(course.points, f"{about}, 0 to 1", record.rollback_on_quality_drop)),
-        "split": markdown(split_plot(course.splits, f"traffic of {record.model}")),
+        "quality": markdown(sequence_plot(course.points, f"{about}, scores from 0 to 1", record.rollback_on_quality_drop)),
+        "split": markdown(split_plot(course.splits, f"share of the traffic of {record.model}, UTC")),
         "looks": _looks_table(course),
         "steps": _steps_table(course),
         "events": rows_table([_event_row(event) for event in events[-MOST_EVENTS:]]),
@@ -154,28 +157,28 @@ def _steps_table(course: Course) -> dg.TableMetadataValue | None:
 def _point_row(point: Point) -> dict[str, Any]:
     found = point.difference
     return {
-        "until": f"{point.at:%Y-%m-%d %H:%M}",
-        "candidate": found.candidate,
-        "stable": found.stable,
-        "at_least": found.lower,
+        "until (UTC)": f"{point.at:%Y-%m-%d %H:%M}",
+        "conversations of the candidate": found.candidate,
+        "of the stable model": found.stable,
+        "at least": found.lower,
         "difference": found.delta,
-        "at_most": found.upper,
+        "at most": found.upper,
     }
 
 
 def _split_row(split: Split) -> dict[str, Any]:
     return {
-        "since": f"{split.begins:%Y-%m-%d %H:%M}",
+        "since (UTC)": f"{split.begins:%Y-%m-%d %H:%M}",
         "configured": f"{split.share:.0%}",
         "served": "-" if split.served is None else f"{split.served:.1%}",
-        "candidate": split.candidate,
-        "stable": split.stable,
+        "conversations of the candidate": split.candidate,
+        "of the stable model": split.stable,
     }
 
 
 def _event_row(event: DeploymentEvent) -> dict[str, Any]:
     return {
-        "at": f"{event.at:%Y-%m-%d %H:%M}",
+        "at (UTC)": f"{event.at:%Y-%m-%d %H:%M}",
         "actor": event.actor,
         "action": event.action,
         "traffic": f"{event.to_traffic:.0%}",

@@ -67,7 +67,7 @@ def metadata_of(dataset: Dataset, record: DatasetRecord | None, previous: Datase
         "source_interactions": dataset.source_interactions,
         "average_score": round(dataset.avg_score, DIGITS),
         "lowest_score": round(dataset.min_score, DIGITS),
-        "scores": markdown(bar_plot(scores, "examples by score")),
+        "scores": markdown(bar_plot(scores, "examples by score, 1 to 5")),
         "score_histogram": counts_table("score", scores),
         "dataset": dg.MetadataValue.path(uri) if uri else None,
         "dagster/uri": uri,

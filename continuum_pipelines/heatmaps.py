@@ -46,7 +46,7 @@ def matrix_plot(matrix: Matrix, title: str) -> str:
     names = text(0, 10, "version") + _written(_beside(beside)) + _written(_above(above))
     bodies = [cells + marks + names + _percentages(shares), cells + marks + names, cells + names, cells]
     width, height = LEFT + len(columns) * CELL_WIDTH + 2, TOP + len(rows) * CELL_HEIGHT + 2
-    return fitting(bodies, title, width=width, height=height)
+    return fitting(bodies, title, width=width, height=height, adorned=1)
 
 
 def png_of(levels: Sequence[Sequence[int]]) -> bytes:

@@ -13,10 +13,16 @@ from continuum_pipelines.tables import link, markdown, rows_table
 
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
+    from continuum.analytics.telling import Section
     from continuum.tracking.tracker import Tracker
 
-TOLD_AS_TABLES = frozenset({"models", "turns", "beside", "fresh", "intents"})
-"""Sections that have a table of their own here."""
+AS_ABOVE = "as above"
+"""What a turn cost is said in its first row alone; a blank cell would look forgotten."""
+LONGEST_LINE = 400
+TABLES = {"models": "scores", "turns": "turns", "fresh": "promoted", "beside": "beside", "intents": "intents"}
+"""Sections of the report that are tables here, and what they are called."""
+NOTES = "notes"
+"""The key of the section that says what to keep in mind."""
 
 
 def page_of(task: str) -> Path:
@@ -24,99 +30,53 @@ def page_of(task: str) -> Path:
     return load_settings().home / "curves" / f"{task}.html"
 
 
-def metadata_of(curve: "LearningCurve", page: Path, run: str | None, runs: "Tracker") -> dict[str, Any]:
-    """What a curve shows: means, turns, promoted gains, what was measured beside, and what more examples would buy."""
-    from continuum.analytics.summary import as_markdown  # scipy starts here
+def status_of(curve: "LearningCurve") -> str:
+    """The curve in a line: the newest version's mean, and those that it is compared with first."""
+    from continuum.analytics.short import newest_of  # scipy starts here
 
     first = curve.metrics[0]
+    means = {point.model: point.means[first].mean for point in curve.points if first in point.means}
+    before = curve.turns[-1].before if curve.turns else curve.reference
+    chosen = dict.fromkeys([newest_of(curve), before, PRODUCTION])
+    return f"{first}, 0 to 1: " + ", ".join(f"{model} {means[model]:.2f}" for model in chosen if model in means)
+
+
+def metadata_of(curve: "LearningCurve", page: Path, run: str | None, runs: "Tracker") -> dict[str, Any]:
+    """What a curve shows: the newest version's means as numbers, and the report's tables in the report's words."""
+    from continuum.analytics.short import newest_of  # scipy starts here
+    from continuum.analytics.summary import as_markdown
+    from continuum.analytics.telling import SHORT, sections
+
+    first, newest = curve.metrics[0], newest_of(curve)
+    parts = {section.key: section for section in sections(curve)}
     means = {point.model: point.means[first] for point in curve.points if first in point.means}
+    own = next((point.means for point in curve.points if point.model == newest), {})
+    title = f"mean {first} by model, 0 to 1, with 95% intervals"
     return {
         "golden_dataset": curve.golden,
         "items": curve.items,
         "judge": curve.judge,
-        "scores": rows_table(_scores(curve)),
-        "turns": rows_table(_turns(curve)),
-        "promoted": rows_table(_promoted(curve)),
-        "beside": rows_table(_beside(curve)),
-        "curve": markdown(means_plot(means, f"{first} by model", line=means.keys() - {PRODUCTION, NEAREST})),
-        "summary": markdown(as_markdown(curve, without=TOLD_AS_TABLES)),
+        "newest_version": newest,
+        # Numbers by themselves are drawn over time.
+        **{f"newest_{metric}": found.mean for metric, found in own.items()},
+        "in_short": lines_table("compared, with 95% intervals", parts.get(SHORT)),
+        "curve": markdown(means_plot(means, title, line=means.keys() - {PRODUCTION, NEAREST})),
+        **{name: section_table(parts.get(key)) for key, name in TABLES.items()},
+        "to_keep_in_mind": lines_table("to keep in mind", parts.get(NOTES)),
+        "summary": markdown(as_markdown(curve, without={*TABLES, SHORT, NOTES})),
         "page": dg.MetadataValue.path(str(page)),
         "mlflow_run": link(runs.run_url(run) if run else None) or run,
     }
 
 
-def _scores(curve: "LearningCurve") -> list[dict[str, Any]]:
-    return [
-        {
-            "model": point.model,
-            "metric": metric,
-            "mean": found.mean,
-            "low": found.low,
-            "high": found.high,
-            "items": found.items,
-            "gain": gain.mean if (gain := point.gains.get(metric)) else None,
-            "gain_low": gain.low if gain else None,
-            "gain_high": gain.high if gain else None,
-            "is": gain.word if gain else None,
-        }
-        for point in curve.points
-        for metric, found in point.means.items()
-    ]
+def section_table(section: "Section | None") -> dg.TableMetadataValue | None:
+    """A section's rows in the words of the report; None where it has none."""
+    if section is None:
+        return None
+    rows = ([cell.text or AS_ABOVE for cell in row] for row in section.rows)
+    return rows_table([dict(zip(section.heads, row, strict=True)) for row in rows])
 
 
-def _turns(curve: "LearningCurve") -> list[dict[str, Any]]:
-    return [
-        {
-            "version": one.model,
-            "less": one.before,
-            "metric": metric,
-            "gain": gain.mean,
-            "low": gain.low,
-            "high": gain.high,
-            "items": gain.items,
-            "is": gain.word,
-            "examples": one.examples,
-            "judged": one.judged,
-            "judging_usd": one.judging_usd,
-            "training_s": one.training_s,
-        }
-        for one in curve.turns
-        for metric, gain in one.gains.items()
-    ]
-
-
-def _promoted(curve: "LearningCurve") -> list[dict[str, Any]]:
-    rows = []
-    for one in curve.retold:
-        found = one.fresh or one.corrected
-        rows.append(
-            {
-                "version": one.model,
-                "metric": one.metric,
-                "claimed": one.claimed.mean,
-                "basis": "fresh" if one.fresh else "corrected" if one.corrected else None,
-                "is": found.mean if found else None,
-                "low": found.low if found else None,
-                "high": found.high if found else None,
-                "shrinks_by": one.shrinkage,
-                "why": one.why or None,
-            }
-        )
-    return rows
-
-
-def _beside(curve: "LearningCurve") -> list[dict[str, Any]]:
-    from continuum.analytics.telling import mean_words
-
-    return [
-        {
-            "what": excerpt(one.name),
-            "model": one.model,
-            "value": mean_words(one.value, one.digits) if one.value else "no data",
-            "difference": mean_words(one.gain, one.digits, signed=True) if one.gain else None,
-            "against": one.against or None,
-            "is": one.word,
-            "measured_on": excerpt(one.on),
-        }
-        for one in curve.readings
-    ]
+def lines_table(head: str, section: "Section | None") -> dg.TableMetadataValue | None:
+    """A section's sentences, each in a row: the UI breaks the lines of a table, and of no text; None where it has none."""
+    return rows_table([{head: excerpt(line, LONGEST_LINE)} for line in section.lines]) if section else None

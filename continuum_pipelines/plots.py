@@ -1,4 +1,4 @@
-"""Small pictures for the Dagster UI: an SVG as a Markdown image.
+"""Small pictures for the Dagster UI: an SVG as a Markdown image, with what it shows written above it.
 
 The UI shows Markdown inline up to 1,000 characters and hides longer ones behind a click, so each picture stays below that:
 a long series is thinned, coordinates are whole pixels, and what is named comes down to the most telling few. The colours are
@@ -31,6 +31,8 @@ LETTER = 6
 NARROW_LETTER = 5
 WIDEST_BAR = 48
 LONGEST_TITLE = 60
+CAPTION = 14
+"""Pixels of the line above a picture."""
 
 
 def line_plot(values: Sequence[float], title: str) -> str:
@@ -45,7 +47,7 @@ def line_plot(values: Sequence[float], title: str) -> str:
     )
     first = text(0, 10, f"{points[0]:.3g}")
     last = text(WIDTH, 10, f"{points[-1]:.3g}", anchor="end")
-    return picture(f"<polyline points='{path}' fill='none' stroke='{ACCENT}' stroke-width='2'/>{first}{last}", title)
+    return fitting([f"<polyline points='{path}' fill='none' stroke='{ACCENT}' stroke-width='2'/>{first}{last}"], title)
 
 
 def bar_plot(counts: Mapping[str, int], title: str) -> str:
@@ -95,17 +97,34 @@ def means_plot(means: "Mapping[str, Estimate]", title: str, *, line: Container[s
     return fitting([f"<g text-anchor='middle'>{body}</g>" for body in bodies], title)
 
 
-def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
-    """An SVG body as a Markdown image; an empty text when it would be too long to be shown."""
+def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT, captioned: bool = True) -> str:
+    """An SVG body as a Markdown image, its title above it; an empty text when it would be too long to be shown."""
     look = f"font-size='10' font-family='sans-serif' fill='{INK}'"
+    words = excerpt(title, LONGEST_TITLE) if captioned else ""
+    if words:
+        body = f"{text(0, 9, words)}<g transform='translate(0,{CAPTION})'>{body}</g>"
+        width, height = max(width, LETTER * len(words)), height + CAPTION
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' {look}>{body}</svg>"
     markdown = image(svg, title)
     return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""
 
 
-def fitting(bodies: Iterable[str], title: str, *, width: int = WIDTH, height: int = HEIGHT) -> str:
-    """The first of some bodies, the richest first, that is short enough to be shown; an empty text when none is."""
-    return next((shown for body in bodies if (shown := picture(body, title, width=width, height=height))), "")
+def fitting(bodies: Iterable[str], title: str, *, width: int = WIDTH, height: int = HEIGHT, adorned: int = 0) -> str:
+    """The first of some bodies, the richest first, that is short enough to be shown; an empty text when none is.
+
+    Each goes without its title before it is given up, for what is named in a drawing says more of it.
+
+    Args:
+        bodies: what is drawn.
+        title: what it shows.
+        width: of the drawing, in pixels.
+        height: likewise.
+        adorned: so many of the first bodies hold what stands in a table too, and give way to the title.
+    """
+    every = list(bodies)
+    tried = [(body, True) for body in every[: adorned + 1]] + [(body, titled) for body in every for titled in (True, False)]
+    shown = (picture(body, title, width=width, height=height, captioned=captioned) for body, captioned in tried)
+    return next(filter(None, shown), "")
 
 
 def image(svg: str, title: str) -> str:

@@ -17,6 +17,7 @@ from continuum.training.measured import GENERAL, VALIDATION, Measured
 from continuum.training.plots import curves_svg, matrix_svg
 from continuum.training.trainer import TrainingResult
 from continuum_pipelines.checks import constitution_kept, forgetting_budget
+from continuum_pipelines.handover import readable
 from continuum_pipelines.heatmaps import matrix_plot
 from continuum_pipelines.plots import image, line_plot
 from continuum_pipelines.tables import counts_table, markdown, rows_table
@@ -24,7 +25,12 @@ from continuum_pipelines.tables import counts_table, markdown, rows_table
 if TYPE_CHECKING:
     from continuum.store.database import Store
 
-COUNTS = ("steps", "epochs", "replayed", "general", "probes", "preferences", "lambda_ewc")
+PLOTTED = (
+    *("initial_loss", "final_loss", "steps", "seconds", "lambda_ewc"),
+    *("replayed_examples", "general_examples", "probe_examples", "preference_examples"),
+)
+"""Metrics that stand alone, by the names they have in MLflow too, so that the UI draws them over time; a table has the others."""
+NOT_MEASURED = "not measured"
 MOST_NAMED = 5
 MOST_ROWS = 40
 
@@ -43,11 +49,14 @@ def checks_of(store: "Store", checkpoint: Checkpoint | None, status: str) -> lis
 def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
     """What the asset shows besides: what was in the batches, how the run went, and what became of what was known."""
     fit, report = result.report, _report(store, result.model)
-    losses = [step["loss"] for step in result.history if "loss" in step]
-    shown: dict[str, Any] = {"loss": markdown(line_plot(losses, "training loss"))}
+    losses = [(step["loss"], int(step["step"])) for step in result.history if "loss" in step]
+    title = f"loss of the batches, nats a token, to step {losses[-1][1]}" if losses else ""
+    shown: dict[str, Any] = {"loss": markdown(line_plot([loss for loss, _ in losses], title))}
     shown |= {} if report is None else _forgetting(report)
+    shown |= {name: result.metrics[name] for name in PLOTTED if name in result.metrics}
     if fit is not None:
-        shown |= {name: getattr(fit, name) for name in COUNTS} | {
+        shown |= {
+            "epochs": fit.epochs,
             "resumed_at": ", ".join(f"step {step}" for step in fit.resumed_at),
             "lambda_search": rows_table([tried.model_dump() for tried in fit.tried]),
         }
@@ -60,7 +69,9 @@ def metadata_of(store: "Store", result: TrainingResult) -> dict[str, Any]:
             ][:MOST_ROWS]
         ),
         "curves_large": markdown(image(curves_svg(result.history), "the run by step")),
-        "metrics": rows_table([{"metric": name, "value": value} for name, value in sorted(result.metrics.items())]),
+        "metrics": rows_table(
+            [{"metric": name, "value": value} for name, value in sorted(result.metrics.items()) if name not in shown]
+        ),
     }
 
 
@@ -72,12 +83,12 @@ def name_of_parent(store: "Store", checkpoint: Checkpoint) -> str | None:
 
 def _forgetting(report: ForgettingReport) -> dict[str, Any]:
     matrix = report.matrix
-    shares = [[None if cell is None else cell.probability for cell in row] for row in matrix.cells]
+    shares = [[NOT_MEASURED if cell is None else f"{cell.probability:.3f}" for cell in row] for row in matrix.cells]
     titles = [column.title for column in matrix.columns]
     changes = [("since it was learned", change) for change in report.backward]
     changes += [("general questions", report.general)] if report.general else []
     return {
-        "known": markdown(matrix_plot(matrix, "what each version knows of each dataset")),
+        "known": markdown(matrix_plot(matrix, "% known by dataset, g: general")),
         "matrix": rows_table(
             [{"version": name} | dict(zip(titles, row, strict=True)) for name, row in zip(matrix.versions, shares, strict=True)]
             if titles
@@ -91,9 +102,9 @@ def _forgetting(report: ForgettingReport) -> dict[str, Any]:
                 {
                     "of": change.title,
                     "what": what,
-                    "low": change.probability_low,
-                    "change": change.probability,
-                    "high": change.probability_high,
+                    "change of probability": change.probability,
+                    "95% from": change.probability_low,
+                    "to": change.probability_high,
                     "rows": change.rows,
                 }
                 for what, change in changes
@@ -108,10 +119,10 @@ def _violation_row(one: Violations) -> dict[str, Any]:
     return {
         "constraint": excerpt(one.constraint),
         "questions": one.trials,
-        "broken_before": one.before,
-        "broken_now": one.after,
+        "broken before": one.before,
+        "broken now": one.after,
         "newly": len(one.newly),
-        "at_most": one.upper,
+        "share at most (95%)": one.upper,
     }
 
 
@@ -142,7 +153,7 @@ def _constitution(report: ForgettingReport | None) -> dg.AssetCheckResult:
             f"{every.after} in all; "
             f"at most {every.upper:.1%} of such questions would be, with 95% confidence{named}"
         ),
-        metadata={"newly": len(every.newly), "broken": every.after, "questions": every.trials, "at_most": every.upper},
+        metadata={"newly": len(every.newly), "broken": every.after, "questions": every.trials, "at_most": readable(every.upper)},
     )
 
 
@@ -159,7 +170,7 @@ def _budget(checkpoint: Checkpoint) -> dg.AssetCheckResult:
         passed=budget is None or lost <= budget,
         severity=dg.AssetCheckSeverity.WARN,
         description=f"{lost:.2%} of the probability that earlier answers had is lost; {allowed}",
-        metadata={"lost": lost} | ({"budget": budget} if budget is not None else {}),
+        metadata={"lost": readable(lost)} | ({"budget": budget} if budget is not None else {}),
     )
 
 

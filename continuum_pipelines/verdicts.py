@@ -6,15 +6,16 @@ from typing import Any
 import dagster as dg
 
 from continuum.guard.pairs import Outcome
-from continuum.guard.reading import Finding, failed, findings, permission, signed
+from continuum.guard.reading import Finding, failed, findings, interval, p_words, permission, plain_number, signed
 from continuum.guard.report import to_markdown
 from continuum.records import Checkpoint, Verdict
 from continuum.tracking.tracker import Tracker
 from continuum_pipelines.plots import BAD, FAINT, GOOD, OPEN, fitting, text
 from continuum_pipelines.tables import link, markdown, rows_table
 
-WIDTH, LEFT, ROW = 380, 120, 16
-LONGEST_LABEL = 16
+WIDTH, LEFT, ROW = 400, 140, 16
+LONGEST_LABEL = 20
+KNOWN = ", what the champion knew"
 MOST_DRAWN = 14
 LEAST_REACH = 0.05
 """The axis shows at least this far below and above no change."""
@@ -37,7 +38,7 @@ def metadata_of(verdict: Verdict, candidate: Checkpoint, runs: Tracker) -> dict[
         "failed_checks": "; ".join(failed(verdict)) or "none",
         "max_traffic": verdict.max_traffic,
         "required_examples": verdict.required_examples,
-        "forest": markdown(forest_plot(verdict, f"{candidate.name} less {baseline}")),
+        "forest": markdown(forest_plot(verdict, f"{candidate.name} less {baseline}, 95%")),
         "checks": checks_table(verdict),
         "report": markdown(to_markdown(verdict)),
         "report_page": f"continuum guard --replay {verdict.id} --report verdict.html",
@@ -59,13 +60,13 @@ def forest_plot(verdict: Verdict, title: str) -> str:
         rule = f"<path d='M{_across(0, reach)},0v{ROW * count}' stroke='{FAINT}'/>"
         # The axis reaches as far to the left: one end is enough.
         marks = rule + _marks(drawn, reach) + _names(drawn) + text(WIDTH, height - 3, f"{reach:+.2f}", anchor="end")
-        if shown := fitting([marks + _numbers(drawn), marks], title, width=WIDTH, height=height):
+        if shown := fitting([marks + _numbers(drawn), marks], title, width=WIDTH, height=height, adorned=1):
             return shown
     return ""
 
 
 def checks_table(verdict: Verdict) -> dg.TableMetadataValue | None:
-    """Every check, worst first, with both means and the p-value of a regression; None where the verdict has none."""
+    """Every check, worst first, in the columns of `continuum guard`; None where the verdict has none."""
     order = {outcome: n for n, outcome in enumerate((Outcome.REGRESSED, Outcome.UNDECIDED, Outcome.NO_DATA, Outcome.PASSED))}
     return rows_table([_row(one) for one in sorted(findings(verdict), key=lambda one: order[one.outcome])])
 
@@ -74,13 +75,12 @@ def _row(one: Finding) -> dict[str, Any]:
     return {
         "check": one.label,
         "outcome": one.word,
-        "before": one.number("baseline_mean"),
-        "now": one.number("candidate_mean"),
-        "delta": one.number("delta"),
-        "low": one.number("low"),
-        "high": one.number("high"),
-        "allowed": signed(one.min_delta, 2),
-        "p": one.p,
+        "delta": signed(one.number("delta")),
+        "95%": interval(one),
+        "allowed": signed(one.min_delta, 3),
+        "p": p_words(one),
+        "baseline": plain_number(one.number("baseline_mean")),
+        "candidate": plain_number(one.number("candidate_mean")),
     }
 
 
@@ -101,6 +101,7 @@ def _names(drawn: Sequence[Finding]) -> str:
 
 
 def _short(label: str) -> str:
+    label = label.replace(KNOWN, " (known)")
     return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 2].rstrip()}.."
 
 

@@ -81,6 +81,6 @@ def backlog_metadata(stats: AnnotationStats) -> dict[str, Any]:
         "suspected_injection": stats.suspected_injection,
         "not_applicable": stats.not_applicable,
         "floored": stats.floored,
-        "scores": markdown(bar_plot(stats.score_histogram, "interactions by score")),
+        "scores": markdown(bar_plot(stats.score_histogram, "interactions by score, 1 to 5")),
         "score_histogram": counts_table("score", stats.score_histogram),
     }

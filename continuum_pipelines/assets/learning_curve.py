@@ -5,7 +5,7 @@ import dagster as dg
 from continuum.analytics.curve import LearningCurve
 from continuum_pipelines.curves import drawn_of
 from continuum_pipelines.handover import idle_status, materialized
-from continuum_pipelines.measured import metadata_of, page_of
+from continuum_pipelines.measured import metadata_of, page_of, status_of
 from continuum_pipelines.partitions import bootstrap, tasks
 from continuum_pipelines.progress import log_progress
 from continuum_pipelines.resources.store import StoreResource
@@ -24,8 +24,9 @@ async def learning_curve(
     asked for before are not asked for again. Cost, latency, forgetting and what people say are read from traffic, verdicts and
     labels.
 
-    **Leaves** the mean of each metric for each model with its 95% interval, what each turn gained and cost, promoted gains
-    without the winner's curse, and a page with all of it, also logged to the newest version's run.
+    **Leaves** the mean of each metric for each model with its 95% interval, *in_short* whether the newest version is better and
+    than what, what each turn gained and cost, promoted gains without the winner's curse, and a page with all of it, which is also
+    `learning_curve.html` of the newest version's run in MLflow. Scores run from 0 to 1.
 
     **When it is red**: a model could not be loaded, or a judge not be asked; what was asked is kept, so run it again. A curve
     that falls says what the last turns cost: see *known* in the checkpoint.
@@ -38,11 +39,6 @@ async def learning_curve(
     curve = await LearningCurve.compute(
         task, store=opened, limit=opened.tasks.get(task).policy.splits.max_golden, on_progress=log_progress(context)
     )
-    page, runs, first = curve.report(page_of(task)), tracker.build(), curve.metrics[0]
+    page, runs = curve.report(page_of(task)), tracker.build()
     run = curve.log(runs, store=opened)
-    means = {point.model: point.means[first].mean for point in curve.points if first in point.means}
-    return materialized(
-        f"{first}: " + ", ".join(f"{model} {mean:.2f}" for model, mean in means.items()),
-        metadata_of(curve, page, run, runs),
-        version=learned.fingerprint,
-    )
+    return materialized(status_of(curve), metadata_of(curve, page, run, runs), version=learned.fingerprint)

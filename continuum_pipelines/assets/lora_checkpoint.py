@@ -45,7 +45,8 @@ async def lora_checkpoint(
     another driver turns the task.
 
     **Leaves** an adapter with its manifest, a run in MLflow, the loss by step, and what every version of the line still knows of
-    what it learned: in the picture *known* darker is better, and a row that fades to its right has forgotten.
+    what it learned: in the picture *known* a row is a version and a column what it was asked of, darker is better, and a column
+    that fades on its way down was forgotten.
 
     **When it is red**: *constitution_kept* names questions that are answered against a constraint since; *forgetting_budget* says
     how much was lost of what earlier datasets taught. A run whose worker was killed goes on from its last state by itself; one

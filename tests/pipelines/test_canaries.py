@@ -42,16 +42,16 @@ async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, 
         {"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"},
         {"model": "production", "state": "-", "traffic": "50%", "alarm": "-"},
     ]
-    assert rows_of(shown["steps"])[-1] | {"since": ""} == {
-        "since": "",
+    assert rows_of(shown["steps"])[-1] | {"since (UTC)": ""} == {
+        "since (UTC)": "",
         "configured": "50%",
         "served": "50.0%",
-        "candidate": 120,
-        "stable": 120,
+        "conversations of the candidate": 120,
+        "of the stable model": 120,
     }
     last = rows_of(shown["looks"])[-1]
-    assert (last["candidate"], last["stable"]) == (120, 120)
-    assert last["at_least"] <= last["difference"] <= last["at_most"]
+    assert (last["conversations of the candidate"], last["of the stable model"]) == (120, 120)
+    assert last["at least"] <= last["difference"] <= last["at most"]
     assert rows_of(shown["events"])[-1]["reason"] == "a person | looks <b>"
 
 
@@ -91,7 +91,9 @@ async def test_what_happens_between_two_turns_shows_in_the_check_as_numbers(stor
     looks, steps = shown["looks"], shown["steps"]
     assert isinstance(looks, dg.TableMetadataValue)
     assert isinstance(steps, dg.TableMetadataValue)
-    assert rows_of(looks)[-1]["candidate"] == rows_of(steps)[-1]["candidate"] == 120
+    asked = "conversations of the candidate"
+    assert rows_of(looks)[-1][asked] == rows_of(steps)[-1][asked] == 120
+    assert rows_of(shown["route"])[0] == {"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"}
     # Beside a check the UI hides Markdown, however short.
     assert not any(isinstance(value, dg.MarkdownMetadataValue) for value in shown.values())
 
@@ -100,7 +102,7 @@ def test_a_young_trial_shows_its_split_alone(store: Store) -> None:
     store.tasks.register(a_policy())
     record = a_deployment(store)
     store.interactions.add(both(record, [GOOD] * 3, [GOOD] * 3))
-    assert figures_of(store, "support").keys() == {"traffic", "steps"}
+    assert figures_of(store, "support").keys() == {"route", "traffic", "steps"}
     assert metadata_of(store, "support")["quality"] is None
     assert metadata_of(store, "support")["split"] is not None
 

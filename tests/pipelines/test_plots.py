@@ -37,8 +37,19 @@ def svg_of(markdown: str) -> ElementTree.Element:
     return ElementTree.fromstring(unquote(data.removesuffix(")")))  # noqa: S314 - we wrote it
 
 
+SVG = "{http://www.w3.org/2000/svg}"
+
+
 def words_of(markdown: str) -> list[str]:
-    return [found.text or "" for found in svg_of(markdown).iter("{http://www.w3.org/2000/svg}text")]
+    """What is written in the drawing, without what stands above it."""
+    whole = svg_of(markdown)
+    drawing = whole.find(f"{SVG}g[@transform]")
+    return [found.text or "" for found in (whole if drawing is None else drawing).iter(f"{SVG}text")]
+
+
+def caption_of(markdown: str) -> str | None:
+    """What stands above a drawing; None where there was no room."""
+    return next((found.text for found in svg_of(markdown).findall(f"{SVG}text")), None)
 
 
 def shown(markdown: str) -> bool:
@@ -54,6 +65,14 @@ def shown(markdown: str) -> bool:
 def test_any_curve_is_a_picture_that_the_ui_shows_inline(values: list[float], title: str) -> None:
     finite = [value for value in values if abs(value) < 1e10]
     assert shown(line_plot(values, title)) is (len(finite) > 1)
+
+
+def test_what_a_picture_shows_is_written_above_it_and_not_only_in_words_that_nobody_sees() -> None:
+    long = line_plot([3.0, *[1.0] * 500, 0.25], "loss of the batches, nats a token, to step 1200")
+
+    assert caption_of(long) == "loss of the batches, nats a token, to step 1200"
+    assert caption_of(bar_plot({"1": 4, "5": 1700}, "examples by score, 1 to 5")) == "examples by score, 1 to 5"
+    assert caption_of(matrix_plot(a_matrix(2, 2), "% known: versions by datasets")) == "% known: versions by datasets"
 
 
 def test_a_long_curve_keeps_its_first_and_last_value() -> None:
