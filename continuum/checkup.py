@@ -38,6 +38,8 @@ BASES = {"Qwen/Qwen3-8B": 8.2e9, "Qwen/Qwen3-4B": 4.0e9, "Qwen/Qwen3-1.7B": 1.7e
 SHARE_FOR_WEIGHTS = 1 / 3
 """Of the memory: the rest is for what training holds beside the weights."""
 NONE_FITS = "none of the open models known here; build a small one: continuum base build --task TASK"
+PERSONAL = "ann.example@example.com"
+"""What every redactor is to find."""
 LARGEST_HEADER = 100 * 2**20
 """Bytes; what a file of weights says of itself is never longer."""
 
@@ -78,7 +80,7 @@ async def check_up(
         ConfigurationError: the environment cannot be read.
     """
     settings = load_settings()
-    found = [*_versions(), *_machine(settings.home), *_ports(PORTS if ports is None else ports)]
+    found = [*_versions(), *_machine(settings.home), *_ports(PORTS if ports is None else ports), _redactor(settings)]
     store, words = _store(settings)
     found += words
     if store is None:
@@ -237,6 +239,22 @@ def _spool(store: "Store", settings: Settings, at: datetime) -> Iterator[Finding
 
     waiting = waiting_in(store, settings.spool_dir)
     yield _finding("spool", "warn" if waiting.is_late(at) else "ok", waiting.words(at))
+
+
+def _redactor(settings: Settings) -> Finding:
+    from continuum.spool.redaction import redactor_named
+
+    if settings.redact == "off":
+        return _finding("redactor", "warn", "CONTINUUM_REDACT is off: personal data is stored as it comes")
+    try:
+        redactor = redactor_named(settings.redactor)
+        left = PERSONAL in redactor.redact(f"write to {PERSONAL}")
+    except Exception as error:  # noqa: BLE001  it may be anybody's, and capture keeps back what it fails at
+        words = str(error) if isinstance(error, ContinuumError) else f"{settings.redactor} fails with {type(error).__name__}"
+        return _finding("redactor", "fail", f"{words}; captures wait on disk until CONTINUUM_REDACTOR names one that works")
+    if left:
+        return _finding("redactor", "warn", f"{redactor.name} leaves a mail address in a text; see CONTINUUM_REDACTOR")
+    return _finding("redactor", "ok", f"{redactor.name} takes personal data out of what is captured")
 
 
 # --- a task ----------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from continuum.checkup import Finding, check_up, fitting_base, models_at
 from continuum.cli import app
 from continuum.policy import JudgePolicy, TaskPolicy
+from continuum.spool.redaction import redactor_named
 from continuum.store.database import Store
 
 KEY = "sk-very-secret"
@@ -183,6 +184,46 @@ async def test_a_home_that_is_a_file_fails_with_what_to_set(home: Path) -> None:
 
     assert seen["home"].state == "fail"
     assert f"{home} is a file, and must be a folder; set CONTINUUM_HOME" in seen["home"].words
+
+
+LEAVES_ALL = "class Redactor:\n    name = version = 'lazy'\n    def redact(self, text):\n        return text\n"
+FAILS = "class Redactor:\n    name = version = 'broken'\n    def redact(self, text):\n        raise OSError(text)\n"
+
+
+@pytest.fixture
+def redactors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed package that brings two redactors: one that leaves all as it is, and one that fails."""
+    (tmp_path / "leaves_all.py").write_text(LEAVES_ALL)
+    (tmp_path / "always_fails.py").write_text(FAILS)
+    info = tmp_path / "bad_redactors-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-redactors\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[continuum.redactors]\nlazy = leaves_all:Redactor\nbroken = always_fails:Redactor\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    redactor_named.cache_clear()
+
+
+@pytest.mark.usefixtures("redactors")
+@pytest.mark.parametrize(
+    ("variable", "name", "state", "said"),
+    [
+        ("CONTINUUM_REDACTOR", "builtin", "ok", "builtin takes personal data out"),
+        ("CONTINUUM_REDACTOR", "presido", "fail", "there is no redactor 'presido'"),
+        ("CONTINUUM_REDACTOR", "broken", "fail", "broken fails with OSError; captures wait on disk"),
+        ("CONTINUUM_REDACTOR", "lazy", "warn", "lazy leaves a mail address"),
+        ("CONTINUUM_REDACT", "off", "warn", "CONTINUUM_REDACT is off"),
+    ],
+)
+async def test_who_takes_personal_data_out_is_tried(
+    variable: str, name: str, state: str, said: str, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, name)
+
+    redactor = (await found())["redactor"]
+
+    assert (redactor.state, said in redactor.words) == (state, True), redactor.words
+    assert "example.com" not in redactor.words
 
 
 async def test_a_store_that_is_away_fails_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:

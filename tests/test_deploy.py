@@ -294,5 +294,5 @@ def test_the_environment_of_pods_is_that_of_compose_and_holds_no_secret(team: di
     lines = [line for line in (KUBERNETES / "environment.env").read_text().splitlines() if not line.startswith("#")]
     told = dict(line.split("=", 1) for line in lines)
     composed_for_code = {name for name in team["services"]["code"]["environment"] if not name.endswith("_FILE")}
-    assert told.keys() == composed_for_code | {"MLFLOW_BACKEND_STORE_URI", "CONTINUUM_TRAINING_CONFIG"}
+    assert told.keys() == composed_for_code | {"CONTINUUM_TRAINING_CONFIG"}
     assert not any(word in name for name in told for word in ("PASSWORD", "API_KEY"))

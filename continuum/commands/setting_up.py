@@ -114,7 +114,7 @@ def doctor(
     task: Annotated[str | None, typer.Argument(help="Name of the task; all when left out.", autocompletion=task_names)] = None,
     as_json: Json = False,
 ) -> None:
-    """Look at everything that a task needs, for real: endpoint, key, price, base model, machine, store, spool, driver.
+    """Look at everything that a task needs, for real: endpoint, key, price, base model, machine, store, redactor, spool, driver.
 
     Nothing is downloaded and nothing is paid for. Exits 1 where something fails.
     """
