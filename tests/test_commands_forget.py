@@ -128,3 +128,26 @@ def test_what_stands_alone_is_not_given_with_others(said: Store, given: list[str
     assert done.exit_code == 1
     assert "stand alone" in str(done.exception)
     assert said.interactions.get("hers") is not None
+
+
+def test_an_import_says_what_it_did_not_take_in_again_and_does_not_call_it_there(said: Store, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    row = {
+        "task": "support",
+        "conversation_id": "c",
+        "started_at": "2026-03-01T12:00:00Z",
+        "model": "gpt-4",
+        "messages": [{"role": "user", "content": "Hello"}],
+        "response": {"role": "assistant", "content": "Good day"},
+    }
+    log.write_text("".join(json.dumps({"id": id, **row}) + "\n" for id in ("hers", "other")), encoding="utf-8")
+    runner.invoke(app, ["forget", "--interaction", "hers", "--yes"], catch_exceptions=False)
+
+    told = runner.invoke(app, ["import", str(log)], catch_exceptions=False)
+    again = runner.invoke(app, ["import", str(log), "--json"], catch_exceptions=False)
+
+    assert "2 lines read: 0 interactions added, 1 already there" in told.stdout
+    assert "0 refused, 1 erased before and not taken in again" in told.stdout
+    report = json.loads(again.stdout)
+    assert (report["read"], report["already_there"], report["erased"]) == (2, 1, 1)
+    assert [one.id for one in said.interactions.scan("support")] == ["other"]

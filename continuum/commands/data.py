@@ -40,7 +40,8 @@ def import_(
     rows = "lines" if report.format == "plain" else f"rows ({report.format})"
     say(
         f"{report.read} {rows} read: {report.added} interactions added, {report.already_there} already there, "
-        f"{report.feedback_added} feedback rows added, {len(report.refused)} refused",
+        f"{report.feedback_added} feedback rows added, {len(report.refused)} refused"
+        + (f", {report.erased} erased before and not taken in again" if report.erased else ""),
     )
     for note in report.notes:
         complain(note)

@@ -6,7 +6,7 @@ import may be repeated, or go on where it broke off. A bad row is named and left
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -59,7 +59,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class ImportReport:
-    """What became of a file: `read` is the sum of added, already there and refused."""
+    """What became of a file: `read` is the sum of added, already there, erased and refused."""
 
     read: int
     """Rows that are, or should have been, interactions."""
@@ -70,6 +70,8 @@ class ImportReport:
     format: Format = "plain"
     notes: tuple[str, ...] = ()
     """What was passed over or not understood, each with how often."""
+    erased: int = 0
+    """Rows that were erased before, or are of a user who was; they are not taken in again."""
 
 
 def import_file(
@@ -153,6 +155,7 @@ class Import:
     imported_at: datetime = field(default_factory=utc_now)
     read: int = 0
     added: int = 0
+    erased: int = 0
     feedback_added: int = 0
     refused: list[Refusal] = field(default_factory=list)
     notes: Counter[str] = field(default_factory=Counter)
@@ -227,13 +230,16 @@ class Import:
         finished = self._finished()
         self._register_tasks(finished)
         if finished:
-            self.added += self.store.interactions.add(self._flagged(finished))
+            self.added += self.store.interactions.add(self._flagged(finished), on_erased=self._count_erased)
         kept = {interaction.id for interaction in finished}
         said = [one for draft, opinions, _ in self._rows if draft["id"] in kept for one in opinions] + self._opinions
         if said:
             self.feedback_added += self.store.feedback.add(a_feedback(one) for one in said)
         self._rows.clear()
         self._opinions.clear()
+
+    def _count_erased(self, ids: Sequence[str]) -> None:
+        self.erased += len(ids)
 
     def _finished(self) -> list[Interaction]:
         from continuum.spool.finishing import finish, finish_all  # numpy starts here
@@ -268,9 +274,9 @@ class Import:
     def report(self) -> ImportReport:
         """What became of the file."""
         refused = tuple(sorted(self.refused, key=lambda refusal: refusal.line))
-        already_there = self.read - self.added - len(refused)
+        already_there = self.read - self.added - self.erased - len(refused)
         notes = tuple(f"{count:,} {note}" for note, count in self.notes.items())
-        return ImportReport(self.read, self.added, already_there, self.feedback_added, refused, self.format, notes)
+        return ImportReport(self.read, self.added, already_there, self.feedback_added, refused, self.format, notes, self.erased)
 
 
 def a_feedback(draft: dict[str, Any]) -> Feedback:

@@ -29,11 +29,18 @@ LOADED_ROWS = 1000
 class Interactions(Rows):
     """Captured calls, in the order they reached the store."""
 
-    def add(self, batch: Iterable[Interaction], *, now: Clock = utc_now) -> int:
+    def add(
+        self, batch: Iterable[Interaction], *, now: Clock = utc_now, on_erased: Callable[[Sequence[str]], None] | None = None
+    ) -> int:
         """Store interactions and return how many were new; one whose id is already there is left as it is.
 
         The exception is a call that came by two doors, the decorator and the gateway: it is one row, the same whichever came
         first. What the decorator saw stands, and what only the gateway knows is filled in.
+
+        Args:
+            batch: what to store.
+            now: the clock.
+            on_erased: told the ids of those that were erased before, or are of a user who was: they are not stored again.
 
         Raises:
             StoreError: the database would not take some of them; the others of the same thousand are stored.
@@ -41,6 +48,8 @@ class Interactions(Rows):
         new = 0
         for records in in_batches(batch, LOADED_ROWS):
             loaded = in_one_transaction(self.engine, partial(load, records=records, arrived_at=now()))
+            if loaded.erased and on_erased is not None:
+                on_erased(loaded.erased)
             if loaded.refused:
                 raise StoreError(
                     f"the database would not take {len(loaded.refused)} of {len(records)} interactions, the first of them "
