@@ -57,6 +57,15 @@ class Status(Record):
         stops = "; ".join(one.words for one in self.lacks)
         return f"{self.outlook}; it would stop: {stops}" if stops else self.outlook
 
+    def __str__(self) -> str:
+        """In words, a line for what there is and one for each thing that is missing."""
+        canary = f", canary {self.canary} at {self.canary_traffic:.0%}" if self.canary else ""
+        lines = [f"{self.task}: {self.interactions} interactions, answered by {self.champion}{canary}; {self.outlook}"]
+        lines += [f"  a turn would stop: {need.words}" for need in self.lacks]
+        if self.reopened_verdicts:
+            lines.append(f"  {self.reopened_verdicts} verdicts were given on golden items of which people now say otherwise")
+        return "\n".join(lines)
+
 
 def status_of(store: "Store", task: str, *, now: Callable[[], datetime] = utc_now) -> Status:
     """Where a task stands, read from the store.

@@ -354,7 +354,12 @@ def test_status_names_what_a_turn_would_stop_at_and_the_cure(
 def test_status_says_when_nobody_tells_good_answers_from_bad(store: Store) -> None:
     store.tasks.register(TaskPolicy(task="support", base_model="b"))
 
-    assert "nobody says which answers are good" in status_of(store, "support").advice
+    status = status_of(store, "support")
+
+    assert "nobody says which answers are good" in status.advice
+    first, *stops = str(status).splitlines()
+    assert first.startswith("support: 0 interactions, answered by production; ")
+    assert any("a turn would stop: nobody says which answers are good" in line for line in stops)
 
 
 async def test_a_watch_goes_on_where_a_turn_lacks_something_and_tries_when_the_policy_changes(

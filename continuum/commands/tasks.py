@@ -92,12 +92,7 @@ def status(
     if not found:
         say("no task yet: `continuum init`, or `continuum import FILE.jsonl`")
     for said in found:
-        answers = said.champion + (f", canary {said.canary} at {said.canary_traffic:.0%}" if said.canary else "")
-        say(f"{said.task}: {said.interactions} interactions, answered by {answers}; {said.outlook}")
-        for need in said.lacks:
-            say(f"  a turn would stop: {need.words}")
-        if said.reopened_verdicts:
-            say(f"  {said.reopened_verdicts} verdicts were given on golden items of which people now say otherwise")
+        say(str(said))
         for one in standings(store, said.task, now=utc_now()):
             say(f"  {one.record.model} is {one.record.state} at {one.record.traffic:.0%}: {excerpt(one.next, LONGEST_WORDS)}")
             if one.record.alarm:
