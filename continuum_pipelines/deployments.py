@@ -85,7 +85,9 @@ def lead_deployments(context: dg.SensorEvaluationContext, store: StoreResource) 
     if is_under_way(context.instance, now):
         waiting = f"{len(found)} deployments and {'' if telling else 'no '}notifications wait for the next"
         return dg.SkipReason(f"a run is under way; {waiting}")
-    reason = ", ".join([*sorted(found), *(["notifications"] if telling else [])])
+    models = {record.id: record.model for record in to_lead(opened)}
+    named = sorted(f"{models[id_]} ({id_})" if id_ in models else id_ for id_ in found)
+    reason = ", ".join([*named, *(["notifications"] if telling else [])])
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=f"{JOB}:{now.isoformat()}", tags={"continuum/because": reason[:200]})],
         cursor=cursor_of({**{id_: one for id_, one in seen.items() if now - one.at < timedelta(days=30)}, **found}),

@@ -68,7 +68,7 @@ def test_a_run_is_started_where_there_is_something_to_do_and_not_again_before_so
     first = tick(instance)
     assert isinstance(first, dg.SensorResult)
     (request,) = first.run_requests or []
-    assert request.tags["continuum/because"] == trial.id
+    assert request.tags["continuum/because"] == f"{trial.record.model} ({trial.id})"
 
     assert told(tick(instance, first.cursor)).startswith("1 deployments are as they were at the last look")
     store.interactions.add(interactions(1, id="new"))
