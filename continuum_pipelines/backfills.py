@@ -18,7 +18,7 @@ from continuum.annotation.rubric_change import RubricChange, rubric_change
 from continuum.errors import ConfigurationError
 from continuum.judging.rubric_file import checked_rubric
 from continuum_pipelines.automations import sensor
-from continuum_pipelines.claims import HOLDER, TRIGGER_TAG, root_of
+from continuum_pipelines.claims import HOLDER, TRIGGER_TAG, root_of, will_be_repeated
 from continuum_pipelines.explaining import Reason, explained
 from continuum_pipelines.handover import STATUS, metadata_of
 from continuum_pipelines.jobs import flywheel
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 BACKFILL_TAG = "continuum/backfill"
 """The backfill that a run is for."""
-ENDED = (Run.SUCCESS, Run.FAILURE, Run.CANCELED)
 UNFINISHED = ("open", "working")
 MOST_RUNS = 5
 """Runs that may end without ending a backfill before it is left to a person."""
@@ -172,7 +171,7 @@ def _tick(
         runs[record.dagster_run.tags[BACKFILL_TAG]].append(record)
     requests, reasons = list[dg.RunRequest](), list[Reason]()
     for row in sorted(rows, key=lambda row: row.id):
-        found = _busy(row, runs[row.id], now) or look(store, context.instance, row, runs[row.id], now)
+        found = _busy(context.instance, row, runs[row.id], now) or look(store, context.instance, row, runs[row.id], now)
         if isinstance(found, dg.RunRequest):
             requests.append(found)
         else:
@@ -185,10 +184,10 @@ def _tick(
     )
 
 
-def _busy(row: "BackfillRow", runs: Sequence[dg.RunRecord], now: datetime) -> str | None:
+def _busy(instance: dg.DagsterInstance, row: "BackfillRow", runs: Sequence[dg.RunRecord], now: datetime) -> str | None:
     """Who is at a backfill now; None where nobody is."""
     judged = f"{row.judged} of {row.wanted} judged, " if row.kind == "judging" else ""
-    if any(is_active(record.dagster_run) for record in runs):
+    if any(_is_active(instance, record.dagster_run) for record in runs):
         return f"{judged}a run is under way"
     if holder := row.worked_on_by(now):
         return f"{judged}{holder} is working on it"
@@ -240,10 +239,9 @@ def _turn(
     )
 
 
-def is_active(run: dg.DagsterRun) -> bool:
-    """Whether a run is on its way, or failed and is about to be repeated."""
-    repeated = run.tags.get("dagster/will_retry") == "true" and "dagster/auto_retry_run_id" not in run.tags
-    return run.status not in ENDED or (run.status is Run.FAILURE and repeated)
+def _is_active(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether a run is on its way, or failed and may be repeated yet."""
+    return not run.is_finished or (instance.run_retries_enabled and will_be_repeated(run))
 
 
 def _outcome(instance: dg.DagsterInstance, task: str, run: dg.DagsterRun) -> tuple[Any, str]:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from dagster import DagsterRunStatus as Run
 
 from continuum.timespan import rounded
 from continuum_pipelines.automations import sensor
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 BATCH_TAG = "continuum/batch"
 STATE_TAG = "continuum/batch_state"
 LONGEST_PAUSE = timedelta(hours=1)
-ENDED = (Run.SUCCESS, Run.FAILURE, Run.CANCELED)
 
 
 class ChosenBatch(dg.Config):
@@ -97,7 +95,7 @@ def run_for(look: "Look", records: Sequence[dg.RunRecord], now: datetime) -> dg.
         records: the runs that there were for it, newest first.
         now: the moment.
     """
-    if any(record.dagster_run.status not in ENDED for record in records):
+    if not all(record.dagster_run.is_finished for record in records):
         return Reason(f"{look.batch}: {look.state}, a run is under way", "with a run under way", nearness=1)
     before = [record for record in records if record.dagster_run.tags.get(STATE_TAG) == look.state]
     if before and now < (again := before[0].create_timestamp + min(timedelta(minutes=2 ** min(len(before), 10)), LONGEST_PAUSE)):

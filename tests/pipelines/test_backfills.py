@@ -1,7 +1,7 @@
 """Backfills through Dagster: the job for one partition, and the sensors for what was left for the daemon."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from continuum.store.backfills import BackfillRow
 from continuum.store.database import Store
 from continuum.timespan import utc_now
 from continuum_pipelines.backfills import BACKFILL_TAG, MOST_RUNS, backfill, requested_backfills, requested_turns
-from continuum_pipelines.claims import PARTITION_TAG
+from continuum_pipelines.claims import PARTITION_TAG, WILL_RETRY_TAG
 from continuum_pipelines.definitions import defs
 from continuum_pipelines.resources.store import StoreResource
 from tests.builders import interactions
@@ -144,6 +144,13 @@ async def test_a_backfill_of_another_task_is_not_worked_on(store: Store, instanc
 
 
 @pytest.fixture
+def instance() -> Iterator[dg.DagsterInstance]:
+    """Dagster with its memory in this process, which repeats killed runs as the project's own does."""
+    with dg.DagsterInstance.ephemeral(settings={"run_retries": {"enabled": True}}) as opened:
+        yield opened
+
+
+@pytest.fixture
 def tick(instance: dg.DagsterInstance) -> Callable[..., dg.SensorResult | dg.SkipReason]:
     def look(sensor: dg.SensorDefinition = requested_backfills) -> dg.SensorResult | dg.SkipReason:
         with dg.build_sensor_context(instance=instance, resources={"store": StoreResource()}) as context:
@@ -162,7 +169,8 @@ def requested(result: dg.SensorResult | dg.SkipReason) -> list[dg.RunRequest]:
 
 
 def a_run(instance: dg.DagsterInstance, row: BackfillRow, status: Run, **tags: str) -> dg.DagsterRun:
-    run = dg.DagsterRun(job_name="backfill", run_id=new_id(), status=status, tags={BACKFILL_TAG: row.id, **tags})
+    decided = {WILL_RETRY_TAG: "false"} if status is Run.FAILURE else {}
+    run = dg.DagsterRun(job_name="backfill", run_id=new_id(), status=status, tags={BACKFILL_TAG: row.id, **decided, **tags})
     return instance.add_run(run)
 
 
@@ -197,7 +205,7 @@ def test_what_somebody_works_on_is_left_to_them_and_what_a_killed_run_left_gets_
     assert "somebody is working on it" in told(tick())
 
     killed = left(store, "killed")
-    a_run(instance, killed, Run.FAILURE, **{"dagster/will_retry": "true"})
+    a_run(instance, killed, Run.FAILURE, **{WILL_RETRY_TAG: "true"})
     store.backfills.claim(killed.id, "gone", lasts=timedelta(minutes=1), now=lambda: utc_now() - timedelta(hours=1))
     assert requested(tick()) == []
     for one in instance.get_runs(dg.RunsFilter(tags={BACKFILL_TAG: killed.id})):
@@ -205,6 +213,18 @@ def test_what_somebody_works_on_is_left_to_them_and_what_a_killed_run_left_gets_
     a_run(instance, killed, Run.FAILURE)
     assert [request.run_key for request in requested(tick())] == [f"backfill:{killed.id}:1"]
     assert run.run_id
+
+
+def test_a_run_that_failed_a_moment_ago_is_waited_for_until_dagster_has_said_whether_it_is_repeated(
+    store: Store, instance: dg.DagsterInstance, tick: Callable
+) -> None:
+    row = left(store)
+    run = dg.DagsterRun(job_name="backfill", run_id=new_id(), status=Run.FAILURE, tags={BACKFILL_TAG: row.id})
+    instance.add_run(run)
+    assert requested(tick()) == []
+
+    instance.add_run_tags(run.run_id, {WILL_RETRY_TAG: "false"})
+    assert [request.run_key for request in requested(tick())] == [f"backfill:{row.id}:1"]
 
 
 def test_a_run_that_was_canceled_before_it_began_cancels_its_backfill(
