@@ -291,7 +291,7 @@ class _Work:
 
     def _weights(self) -> tuple[Any, dict[str, Any]]:
         models = self._models()
-        done, troubles = delete_weights(self.store, models, self._tracker)
+        done, troubles = delete_weights(models, self._tracker)
         self._meet(troubles)
         merged, left = delete_merged(load_settings().home / "merged", models)
         self._meet(left)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ from benchmarks.deployment.servers import Server, free_port, running
 
 SENTENCE = "says that the invoice was charged twice and the second charge is on its way back"
 WORDS = tuple(SENTENCE.split())
-HOWS = ("well", "silent", "slow", "stalls")
+How = Literal["well", "silent", "slow", "stalls"]
 """How a provider answers: at once; never; after a pause; or with a stream that stops in the middle."""
 PROGRAM = "from benchmarks.deployment.models import main; main()"
 
@@ -44,7 +44,7 @@ def tuned_models(folder: Path, environment: dict[str, str]) -> Iterator[Server]:
         yield server
 
 
-def told(server: Server, how: str, pause_s: float = 0.0) -> None:
+def told(server: Server, how: How, pause_s: float = 0.0) -> None:
     """Tell a provider how to answer from now on."""
     sent = urllib.request.Request(f"{_root(server)}/how", json.dumps({"how": how, "pause_s": pause_s}).encode())  # noqa: S310
     with urllib.request.urlopen(sent, timeout=10):  # noqa: S310 - our own server

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmarks.claims import Entry, Result, Setting, table
 from benchmarks.deployment.asking import Answered, Asking, missing, still_missing
-from benchmarks.deployment.models import provider, told
+from benchmarks.deployment.models import How, provider, told
 from benchmarks.deployment.patient import patient_gateway
 from benchmarks.deployment.postgres import Postgres, postgres
 from benchmarks.deployment.proxying import written
@@ -203,7 +203,7 @@ class Outages:
         return found
 
     def _with(
-        self, name: str, how: str | None, waits: float, *, whole: bool = True, url: str | None = None, pause_s: float = 0.0
+        self, name: str, how: How | None, waits: float, *, whole: bool = True, url: str | None = None, pause_s: float = 0.0
     ) -> Phase:
         self._ready(url)
         told(self._candidate, how or "well", pause_s)

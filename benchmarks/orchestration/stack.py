@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -250,8 +249,3 @@ def processes_of(home: Path, words: str) -> list[int]:
                 if fits and not is_gone and wanted in (folder / "environ").read_bytes().split(b"\0"):
                     found.append(int(folder.name))
     return found
-
-
-def remove(home: Path) -> None:
-    """Remove a home, whatever somebody still writes there."""
-    shutil.rmtree(home, ignore_errors=True)

@@ -191,14 +191,14 @@ def _rates(setting: Setting) -> dict[str, list[float]]:
         )
         rng.shuffle(second)
         start = setting.folder / f"{seed}-first"
-        _train(setting, base, start, CONFIG, seed, first, None)
+        _train(base, start, CONFIG, seed, first, None)
         for way, config, rows in (
             (BARE, PLAIN, second),
             (UNFILTERED, CONFIG, second),
             (FILTERED, CONFIG, violating(BUILT_IN, second)[0]),
         ):
             setting.say(f"seed {seed + 1 - setting.seed} of {SEEDS}: {way}")
-            report = _train(setting, base, setting.folder / f"{seed}-{way.replace(' ', '-')}", config, seed, rows, start)
+            report = _train(base, setting.folder / f"{seed}-{way.replace(' ', '-')}", config, seed, rows, start)
             rates[way].append(_broken([(answer.constraint, answer.prompt, answer.after) for answer in report.trials]))
         rates["before the second turn"].append(
             _broken([(answer.constraint, answer.prompt, answer.before) for answer in report.trials])
@@ -212,7 +212,7 @@ def _broken(answers: Sequence[tuple[str, str, str]]) -> float:
 
 
 def _train(
-    setting: Setting, base: Path, folder: Path, config: FineTuneConfig, seed: int, rows: Sequence[Example], parent: Path | None
+    base: Path, folder: Path, config: FineTuneConfig, seed: int, rows: Sequence[Example], parent: Path | None
 ) -> FitReport:
     from continuum.training.loop import run_job  # torch starts here, and a quick run has no use for it
 

@@ -80,9 +80,7 @@ def _may_serve(state: DeploymentState) -> bool:
     return state is DeploymentState.LIVE or state in ON_TRIAL or state in UNBEGUN
 
 
-def delete_weights(
-    store: "Store", models: Sequence[Checkpoint], open_tracker: "Callable[[], Tracker]"
-) -> tuple[dict[str, int], list[str]]:
+def delete_weights(models: Sequence[Checkpoint], open_tracker: "Callable[[], Tracker]") -> tuple[dict[str, int], list[str]]:
     """Delete adapters wherever they lie: folder, storage, copies, the tracker's. Proofs and manifests, which are hashes, stay.
 
     Returns:
