@@ -28,6 +28,7 @@ VOCABULARY = {
     "excerpts",
     "nights",
     "loopback",
+    "report_page",
 }
 LOWEST = "artifacts"
 """Files and where they lie: a dataset reads itself from there, and the store publishes it there."""

@@ -1,11 +1,5 @@
-"""A learning curve as one page of HTML: nothing to load, nothing that runs, and its pictures in it.
+"""A learning curve as one page of HTML: nothing to load, nothing that runs, and its pictures in it."""
 
-The page carries its own rules for the browser (a content security policy by the hash of its style sheet), so that even markup
-that slipped through would neither run nor load anything. It reads without a style sheet, where a server forbids those.
-"""
-
-from base64 import b64encode
-from hashlib import sha256
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -15,11 +9,11 @@ from continuum.analytics.html_style import STYLE
 from continuum.analytics.short import findings
 from continuum.analytics.telling import SHORT, Cell, Section, sections, title_of
 from continuum.excerpts import excerpt
+from continuum.report_page import page_of
 
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
 
-POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 SENTENCE = 1200
 """Characters of a text that the page shows."""
 
@@ -29,13 +23,6 @@ def to_html(curve: "LearningCurve") -> str:
 
     Every text of a user, a model or a policy is escaped, and marks that steer a terminal, hide or turn writing are left out.
     """
-    digest = b64encode(sha256(STYLE.encode()).digest()).decode()
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f"<title>{_text(f'Learning curve of {curve.task}')}</title><style>{STYLE}</style></head><body><main>\n"
-    )
     parts = [
         f"<h1>Learning curve of {_text(curve.task)}</h1>",
         f'<p class="soft">{_text(title_of(curve).partition(": ")[2])}</p>',
@@ -44,7 +31,7 @@ def to_html(curve: "LearningCurve") -> str:
         _forests(curve),
         *(_section(section) for section in sections(curve) if section.key != SHORT),
     ]
-    return head + "\n".join(part for part in parts if part) + "\n</main></body></html>\n"
+    return page_of(f"Learning curve of {curve.task}", STYLE, parts)
 
 
 def _answers(curve: "LearningCurve") -> str:

@@ -1,12 +1,6 @@
-"""A verdict as one page of HTML: nothing to load, nothing that runs, and a forest plot.
+"""A verdict as one page of HTML: nothing to load, nothing that runs, and a forest plot."""
 
-The page carries its own rules for the browser (a content security policy by the hash of its style sheet), so that even markup
-that slipped through would neither run nor load anything. It reads without a style sheet, where a server forbids those.
-"""
-
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
 from html import escape
 from typing import Any
 
@@ -16,8 +10,8 @@ from continuum.guard.forest import Axis, axis_strip, legend, strip, word
 from continuum.guard.html_style import STYLE
 from continuum.guard.reading import SENTENCE, SIGNS, Finding, Section, interval, level, plain_number, signed
 from continuum.records import Verdict
+from continuum.report_page import page_of
 
-POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 NUMBERS = (
     "check",
     "baseline",
@@ -37,13 +31,6 @@ def to_html(verdict: Verdict) -> str:
 
     Every text of a user, a model or a policy is escaped, and marks that steer a terminal, hide or turn writing are left out.
     """
-    digest = b64encode(sha256(STYLE.encode()).digest()).decode()
-    head = (
-        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><meta name="referrer" content="no-referrer">'
-        f"<title>{_text(reading.headline(verdict))}</title><style>{STYLE}</style></head><body><main>\n"
-    )
     parts = [
         _opening(verdict),
         legend(),
@@ -54,7 +41,7 @@ def to_html(verdict: Verdict) -> str:
         _listed("To keep in mind", reading.notes(verdict)),
         _origin(verdict),
     ]
-    return head + "\n".join(part for part in parts if part) + "\n</main></body></html>\n"
+    return page_of(reading.headline(verdict), STYLE, parts)
 
 
 def _opening(verdict: Verdict) -> str:
