@@ -54,7 +54,7 @@ def set_policy(
     store = default_store()
     for change in changes:
         if "=" not in change:
-            raise ConfigurationError(f"{change!r} is not of the form name=value")
+            raise ConfigurationError(f"{change!r} is not of the form name=value; write it like auto_train_when=1000")
     values = {name: _json_or_text(value) for name, _, value in (change.partition("=") for change in changes)}
     # The stored policy as it is, so that one that cannot be read can be mended.
     state = store.tasks.change(task, lambda stored: amended(task, stored, values))
