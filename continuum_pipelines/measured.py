@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from continuum.analytics.arms import NEAREST, PRODUCTION
+from continuum.analytics.arms import PRODUCTION
 from continuum.config import load_settings
 from continuum.excerpts import excerpt
 from continuum_pipelines.plots import means_plot
@@ -60,13 +60,21 @@ def metadata_of(curve: "LearningCurve", page: Path, run: str | None, runs: "Trac
         # Numbers by themselves are drawn over time.
         **{f"newest_{metric}": found.mean for metric, found in own.items()},
         "in_short": lines_table("compared, with 95% intervals", parts.get(SHORT)),
-        "curve": markdown(means_plot(means, title, line=means.keys() - {PRODUCTION, NEAREST})),
+        "curve": markdown(means_plot(means, title, line=_line_of(curve, newest))),
         **{name: section_table(parts.get(key)) for key, name in TABLES.items()},
         "to_keep_in_mind": lines_table("to keep in mind", parts.get(NOTES)),
         "summary": markdown(as_markdown(curve, without={*TABLES, SHORT, NOTES})),
         "page": dg.MetadataValue.path(str(page)),
         "mlflow_run": link(runs.run_url(run) if run else None) or run,
     }
+
+
+def _line_of(curve: "LearningCurve", newest: str) -> set[str]:
+    """The newest version and those that it was continued from, back to the base; a sibling is none of them."""
+    before, line = {one.model: one.before for one in curve.turns}, [newest]
+    while (last := before.get(line[-1])) is not None:
+        line.append(last)
+    return set(line)
 
 
 def section_table(section: "Section | None") -> dg.TableMetadataValue | None:

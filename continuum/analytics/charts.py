@@ -47,7 +47,7 @@ class Axis:
         share = (value - self.low) / (self.high - self.low) if self.high > self.low else 0.5
         return self.start + min(1.0, max(0.0, share)) * (self.end - self.start)
 
-    def ticks(self, most: int = 4) -> list[float]:
+    def ticks(self, most: int = 6) -> list[float]:
         """Round numbers along it."""
         if self.high <= self.low:
             return [self.low]
@@ -76,13 +76,21 @@ def metric_chart(curve: "LearningCurve", metric: str, place: int) -> str:
         band = " ".join(f"{a:.1f},{b:.1f}" for a, b in [*upper, *reversed(lower)])
         parts.append(f'<polygon points="{band}" fill="currentColor" fill-opacity="0.14"/>')
         parts.append(_path([(x.at(one[0]), y.at(one[1])) for one in ahead], 'stroke-dasharray="5 4"'))
-    parts.append(_path([(x.at(point.examples), y.at(point.means[metric].mean)) for point in line]))
+    parts += [
+        _path([(x.at(point.examples), y.at(point.means[metric].mean)) for point in both]) for both in continued(curve, metric)
+    ]
     parts += [_whisker(x.at(point.examples), *(y.at(end) for end in _ends(point, metric))) for point in line]
     parts += _names([(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in named_first(line)])
     parts += [_level(y.at(point.means[metric].mean), point.model) for point in others]
     said = ", ".join(f"{point.model} {point.means[metric].mean:.2f}" for point in [*others, *line])
     drawing = _drawing(WIDTH, HEIGHT, f"{metric} by examples: {said}", "".join(parts))
-    return f'<figure class="s{place % SERIES}"><h3>{escape(excerpt(metric))}</h3>{drawing}</figure>'
+    return f'<figure class="s{place % SERIES}"><h3>{escape(excerpt(metric))}, 0 to 1</h3>{drawing}</figure>'
+
+
+def continued(curve: "LearningCurve", metric: str) -> list[tuple[Point, Point]]:
+    """Each version with the one that it was continued from: those are joined, and never two that both went on from a third."""
+    known = {point.model: point for point in curve.points if metric in point.means}
+    return [(known[one.before], known[one.model]) for one in curve.turns if {one.before, one.model} <= known.keys()]
 
 
 def named_first(line: Sequence[Point]) -> list[Point]:
@@ -115,7 +123,7 @@ def frontier_chart(standings: "Sequence[Standing]") -> str:
     parts += _names([(x.at(one.cost_usd), y.at(one.quality), f"{one.model} ({one.probability:.0%})") for one in likely])
     said = ", ".join(f"{one.model} {one.quality:.2f} at ${one.cost_usd:.5f}" for one in standings)
     drawing = _drawing(WIDTH, HEIGHT, f"quality by cost: {said}", "".join(parts))
-    return f'<figure class="s0"><h3>quality by cost (chance of the frontier)</h3>{drawing}</figure>'
+    return f'<figure class="s0"><h3>quality, 0 to 1, by cost (chance of the frontier)</h3>{drawing}</figure>'
 
 
 def forest(gains: Sequence[tuple[str, Gain]]) -> str:

@@ -20,7 +20,7 @@ from continuum.models.answering import Answerer, LocalAnswerer
 from continuum.models.budget import Budget
 from continuum.progress import Progress, silent
 from continuum.provenance.lineage import trained_ids
-from continuum.records import Message
+from continuum.records import Message, VerdictStatus
 from continuum.rubric import Criterion
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.splits.sample import whole_groups
@@ -270,6 +270,9 @@ def _settled(
     if golden is None or not questions:
         return [], [], notes
     chosen = contenders(store, policy, questions, models)
+    verdicts = {one.name: store.verdicts.latest(one.checkpoint.id) for one in chosen if one.checkpoint}
+    if blocked := [name for name, found in verdicts.items() if found and found.status is VerdictStatus.BLOCKED]:
+        notes.append(f"blocked by the guard: {', '.join(blocked)}")
     trained: set[str] = set().union(*(trained_ids(store, one.checkpoint) for one in chosen if one.checkpoint))
     fair = [item for item in questions if item.interaction_id not in trained]
     if len(fair) < len(questions):

@@ -36,7 +36,8 @@ table{border-collapse:collapse;font-size:.88rem;font-variant-numeric:tabular-num
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;vertical-align:top;overflow-wrap:normal}
 td{white-space:nowrap}
 th:first-child,td:first-child{text-align:left}
-.wordy td:last-child,.wordy th:last-child{text-align:left;min-width:16rem;white-space:normal}
+.wordy td{white-space:normal;min-width:5rem}
+.wordy td:last-child,.wordy th:last-child{text-align:left;min-width:15rem}
 thead th{color:var(--soft);font-weight:600;vertical-align:bottom}
 @media print{main{max-width:none}}
 """

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from continuum.analytics.charts import named_first
+from continuum.analytics.charts import continued, named_first
 
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
@@ -43,7 +43,9 @@ def _draw_quality(axes: Axes, curve: "LearningCurve") -> None:
             [(found.mean if found.high is None else found.high) - found.mean for found in means],
         ]
         x = [point.examples for point in line]
-        axes.errorbar(x, [found.mean for found in means], yerr=errors, marker="o", capsize=3, color=colour, label=metric)
+        axes.errorbar(x, [found.mean for found in means], yerr=errors, fmt="o", capsize=3, color=colour, label=metric)
+        for both in continued(curve, metric):
+            axes.plot([point.examples for point in both], [point.means[metric].mean for point in both], color=colour)
         for point, place in _apart([(one, (one.examples, one.means[metric].mean)) for one in named_first(line)]):
             axes.annotate(point.model, place, textcoords="offset points", xytext=(5, 5), fontsize=8)
         for point in curve.points:

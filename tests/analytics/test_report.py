@@ -8,7 +8,7 @@ import pytest
 
 from continuum.analytics.arms import FORGETTING
 from continuum.analytics.beside import Reading
-from continuum.analytics.charts import APART, BOTTOM, HEIGHT, TOP, frontier_chart
+from continuum.analytics.charts import APART, BOTTOM, HEIGHT, TOP, continued, frontier_chart
 from continuum.analytics.curve import LearningCurve
 from continuum.analytics.frontier import Standing
 from continuum.analytics.projection import Ahead
@@ -17,12 +17,12 @@ from continuum.analytics.telling import sections
 from continuum.judging.judge import Judgement
 from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
-from continuum.records import Message
+from continuum.records import Message, VerdictStatus
 from continuum.rubric import Criterion
 from continuum.statistics.means import Estimate
 from continuum.store.database import Store
 from continuum.tracking.tracker import FolderTracker
-from tests.analytics.wheel import TASK, Starred, begin, star_judge, train, turned
+from tests.analytics.wheel import TASK, Starred, begin, judged, star_judge, train, turned
 
 
 class Page(HTMLParser):
@@ -175,6 +175,27 @@ def test_names_of_many_versions_lie_neither_upon_each_other_nor_outside_the_pict
     assert 3 < len(places) < 30
     assert all(TOP <= y <= HEIGHT - BOTTOM for y in places)
     assert min(abs(a - b) for n, a in enumerate(places) for b in places[:n]) >= APART
+
+
+async def test_versions_are_joined_with_what_they_were_continued_from_and_not_with_each_other(store: Store) -> None:
+    await turned(store, 3)
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+    siblings = replace(curve, turns=(*curve.turns[:2], replace(curve.turns[2], before="v1")))
+
+    joined = [[(a.model, b.model) for a, b in continued(one, "helpfulness")] for one in (curve, siblings)]
+
+    assert joined == [[("base", "v1"), ("v1", "v2"), ("v2", "v3")], [("base", "v1"), ("v1", "v2"), ("v1", "v3")]]
+
+
+async def test_a_version_that_the_guard_has_blocked_is_said_to_be(store: Store) -> None:
+    begin(store)
+    model = train(store, 1)
+    verdict = await judged(store, model)
+    store.verdicts.add(verdict.model_copy(update={"id": "w", "status": VerdictStatus.BLOCKED, "approved": False}))
+
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    assert "blocked by the guard: v1" in curve.notes
 
 
 async def test_what_has_no_data_for_the_same_reason_is_told_in_one_line(store: Store) -> None:
