@@ -5,6 +5,9 @@ BIN := $(VENV)/bin
 export CONTINUUM_HOME ?= $(CURDIR)/.continuum
 export DAGSTER_HOME ?= $(CONTINUUM_HOME)/dagster
 export DAGSTER_DISABLE_TELEMETRY := yes
+export MLFLOW_DISABLE_TELEMETRY := true
+# Six processes that do nothing for who only looks at runs and models.
+export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 # Small models on two cores run faster on one thread than on two.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM := false
@@ -22,7 +25,7 @@ demo: $(VENV)/.pipelines told-of-dagster.yaml  ## turn the wheel twice on made-u
 ui: $(VENV)/.pipelines told-of-dagster.yaml  ## Dagster (webserver and daemon) on http://127.0.0.1:3000
 	$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
-mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000
+mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000, the runs under Model training
 	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CONTINUUM_HOME)/mlflow.db
 
 test: $(VENV)/.dev browser  ## the whole suite
