@@ -5,15 +5,16 @@ deployment -> verdict -> golden dataset -> interactions
                          -> the checkpoint it was continued from -> ...
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError, StoreError
-from continuum.records import Checkpoint, DatasetRecord, Interaction, Verdict
+from continuum.records import Checkpoint, DatasetRecord, Feedback, Interaction, Verdict
 from continuum.serving_records import DeploymentRecord
 from continuum.splits.golden_items import OWN
+from continuum.splits.ratings import human_rating
 
 if TYPE_CHECKING:
     from continuum.store.database import Store
@@ -60,7 +61,7 @@ class Lineage:
 
     def _lines(self, depth: int, shown: set[tuple[str, str]]) -> Iterator[str]:
         named = self.name if self.name == self.id else f"{self.name} ({self.id})"
-        facts = ", ".join(f"{name} {value}" for name, value in self.details.items() if value not in (None, ""))
+        facts = ", ".join(f"{name} {_plain(value)}" for name, value in self.details.items() if value not in (None, ""))
         repeated = bool(self.links) and (self.kind, self.id) in shown
         line = "  " * depth + (f"{self.relation}: " if self.relation else "") + f"{self.kind} {named}"
         yield line + (f": {facts}" if facts else "") + ("; shown above" if repeated else "")
@@ -68,6 +69,10 @@ class Lineage:
         if not repeated:
             for link in self.links:
                 yield from link._lines(depth + 1, shown)
+
+
+def _plain(value: Any) -> Any:
+    return f"{value:.4g}" if isinstance(value, float) else value
 
 
 def lineage(store: "Store", id: str) -> Lineage:
@@ -139,7 +144,7 @@ def _of_checkpoint(store: "Store", checkpoint: Checkpoint, relation: str = "") -
     # Versions only grow along a line, so this ends even if a row names a wrong parent.
     if parent is not None and parent.version < checkpoint.version:
         links.append(_of_checkpoint(store, parent, "continued from"))
-    return _node_of_checkpoint(checkpoint, relation, links)
+    return _node_of_checkpoint(store, checkpoint, relation, links)
 
 
 def _of_dataset(store: "Store", dataset: DatasetRecord, relation: str = "") -> Lineage:
@@ -156,6 +161,7 @@ def _of_dataset(store: "Store", dataset: DatasetRecord, relation: str = "") -> L
             {
                 "score": item.score,
                 "feedback": len(feedback.get(item.interaction_id, ())),
+                **_said(feedback.get(item.interaction_id, ())),
                 "duplicates": len(duplicates.get(item.interaction_id, ())),
                 "model": present[item.interaction_id].model if item.interaction_id in present else None,
                 "state": _state(item.interaction_id, present),
@@ -164,6 +170,13 @@ def _of_dataset(store: "Store", dataset: DatasetRecord, relation: str = "") -> L
         for item in items
     )
     return _node_of_dataset(dataset, relation, links)
+
+
+def _said(feedback: Sequence[Feedback]) -> dict[str, str | None]:
+    """What people make of an answer, in words: the one that is a complaint is found by them."""
+    rating = human_rating(feedback)
+    score = None if rating.score is None else f"{rating.score:.2g} of 5"
+    return {"rated": score, "corrected": "by a person" if rating.correction else None}
 
 
 def _state(id: str, present: Container[str]) -> str:
@@ -189,24 +202,25 @@ def _duplicates(dataset: DatasetRecord) -> dict[str, tuple[str, ...]]:
 def _from_interaction(store: "Store", interaction: Interaction) -> Lineage:
     said = store.feedback.of([interaction]).get(interaction.id, [])
     holding = store.datasets.holding(interaction.id)
-    details = {"task": interaction.task, "model": interaction.model, "feedback": len(said), "datasets": len(holding)}
+    details = {"task": interaction.task, "model": interaction.model, "feedback": len(said), **_said(said)}
+    details |= {"datasets": len(holding)}
     checkpoints = store.checkpoints.of(interaction.task)
     deployments = store.deployments.of(interaction.task)
     links = []
     for dataset in holding:
         learned = [checkpoint for checkpoint in checkpoints if checkpoint.dataset_id == dataset.id]
-        below = tuple(_onwards(checkpoint, "trained", checkpoints, deployments) for checkpoint in learned)
+        below = tuple(_onwards(store, checkpoint, "trained", checkpoints, deployments) for checkpoint in learned)
         links.append(_node_of_dataset(dataset, "in", below))
     return Lineage("interaction", interaction.id, interaction.id, "", details, tuple(links))
 
 
 def _onwards(
-    checkpoint: Checkpoint, relation: str, checkpoints: list[Checkpoint], deployments: list[DeploymentRecord]
+    store: "Store", checkpoint: Checkpoint, relation: str, checkpoints: list[Checkpoint], deployments: list[DeploymentRecord]
 ) -> Lineage:
     serving = [_node_of_deployment(found, (), "served as") for found in deployments if found.checkpoint_id == checkpoint.id]
     later = [found for found in checkpoints if found.parent_id == checkpoint.id and found.version > checkpoint.version]
-    continued = [_onwards(found, "continued as", checkpoints, deployments) for found in later]
-    return _node_of_checkpoint(checkpoint, relation, [*serving, *continued])
+    continued = [_onwards(store, found, "continued as", checkpoints, deployments) for found in later]
+    return _node_of_checkpoint(store, checkpoint, relation, [*serving, *continued])
 
 
 # --- one thing each ----------------------------------------------------------------------------------------------
@@ -223,10 +237,12 @@ def _node_of_deployment(deployment: DeploymentRecord, links: Iterable[Lineage], 
     return Lineage("deployment", deployment.id, deployment.model, relation, details, tuple(links))
 
 
-def _node_of_checkpoint(checkpoint: Checkpoint, relation: str, links: Iterable[Lineage]) -> Lineage:
+def _node_of_checkpoint(store: "Store", checkpoint: Checkpoint, relation: str, links: Iterable[Lineage]) -> Lineage:
+    verdict = store.verdicts.latest(checkpoint.id)
     details = {
         "base": checkpoint.base_model,
         "generation": checkpoint.generation,
+        "verdict": verdict.status.value if verdict else None,
         "mlflow_run": checkpoint.mlflow_run_id,
     }
     return Lineage("checkpoint", checkpoint.id, checkpoint.name, relation, details, tuple(links))

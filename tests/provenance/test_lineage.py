@@ -5,7 +5,7 @@ import pytest
 
 from continuum.dataset import Dataset
 from continuum.errors import ConfigurationError
-from continuum.provenance.lineage import lineage
+from continuum.provenance.lineage import Lineage, lineage
 from continuum.records import Checkpoint, DatasetRecord, Feedback, Verdict, VerdictStatus
 from continuum.serving_records import DeploymentEvent, DeploymentRecord
 from continuum.store.database import Store
@@ -88,6 +88,21 @@ def test_interactions_show_their_feedback_and_the_duplicates_they_stand_for(turn
     assert nodes["i0"].details["duplicates"] == 1
     assert nodes["i2"].details["feedback"] == 0
     assert nodes["i2"].details["duplicates"] == 0
+
+
+def test_a_complaint_is_told_with_what_was_said_and_with_the_verdict_on_each_model_that_learned_from_it(turned: Store) -> None:
+    turned.feedback.add([Feedback(interaction_id="i2", score=1, correction="On Tuesday.")])
+
+    asked, *onwards = lineage(turned, "i2").render()
+    member = next(line for line in lineage(turned, "support_training_v2").render() if "interaction i2" in line)
+
+    assert "rated 1 of 5, corrected by a person" in asked
+    assert "rated 1 of 5, corrected by a person" in member
+    assert "verdict approved" in next(line for line in onwards if "checkpoint support-v2" in line)
+
+
+def test_a_score_is_told_without_the_noise_of_its_sum() -> None:
+    assert Lineage("interaction", "i", "i", details={"score": 4.6000000000000005}).render() == ["interaction i: score 4.6"]
 
 
 @pytest.mark.parametrize(
