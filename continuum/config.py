@@ -278,6 +278,18 @@ def find_home(start: Path) -> Path:
     return start / HOME_NAME
 
 
+def make_private(folder: Path) -> None:
+    """Make a folder in the home, and those above it that are missing, for this user alone: captured words come to lie there.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    for above in reversed(folder.parents):
+        if not above.exists():
+            above.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def postgres_driver(url: str) -> str:
     """Name the psycopg2 driver in a Postgres URL that names none; SQLAlchemy 2.1 would pick psycopg 3."""
     for plain in ("postgresql://", "postgres://"):

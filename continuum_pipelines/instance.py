@@ -6,7 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from continuum.config import load_settings
+from continuum.config import load_settings, make_private
 
 CONFIGURATION = Path(__file__).parent.parent / "dagster.yaml"
 
@@ -14,7 +14,7 @@ CONFIGURATION = Path(__file__).parent.parent / "dagster.yaml"
 def dagster_home() -> Path:
     """`DAGSTER_HOME`, or the folder `dagster` in `CONTINUUM_HOME`; made where it is missing, with the project's dagster.yaml."""
     home = Path(os.environ.get("DAGSTER_HOME") or load_settings().home / "dagster").resolve()
-    home.mkdir(parents=True, exist_ok=True)
+    make_private(home)
     if not (home / "dagster.yaml").exists() and CONFIGURATION.is_file():
         shutil.copy(CONFIGURATION, home)
     return home

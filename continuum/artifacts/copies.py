@@ -21,7 +21,7 @@ from stat import S_ISREG
 from continuum.artifacts.listing import HASH, LISTING, MENDING, OBJECTS, Entry, Listing, hash_of
 from continuum.artifacts.places import Kind, folder_at, is_remote, require_known, uri_for
 from continuum.artifacts.storage import Storage, no_room, open_storage
-from continuum.config import load_settings
+from continuum.config import load_settings, make_private
 from continuum.errors import StoreError
 from continuum.ids import new_id
 
@@ -307,7 +307,7 @@ def _place(uri: str) -> Path:
 def _locked(uri: str, how: int) -> Iterator[None]:
     place = _place(uri)
     try:
-        place.mkdir(parents=True, exist_ok=True)
+        make_private(place)
     except OSError as error:
         raise no_room(place / LOCK, error) from error
     with _lock_on(place, how):

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from continuum.config import make_private
 from continuum.errors import StoreError
 from continuum.ids import new_id
 
@@ -147,7 +148,7 @@ class Parts:
                 path.unlink(missing_ok=True)
 
     def _write(self, frame: pl.DataFrame) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(self.folder)
         unfinished = self.folder / f".unfinished-{new_id()}"
         try:
             frame.write_parquet(unfinished, compression="zstd", statistics=False)

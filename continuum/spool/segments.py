@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from continuum.config import make_private
 from continuum.ids import new_id
 
 SUFFIX = ".jsonl"
@@ -49,7 +50,7 @@ class Segment:
         try:
             self._file = os.open(name + UNBORN_SUFFIX, FLAGS, 0o600)
         except FileNotFoundError:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private(folder)
             self._file = os.open(name + UNBORN_SUFFIX, FLAGS, 0o600)
         # Locked before it has its name: whoever finds a segment without a lock takes its owner for dead.
         fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -13,7 +13,7 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-from continuum.config import load_settings
+from continuum.config import load_settings, make_private
 from continuum.errors import ConfigurationError
 
 KEY_FILE = "user_key"
@@ -93,7 +93,7 @@ def read(path: Path) -> bytes | None:
 
 def make(path: Path) -> None:
     """Put a new key at the path, unless another process was faster; nobody ever reads a half-written one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     draft = path.with_name(f"{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     key = secrets.token_hex(KEY_BYTES).encode("ascii")
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, make_url, select
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from continuum.config import postgres_driver
+from continuum.config import make_private, postgres_driver
 from continuum.errors import StoreError
 from continuum.records import Feedback, Interaction
 from continuum.store.accounts import Accounts
@@ -245,7 +245,7 @@ def make_engine(url: str) -> Engine:
 def make_folder(folder: Path) -> None:
     """Make the folder of the database, and those above it."""
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(folder)
     except (FileExistsError, NotADirectoryError) as error:
         file = next((path for path in (folder, *folder.parents) if path.exists() and not path.is_dir()), folder)
         raise StoreError(

@@ -24,6 +24,7 @@ from mlflow.utils.time import get_current_time_millis
 from sqlalchemy.exc import SADeprecationWarning
 
 from continuum.artifacts.copies import local
+from continuum.config import make_private
 from continuum.errors import ContinuumError, StoreError
 from continuum.records import Checkpoint, Verdict
 from continuum.tracking.tracker import CANDIDATE, Files, History, TrackedModel
@@ -227,7 +228,7 @@ def _of_file(tracking_uri: str) -> MlflowClient:
     MLflow makes them at the first call, and two processes that make them at once leave a database that nobody can open again.
     """
     path = Path(tracking_uri.removeprefix("sqlite:///"))
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private(path.parent)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         client = MlflowClient(tracking_uri=tracking_uri)

@@ -18,6 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from continuum.config import make_private
 from continuum.dataset_rows import PreferencePair, RatedAnswer
 from continuum.errors import StoreError
 from continuum.fine_tuning import FineTuneConfig
@@ -173,7 +174,7 @@ class FitReport(Record):
 
 def write_job(folder: Path, job: Job, inputs: Inputs) -> Job:
     """Write a job and its rows into a folder, the job last; returns the job with the hashes of its inputs."""
-    (folder / INPUTS).mkdir(parents=True, exist_ok=True)
+    make_private(folder / INPUTS)
     for name in KINDS:
         (folder / INPUTS / f"{name}.jsonl").write_text(_text(inputs, name), encoding="utf-8")
     told = job.model_copy(update={"inputs": input_hashes(inputs)})

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from continuum.artifacts.copies import local
-from continuum.config import Settings
+from continuum.config import Settings, make_private
 from continuum.errors import ContinuumError, DeploymentError, MissingExtra
 from continuum.records import Checkpoint
 
@@ -33,7 +33,7 @@ async def merged_weights(checkpoint: Checkpoint, settings: Settings) -> AsyncIte
         DeploymentError: the adapter cannot be merged with its base model, or there is no room for it.
     """
     root = settings.home / "merged"
-    root.mkdir(parents=True, exist_ok=True)
+    make_private(root)
     await asyncio.to_thread(_remove_forgotten, root, time.time())
     folder = Path(tempfile.mkdtemp(prefix=f"{checkpoint.name}-", dir=root))
     try:

@@ -14,6 +14,8 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
+from continuum.config import make_private
+
 SLOT = struct.Struct("<8sddd")
 """Whose it is, requests a minute, how many are left, and when that was counted."""
 SLOTS = 1024
@@ -73,7 +75,7 @@ class SharedBuckets:
     def __init__(self, file: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(file.parent)
         self._file = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.ftruncate(self._file, SLOTS * SLOT.size)

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from continuum.config import make_private
 from continuum.records import Record
 
 Known = TypeVar("Known", bound=Record)
@@ -24,7 +25,7 @@ def write_known(file: Path, known: Record) -> None:
     Raises:
         OSError: the disk does not take it.
     """
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_private(file.parent)
     content = known.model_dump_json()
     draft = file.with_name(f"{file.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:

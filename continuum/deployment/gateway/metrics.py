@@ -15,6 +15,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from continuum.config import make_private
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
@@ -221,7 +223,7 @@ class Metrics:
         content = {"format": FORMAT, "at": self._now(), **self._present().written()}
         draft = self._file.with_suffix(f".{os.getpid()}")
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_private(self._file.parent)
             draft.write_text(json.dumps(content), encoding="utf-8")
             draft.replace(self._file)
         except OSError as error:
