@@ -79,7 +79,7 @@ clean:  ## remove the environment and everything the demo made here
 
 # What somebody wrote into their own is theirs: a newer one here is told of, and copied only where there is none.
 $(DAGSTER_HOME)/dagster.yaml: | dagster.yaml
-	mkdir -p $(@D)
+	umask 077 && mkdir -p $(@D)
 	cp dagster.yaml $@
 
 .PHONY: told-of-dagster.yaml

@@ -23,6 +23,7 @@ def make(home: Path) -> str:
 def test_a_home_without_one_gets_the_project_s_own(tmp_path: Path) -> None:
     make(tmp_path / "dagster")
     assert (tmp_path / "dagster" / "dagster.yaml").read_text() == OURS
+    assert (tmp_path / "dagster").stat().st_mode & 0o777 == 0o700
     assert make(tmp_path / "dagster") == ""
 
 
