@@ -290,9 +290,13 @@ class _Work:
         return {"rows": len(changed), "verdicts": len(verdicts)}, {}
 
     def _weights(self) -> tuple[Any, dict[str, Any]]:
+        from continuum.store import touched
+
         models = self._models()
         done, troubles = delete_weights(models, self._tracker)
         self._meet(troubles)
+        # What they answered others may be what they learned.
+        done["answers of theirs"] = touched.forget_answers(self.store.engine, [model.id for model in models])
         merged, left = delete_merged(load_settings().home / "merged", models)
         self._meet(left)
         return done | {"merged models": merged}, {}

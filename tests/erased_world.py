@@ -23,6 +23,7 @@ from continuum.splits.golden_growth import hold_out
 from continuum.spool.users import hashed_user, user_key
 from continuum.store.anchors import AnchorRound
 from continuum.store.database import Store
+from continuum.store.golden_answers import KeptAnswer
 from continuum.store.judging_tables import judgements
 from continuum.store.notifications import Notification
 from continuum.store.shadow_answers import ShadowAnswer
@@ -125,6 +126,15 @@ class World:
         store.anchors.add(AnchorRound(task="support", judge="j", version="v", rubric="r", scores={first.id: 4.0, "row-1": 5.0}))
         store.shadow_answers.add(
             [ShadowAnswer(deployment_id="d-3", interaction_id=first.id, task="support", answer=assistant(f"{CANARY}shadow"))]
+        )
+        # What a model that learned from her answers somebody else may be her words.
+        store.shadow_answers.add(
+            ShadowAnswer(deployment_id=f"d-{n}", interaction_id="row-2", task="support", answer=assistant(words))
+            for n, words in ((1, "On Monday."), (3, f"{CANARY}learned"))
+        )
+        store.golden_answers.keep(
+            KeptAnswer(f"k{n}", "support", "row-3", f"c{n}", assistant(words), NOON)
+            for n, words in ((1, "On Monday."), (2, f"{CANARY}learned"), (3, f"{CANARY}learned"))
         )
         from continuum.store.judgements import conversation_hash
 

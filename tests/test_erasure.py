@@ -24,7 +24,7 @@ from continuum.spool.users import hashed_user, user_key
 from continuum.store.database import Store
 from continuum.store.tables import metadata
 from tests.builders import NOON, an_interaction, assistant, user
-from tests.erased_world import CANARY, JANE, LATER, World, hashes, remains, said
+from tests.erased_world import CANARY, JANE, LATER, World, hashes, remains, rows_of, said
 
 pytestmark = pytest.mark.slow
 NEEDLES = (CANARY, JANE, "jane-")
@@ -47,7 +47,17 @@ async def test_no_word_and_no_id_of_hers_is_left_in_any_table_file_or_index(worl
     places = {place.rpartition(": ")[0] for place in remains(world.store, [home, tmp_path / "runs"], needles)}
     tables = {place.partition(".")[0] for place in places if not place.startswith("/")}
     assert tables >= {
-        *("bodies", "interactions", "feedback", "annotations", "reviews", "judgements", "shadow_answers", "sides"),
+        *(
+            "bodies",
+            "interactions",
+            "feedback",
+            "annotations",
+            "reviews",
+            "judgements",
+            "shadow_answers",
+            "golden_answers",
+            "sides",
+        ),
         *("dataset_items", "anchor_rounds", "verdicts", "deployment_events", "notifications"),
     }
     parts = {Path(place).relative_to(tmp_path).parts[1] for place in places if place.startswith("/")}
@@ -60,6 +70,14 @@ async def test_no_word_and_no_id_of_hers_is_left_in_any_table_file_or_index(worl
     assert receipt.troubles == ()
     assert receipt.found["interactions"] == 6
     assert receipt.found["feedback"] == 8
+
+
+async def test_what_models_that_learned_from_it_answered_others_goes_and_what_a_clean_one_did_stays(world: World) -> None:
+    receipt = await forgotten(world)
+
+    assert [(row["model"], row["interaction_id"]) for row in rows_of(world.store, "golden_answers")] == [("c1", "row-3")]
+    assert [(row["deployment_id"], row["interaction_id"]) for row in rows_of(world.store, "shadow_answers")] == [("d-1", "row-2")]
+    assert receipt.done["weights"]["answers of theirs"] == 3
 
 
 async def test_what_others_said_and_what_was_made_of_that_alone_is_what_it_was_to_the_byte(world: World, home: Path) -> None:

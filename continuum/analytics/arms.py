@@ -65,7 +65,8 @@ def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], 
     Raises:
         ConfigurationError: a name stands for no model, or there is none to compare.
     """
-    versions = store.checkpoints.of(policy.task)
+    out = store.erasures.out_of_service(policy.task)
+    versions = [checkpoint for checkpoint in store.checkpoints.of(policy.task) if checkpoint.id not in out]
     if models is None:
         models = [f"v{checkpoint.version}" for checkpoint in versions]
         if versions or policy.base_model or load_settings().base_model:
@@ -79,9 +80,21 @@ def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], 
     by_name = {name: found for found in versions for name in (f"v{found.version}", found.name, found.id)}
     unknown = [name for name in models if name not in by_name and name not in (PRODUCTION, NEAREST, BASE)]
     if unknown:
+        gone = erased_versions(store, policy.task)
+        if unknown[0] in {name for one in gone for name in (f"v{one.version}", one.name, one.id)}:
+            raise ConfigurationError(
+                f"{unknown[0]} learned from what was erased since and was deleted; compare others, or have it trained anew: "
+                f"continuum forget --rebuild {policy.task}"
+            )
         known = ", ".join([PRODUCTION, NEAREST, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
         raise ConfigurationError(f"task {policy.task!r} has no model {unknown[0]!r}; it has {known}")
     return [_contender(store, name, by_name.get(name)) for name in dict.fromkeys(models)]
+
+
+def erased_versions(store: "Store", task: str) -> list[Checkpoint]:
+    """The versions that learned from what was erased since: they are gone, and nothing is asked of them."""
+    out = store.erasures.out_of_service(task)
+    return [checkpoint for checkpoint in store.checkpoints.of(task) if checkpoint.id in out]
 
 
 def _can_be_looked_up(store: "Store", checkpoint: Checkpoint) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from continuum.analytics.arms import BASE, BESIDE, COST, NEAREST, PRODUCTION, Contender, Point, contenders
+from continuum.analytics.arms import BASE, BESIDE, COST, NEAREST, PRODUCTION, Contender, Point, contenders, erased_versions
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.judging.judge import Judge
@@ -270,6 +270,9 @@ def _settled(
     if golden is None or not questions:
         return [], [], notes
     chosen = contenders(store, policy, questions, models)
+    if models is None and (gone := erased_versions(store, task)):
+        named = ", ".join(f"v{checkpoint.version}" for checkpoint in gone)
+        notes.append(f"{named} learned from what was erased since, and are left out")
     verdicts = {one.name: store.verdicts.latest(one.checkpoint.id) for one in chosen if one.checkpoint}
     if blocked := [name for name, found in verdicts.items() if found and found.status is VerdictStatus.BLOCKED]:
         notes.append(f"blocked by the guard: {', '.join(blocked)}")

@@ -14,7 +14,8 @@ from continuum.store.guard_tables import golden_answers, golden_labels
 from continuum.store.judging_tables import labels
 from continuum.store.merging import mark_changed
 from continuum.store.rows import BATCH_ROWS, in_batches
-from continuum.store.tables import annotations, dataset_items, datasets, feedback, interactions, raters
+from continuum.store.serving_tables import shadow_answers
+from continuum.store.tables import annotations, dataset_items, datasets, deployments, feedback, interactions, raters
 from continuum.store.writing import in_one_transaction
 
 PLACE = (
@@ -151,6 +152,20 @@ def forget_opinions(engine: Engine, opinions: Collection[str], users: Collection
         gone["ratings of raters"] = connection.execute(delete(raters).where(raters.c.rater.in_(names))).rowcount
         gone["labels"] = connection.execute(delete(labels).where(labels.c.labeller.in_(names))).rowcount
         gone["golden labels"] = connection.execute(delete(golden_labels).where(golden_labels.c.labeller.in_(names))).rowcount
+        return gone
+
+    return in_one_transaction(engine, forgotten)
+
+
+def forget_answers(engine: Engine, models: Collection[str]) -> int:
+    """Delete what checkpoints answered to golden items and to copies of traffic; returns how many answers there were."""
+
+    def forgotten(connection: Connection) -> int:
+        gone = 0
+        for batch in in_batches(sorted(models)):
+            theirs = select(deployments.c.id).where(deployments.c.checkpoint_id.in_(batch))
+            gone += connection.execute(delete(golden_answers).where(golden_answers.c.model.in_(batch))).rowcount
+            gone += connection.execute(delete(shadow_answers).where(shadow_answers.c.deployment_id.in_(theirs))).rowcount
         return gone
 
     return in_one_transaction(engine, forgotten)

@@ -14,6 +14,7 @@ from continuum.records import Checkpoint, DatasetRecord, Message
 from continuum.splits.golden import GoldenDataset
 from continuum.splits.golden_growth import hold_out
 from continuum.store.database import Store
+from continuum.store.erasures import Change
 from continuum.store.learning import DatasetItem
 from continuum.store.tables import datasets
 from tests.builders import an_example, assistant, interactions
@@ -167,6 +168,25 @@ async def test_the_summary_tells_the_whole_story_in_text(task: Store, judge: Scr
         assert words in summary
     assert "$0.03000" in summary
     assert "judged by stars" in summary
+
+
+async def test_a_model_that_learned_from_what_was_erased_is_left_out_and_refused_by_name(
+    task: Store, judge: ScriptedJudge
+) -> None:
+    train(task, 3)
+    for version, other in (("c2", None), ("c3", "c4")):
+        task.erasures.note_change(
+            "e", "checkpoint", version, "support", Change("files", {}, {}), state="quarantined", reason="r", replaced_by=other
+        )
+
+    answerer = StarAnswerer()
+    curve = await LearningCurve.compute("support", store=task, judge=judge, answerer=answerer)
+
+    assert [point.model for point in curve.points] == ["production", "base", "v1"]
+    assert "support-v2" not in answerer.asked
+    assert "v2, v3 learned from what was erased since, and are left out" in curve.notes
+    with pytest.raises(ConfigurationError, match="v2 learned from what was erased since and was deleted"):
+        await LearningCurve.compute("support", ["base", "v2"], store=task, judge=judge, answerer=answerer)
 
 
 async def test_the_frame_has_a_row_for_each_model_and_metric(task: Store, judge: ScriptedJudge) -> None:
