@@ -122,4 +122,5 @@ def test_a_write_that_finds_the_database_locked_is_left_undone(tmp_path: Path) -
         in_one_transaction(engine, lambda connection: connection.execute(text("CREATE TABLE rows (n)")))
 
     engine.dispose()
+    assert holder.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
     holder.close()
