@@ -8,6 +8,7 @@ from continuum.artifacts.copies import is_there
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.policy import TaskPolicy
+from continuum.provenance.line import why_quarantined
 from continuum.provenance.lineage import trained_ids
 from continuum.records import Checkpoint
 from continuum.splits.golden import GoldenItem
@@ -80,12 +81,9 @@ def contenders(store: "Store", policy: TaskPolicy, items: Sequence[GoldenItem], 
     by_name = {name: found for found in versions for name in (f"v{found.version}", found.name, found.id)}
     unknown = [name for name in models if name not in by_name and name not in (PRODUCTION, NEAREST, BASE)]
     if unknown:
-        gone = erased_versions(store, policy.task)
-        if unknown[0] in {name for one in gone for name in (f"v{one.version}", one.name, one.id)}:
-            raise ConfigurationError(
-                f"{unknown[0]} learned from what was erased since and was deleted; compare others, or have it trained anew: "
-                f"continuum forget --rebuild {policy.task}"
-            )
+        for one in erased_versions(store, policy.task):
+            if unknown[0] in (f"v{one.version}", one.name, one.id):
+                raise ConfigurationError(f"{one.name} cannot be compared any more, it is {why_quarantined(store, one)}")
         known = ", ".join([PRODUCTION, NEAREST, BASE, *(f"v{checkpoint.version}" for checkpoint in versions)])
         raise ConfigurationError(f"task {policy.task!r} has no model {unknown[0]!r}; it has {known}")
     return [_contender(store, name, by_name.get(name)) for name in dict.fromkeys(models)]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from continuum.config import load_settings
 from continuum.deployment.gateway.tripping import ACTOR as GATEWAY
 from continuum.errors import ConfigurationError, DeploymentError, StoreError
+from continuum.provenance.line import why_quarantined
 from continuum.records import Checkpoint, Verdict, VerdictStatus
 from continuum.serving_records import DeploymentRecord, DeploymentState
 
@@ -54,13 +55,8 @@ def clear(store: "Store", checkpoint_id: str, name: str, *, strategy: str, ungua
         raise ConfigurationError(
             f"checkpoint {checkpoint_id} ({name}) is not in the store; deploy one that `continuum train` made"
         )
-    if (erased := store.erasures.artifact("checkpoint", known.id)) is not None:
-        instead = (
-            f"deploy {erased.replaced_by}, which was trained in its place"
-            if erased.replaced_by
-            else (f"train it anew without that: continuum forget --rebuild {known.task}")
-        )
-        raise DeploymentError(f"{known.name} may not serve, it is quarantined: {erased.reason}; {instead}")
+    if (why := why_quarantined(store, known)) is not None:
+        raise DeploymentError(f"{known.name} may not serve, it is {why}")
     try:
         files = verify_artifact(known.uri, known.manifest)
     except StoreError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from continuum.errors import ConfigurationError, StoreError
 from continuum.excerpts import excerpt
 from continuum.provenance.artifacts import verify_artifact
+from continuum.provenance.line import why_quarantined
 from continuum.records import Checkpoint, Verdict
 from continuum.splits.golden import GoldenDataset, GoldenItem
 from continuum.splits.golden_leaks import Leak
@@ -61,8 +62,11 @@ def baseline_of(store: "Store", candidate: Checkpoint, golden: GoldenDataset, ag
     The champion itself is compared with what the verdict on it that is given anew compared it with.
 
     Raises:
-        ConfigurationError: the champion's checkpoint is not in the store, or the candidate is the champion.
+        ConfigurationError: the champion's checkpoint is not in the store, or the candidate is the champion, or learned from what
+            was erased since.
     """
+    if (why := why_quarantined(store, candidate)) is not None:
+        raise ConfigurationError(f"{candidate.name} is not compared any more, it is {why}")
     champion = champion_of(store, candidate.task)
     if champion is not None and champion.id == candidate.id and again is not None:
         champion = _compared_with(store, again)

@@ -33,6 +33,18 @@ def head_of_line(store: "Store", task: str) -> Checkpoint | None:
     return None
 
 
+def why_quarantined(store: "Store", checkpoint: Checkpoint) -> str | None:
+    """Why a checkpoint may be used no more and what may in its place, in words; None for one that nothing is wrong with."""
+    erased = store.erasures.artifact("checkpoint", checkpoint.id)
+    if erased is None:
+        return None
+    made = store.checkpoints.get(erased.replaced_by) if erased.replaced_by else None
+    instead = f"have it trained anew without that: continuum forget --rebuild {checkpoint.task}"
+    if made is not None:
+        instead = f"take {made.name}, which was trained in its place"
+    return f"quarantined: {erased.reason}; {instead}"
+
+
 def learned_through(store: "Store", task: str) -> int:
     """Sequence number of the last interaction that the head of the line could have learned from; 0 before there is one.
 

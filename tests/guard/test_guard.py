@@ -21,6 +21,7 @@ from continuum.provenance.artifacts import write_manifest
 from continuum.records import Checkpoint, DatasetRecord, Message, Verdict, VerdictStatus
 from continuum.splits.golden import GoldenDataset
 from continuum.store.database import Store, open_store
+from continuum.store.erasures import Change
 from continuum.store.learning import DatasetItem
 from continuum.tracking.tracker import FolderTracker
 from tests.builders import an_interaction, assistant
@@ -54,6 +55,22 @@ async def test_a_much_worse_model_is_blocked_with_the_reason_in_words(store: Sto
     )
     assert verdict.p_values["helpfulness"] < 1e-6
     assert verdict.required_examples is None
+
+
+async def test_a_candidate_that_learned_from_what_was_erased_is_not_compared_and_what_stands_in_its_place_is_named(
+    store: Store, judge: ScriptedJudge
+) -> None:
+    made = a_checkpoint().model_copy(update={"id": "made-anew", "version": 2})
+    store.checkpoints.add(made)
+    store.erasures.note_change(
+        *("e", "checkpoint", a_checkpoint().id, "support", Change("files", {}, {})),
+        state="rebuilt",
+        reason="it was trained on what was erased",
+        replaced_by=made.id,
+    )
+
+    with pytest.raises(ConfigurationError, match="quarantined: it was trained on what was erased; take support-v2, which"):
+        await guarded(store, judge, candidate=lambda n: scored(5))
 
 
 async def test_a_better_model_is_approved_for_all_traffic(store: Store, judge: ScriptedJudge) -> None:
