@@ -140,7 +140,8 @@ class LearningCurve:
         chosen, items, notes = await asyncio.to_thread(_settled, opened, task, golden, models, limit)
         if golden is None or not items:
             raise ConfigurationError(f"task {task!r} has no golden items to measure on; curate it first, which sets some aside")
-        measures = measures_of(policy, asked or policy.guard.metrics, judge=judge, criteria=criteria).kept_in(opened)
+        wanted = asked or policy.guard.metrics
+        measures = measures_of(policy, wanted, judge=judge, criteria=criteria, elsewhere=BESIDE).kept_in(opened)
         base_model = next((c.checkpoint.base_model for c in reversed(chosen) if c.checkpoint), None) or policy.base_model
         base_model = str(base_model or load_settings().base_model or "")
         budget = Budget.of_task(opened, policy, "guard")

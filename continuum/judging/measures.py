@@ -55,6 +55,7 @@ def measures_of(
     judge: Judge | None = None,
     criteria: Sequence[Criterion] | None = None,
     approving: bool = False,
+    elsewhere: Sequence[str] = (),
 ) -> Measures:
     """Settle what is measured.
 
@@ -65,6 +66,7 @@ def measures_of(
         judge: who scores the criteria; None for the judge of the policy or of the environment.
         criteria: what the names mean; None for the policy's criteria. The built-in criteria are known besides.
         approving: whether a deployment is decided by it, which not every judge may do alone.
+        elsewhere: what the caller measures by itself, to be named beside what there is.
 
     Raises:
         ConfigurationError: a metric is unknown, is named twice, needs a judge and there is none, or is beyond the judge.
@@ -77,7 +79,7 @@ def measures_of(
     if not names or len(set(names)) < len(names):
         raise ConfigurationError(f"metrics are {list(names)}; name at least one, and each only once")
     if unknown := [name for name in names if name not in {*known, OVERALL, ACTION_MATCH}]:
-        there = ", ".join([*sorted(known), OVERALL, ACTION_MATCH])
+        there = ", ".join([*sorted(known), OVERALL, ACTION_MATCH, *elsewhere])
         raise ConfigurationError(f"metric {unknown[0]!r} is unknown; there are {there}, or give its Criterion")
     judged = tuple(name for name in names if name != ACTION_MATCH)
     if judged and chosen_judge is None:

@@ -14,6 +14,7 @@ from continuum.analytics.frontier import Standing
 from continuum.analytics.projection import Ahead
 from continuum.analytics.short import ahead_words, findings
 from continuum.analytics.telling import sections
+from continuum.errors import ConfigurationError
 from continuum.judging.judge import Judgement
 from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
@@ -275,6 +276,16 @@ async def test_a_logged_figure_has_a_name_that_a_tracker_takes_as_it_is(store: S
 
     # MLflow puts a hash behind a name with a comma, which nobody can read.
     assert replace(curve, readings=(lost,)).figures()["curve v1 general text in nats a token"] == 2.0
+
+
+async def test_a_metric_that_there_is_not_is_told_with_all_that_there_are(store: Store) -> None:
+    begin(store)
+    train(store, 1)
+
+    with pytest.raises(
+        ConfigurationError, match=r"'latency' is unknown.*cost_per_query, latency_ms, forgetting, human_agreement"
+    ):
+        await LearningCurve.compute(TASK, ["v1"], ["latency"], store=store, judge=star_judge(), answerer=Starred())
 
 
 async def test_metrics_are_any_set_and_cost_is_always_there(store: Store) -> None:
