@@ -6,7 +6,7 @@ export CONTINUUM_HOME ?= $(CURDIR)/.continuum
 export DAGSTER_HOME ?= $(CONTINUUM_HOME)/dagster
 export DAGSTER_DISABLE_TELEMETRY := yes
 export MLFLOW_DISABLE_TELEMETRY := true
-# Six processes that do nothing for who only looks at runs and models.
+# Six processes of some hundred megabytes each that do nothing for who only looks at runs and models.
 export MLFLOW_SERVER_ENABLE_JOB_EXECUTION := false
 # Small models on two cores run faster on one thread than on two.
 export OMP_NUM_THREADS ?= 1
@@ -26,7 +26,7 @@ ui: $(VENV)/.pipelines told-of-dagster.yaml  ## Dagster (webserver and daemon) o
 	$(BIN)/dg dev --host 127.0.0.1 --port 3000
 
 mlflow: $(VENV)/.pipelines  ## MLflow on http://127.0.0.1:5000, the runs under Model training
-	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --backend-store-uri sqlite:///$(CONTINUUM_HOME)/mlflow.db
+	$(BIN)/mlflow ui --host 127.0.0.1 --port 5000 --workers 1 --backend-store-uri sqlite:///$(CONTINUUM_HOME)/mlflow.db
 
 test: $(VENV)/.dev browser  ## the whole suite
 	$(BIN)/python -m pytest $(WORKERS)

@@ -158,8 +158,8 @@ def _point_row(point: Point) -> dict[str, Any]:
     found = point.difference
     return {
         "until (UTC)": f"{point.at:%Y-%m-%d %H:%M}",
-        "conversations of the candidate": found.candidate,
-        "of the stable model": found.stable,
+        "conversations": found.candidate + found.stable,
+        "its own": found.candidate,
         "at least": found.lower,
         "difference": found.delta,
         "at most": found.upper,
@@ -171,8 +171,8 @@ def _split_row(split: Split) -> dict[str, Any]:
         "since (UTC)": f"{split.begins:%Y-%m-%d %H:%M}",
         "configured": f"{split.share:.0%}",
         "served": "-" if split.served is None else f"{split.served:.1%}",
-        "conversations of the candidate": split.candidate,
-        "of the stable model": split.stable,
+        "conversations": split.candidate + split.stable,
+        "its own": split.candidate,
     }
 
 

@@ -1,5 +1,6 @@
 """A learning curve as the Dagster UI shows it: small pictures and tables, and where the whole page is."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,19 @@ from continuum_pipelines.tables import link, markdown, rows_table
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
     from continuum.analytics.telling import Section
+    from continuum.analytics.turns import Turn
     from continuum.tracking.tracker import Tracker
 
-AS_ABOVE = "as above"
-"""What a turn cost is said in its first row alone; a blank cell would look forgotten."""
 LONGEST_LINE = 400
-TABLES = {"models": "scores", "turns": "turns", "fresh": "promoted", "beside": "beside", "intents": "intents"}
-"""Sections of the report that are tables here, and what they are called."""
+COLUMNS = {
+    "models": ("model", "metric", "mean", "items"),
+    "turns": ("version", "less", "metric", "gain", "items", "$ a point"),
+    "fresh": ("version", "less", "metric", "claimed", "fresh or corrected", "basis"),
+    "beside": ("what", "model", "value", "difference", "against", "measured on"),
+}
+"""Sections of the report that are tables here, and those of their columns that fit beside the key; the page has all of them."""
+NAMES = {"models": "scores", "fresh": "promoted"}
+"""What a table is called where that is not its section's key."""
 NOTES = "notes"
 """The key of the section that says what to keep in mind."""
 
@@ -51,7 +58,7 @@ def metadata_of(curve: "LearningCurve", page: Path, run: str | None, runs: "Trac
     parts = {section.key: section for section in sections(curve)}
     means = {point.model: point.means[first] for point in curve.points if first in point.means}
     own = next((point.means for point in curve.points if point.model == newest), {})
-    title = f"mean {first} by model, 0 to 1, with 95% intervals"
+    title = f"{first}, 0 to 1, 95%"
     return {
         "golden_dataset": curve.golden,
         "items": curve.items,
@@ -61,9 +68,11 @@ def metadata_of(curve: "LearningCurve", page: Path, run: str | None, runs: "Trac
         **{f"newest_{metric}": found.mean for metric, found in own.items()},
         "in_short": lines_table("compared, with 95% intervals", parts.get(SHORT)),
         "curve": markdown(means_plot(means, title, line=_line_of(curve, newest))),
-        **{name: section_table(parts.get(key)) for key, name in TABLES.items()},
+        **{NAMES.get(key, key): section_table(parts.get(key), heads) for key, heads in COLUMNS.items()},
+        "costs": rows_table([_cost(one) for one in curve.turns]),
+        "intents": section_table(parts.get("intents"), ()),
         "to_keep_in_mind": lines_table("to keep in mind", parts.get(NOTES)),
-        "summary": markdown(as_markdown(curve, without={*TABLES, SHORT, NOTES})),
+        "summary": markdown(as_markdown(curve, without={*COLUMNS, SHORT, NOTES, "intents"})),
         "page": dg.MetadataValue.path(str(page)),
         "mlflow_run": link(runs.run_url(run) if run else None) or run,
     }
@@ -77,12 +86,28 @@ def _line_of(curve: "LearningCurve", newest: str) -> set[str]:
     return set(line)
 
 
-def section_table(section: "Section | None") -> dg.TableMetadataValue | None:
-    """A section's rows in the words of the report; None where it has none."""
+def section_table(section: "Section | None", heads: Sequence[str]) -> dg.TableMetadataValue | None:
+    """A section's rows in the words of the report; None where it has none.
+
+    Args:
+        section: of the report.
+        heads: the columns to show, and any whose head begins with `against`; all where there are none.
+    """
     if section is None:
         return None
-    rows = ([cell.text or AS_ABOVE for cell in row] for row in section.rows)
-    return rows_table([dict(zip(section.heads, row, strict=True)) for row in rows])
+    rows = [dict(zip(section.heads, (cell.text for cell in row), strict=True)) for row in section.rows]
+    shown = [head for head in section.heads if not heads or head in heads or head.startswith("against ")]
+    return rows_table([{head: row[head] for head in shown} for row in rows])
+
+
+def _cost(one: "Turn") -> dict[str, Any]:
+    return {
+        "version": one.model,
+        "examples": one.examples,
+        "judged": one.judged,
+        "judging, $": one.judging_usd,
+        "training, s": one.training_s,
+    }
 
 
 def lines_table(head: str, section: "Section | None") -> dg.TableMetadataValue | None:

@@ -99,11 +99,11 @@ def means_plot(means: "Mapping[str, Estimate]", title: str, *, line: Container[s
 
 def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT, captioned: bool = True) -> str:
     """An SVG body as a Markdown image, its title above it; an empty text when it would be too long to be shown."""
-    look = f"font-size='10' font-family='sans-serif' fill='{INK}'"
+    look = f"style='font:10px sans-serif' fill='{INK}'"
     words = excerpt(title, LONGEST_TITLE) if captioned else ""
     if words:
-        body = f"{text(0, 9, words)}<g transform='translate(0,{CAPTION})'>{body}</g>"
         width, height = max(width, LETTER * len(words)), height + CAPTION
+        look, body = f"viewBox='0 -{CAPTION} {width} {height}' {look}", text(0, -5, words) + body
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' width='{width}' height='{height}' {look}>{body}</svg>"
     markdown = image(svg, title)
     return markdown if len(markdown) < MARKDOWN_SHOWN_INLINE else ""

@@ -102,7 +102,7 @@ def _forgetting(report: ForgettingReport) -> dict[str, Any]:
                 {
                     "of": change.title,
                     "what": what,
-                    "change of probability": change.probability,
+                    "change": change.probability,
                     "95% from": change.probability_low,
                     "to": change.probability_high,
                     "rows": change.rows,
@@ -122,7 +122,7 @@ def _violation_row(one: Violations) -> dict[str, Any]:
         "broken before": one.before,
         "broken now": one.after,
         "newly": len(one.newly),
-        "share at most (95%)": one.upper,
+        "at most": one.upper,
     }
 
 

@@ -66,7 +66,7 @@ def forest_plot(verdict: Verdict, title: str) -> str:
 
 
 def checks_table(verdict: Verdict) -> dg.TableMetadataValue | None:
-    """Every check, worst first, in the columns of `continuum guard`; None where the verdict has none."""
+    """Every check, worst first, with the numbers of `continuum guard`, narrow enough for the page; None without any."""
     order = {outcome: n for n, outcome in enumerate((Outcome.REGRESSED, Outcome.UNDECIDED, Outcome.NO_DATA, Outcome.PASSED))}
     return rows_table([_row(one) for one in sorted(findings(verdict), key=lambda one: order[one.outcome])])
 
@@ -75,12 +75,10 @@ def _row(one: Finding) -> dict[str, Any]:
     return {
         "check": one.label,
         "outcome": one.word,
-        "delta": signed(one.number("delta")),
-        "95%": interval(one),
+        "delta, 95%": f"{signed(one.number('delta'))} {interval(one)}".strip() or "-",
         "allowed": signed(one.min_delta, 3),
         "p": p_words(one),
-        "baseline": plain_number(one.number("baseline_mean")),
-        "candidate": plain_number(one.number("candidate_mean")),
+        "means": " → ".join(plain_number(one.number(name)) or "-" for name in ("baseline_mean", "candidate_mean")),
     }
 
 

@@ -46,11 +46,11 @@ async def test_a_trial_shows_its_sequence_its_split_and_its_route(store: Store, 
         "since (UTC)": "",
         "configured": "50%",
         "served": "50.0%",
-        "conversations of the candidate": 120,
-        "of the stable model": 120,
+        "conversations": 240,
+        "its own": 120,
     }
     last = rows_of(shown["looks"])[-1]
-    assert (last["conversations of the candidate"], last["of the stable model"]) == (120, 120)
+    assert (last["conversations"], last["its own"]) == (240, 120)
     assert last["at least"] <= last["difference"] <= last["at most"]
     assert rows_of(shown["events"])[-1]["reason"] == "a person | looks <b>"
 
@@ -91,8 +91,7 @@ async def test_what_happens_between_two_turns_shows_in_the_check_as_numbers(stor
     looks, steps = shown["looks"], shown["steps"]
     assert isinstance(looks, dg.TableMetadataValue)
     assert isinstance(steps, dg.TableMetadataValue)
-    asked = "conversations of the candidate"
-    assert rows_of(looks)[-1][asked] == rows_of(steps)[-1][asked] == 120
+    assert rows_of(looks)[-1]["its own"] == rows_of(steps)[-1]["its own"] == 120
     assert rows_of(shown["route"])[0] == {"model": "support-v1", "state": "canary", "traffic": "50%", "alarm": "-"}
     # Beside a check the UI hides Markdown, however short.
     assert not any(isinstance(value, dg.MarkdownMetadataValue) for value in shown.values())

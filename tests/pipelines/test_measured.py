@@ -54,7 +54,10 @@ async def test_what_the_ui_shows_of_a_curve_is_what_the_report_says_of_it(store:
     mean = next(point for point in curve.points if point.model == "v2").means["helpfulness"].mean
     assert (found["newest_version"], found["newest_helpfulness"]) == ("v2", mean)
     assert status_of(curve).startswith(f"helpfulness, 0 to 1: v2 {mean:.2f}, v1 ")
-    assert [list(row.data.values()) for row in found["scores"].records] == [texts(row) for row in told["models"].rows]
+    models = [dict(zip(told["models"].heads, texts(row), strict=True)) for row in told["models"].rows]
+    assert all(row.data.items() <= whole.items() for row, whole in zip(found["scores"].records, models, strict=True))
+    assert list(found["scores"].records[0].data) == ["model", "metric", "mean", "items", "against base"]
+    assert [row.data["version"] for row in found["costs"].records] == ["v1", "v2"]
     # Nobody reads what is behind a click: whether it is better, and what to doubt, are not.
     assert [row.data["compared, with 95% intervals"] for row in found["in_short"].records] == list(told[SHORT].lines)
     assert [row.data["to keep in mind"] for row in found["to_keep_in_mind"].records] == list(told["notes"].lines)

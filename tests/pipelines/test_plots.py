@@ -42,14 +42,12 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 def words_of(markdown: str) -> list[str]:
     """What is written in the drawing, without what stands above it."""
-    whole = svg_of(markdown)
-    drawing = whole.find(f"{SVG}g[@transform]")
-    return [found.text or "" for found in (whole if drawing is None else drawing).iter(f"{SVG}text")]
+    return [found.text or "" for found in svg_of(markdown).iter(f"{SVG}text") if not found.attrib["y"].startswith("-")]
 
 
 def caption_of(markdown: str) -> str | None:
     """What stands above a drawing; None where there was no room."""
-    return next((found.text for found in svg_of(markdown).findall(f"{SVG}text")), None)
+    return next((found.text for found in svg_of(markdown).findall(f"{SVG}text") if found.attrib["y"].startswith("-")), None)
 
 
 def shown(markdown: str) -> bool:
