@@ -78,3 +78,13 @@ def _inode_of(url: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return None if found is None else (found.st_dev, found.st_ino)
+
+
+def _begin_anew_in_child() -> None:
+    # Whoever was opening a store at that moment did not come along, and would hold the lock for ever.
+    global _opening
+    _opening = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew_in_child)

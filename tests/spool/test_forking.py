@@ -14,6 +14,22 @@ from tests.spool.test_spool import a_draft, forks, questions
 
 OPEN_AND_CLOSE = "import sys; from continuum.store.database import open_store; open_store(sys.argv[1]).close()"
 
+FORK_WHILE_OPENING = """
+import os, signal, socket, sys, threading
+from continuum.store import store_at
+
+silent = socket.create_server(("127.0.0.1", 0))
+url = f"postgresql://nobody@127.0.0.1:{silent.getsockname()[1]}/nowhere"
+threading.Thread(target=store_at, args=(url,), daemon=True).start()
+silent.accept()  # from here on the other thread waits for an answer that never comes
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    store_at(sys.argv[1]).tasks.names()
+    os._exit(0)
+os._exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) % 256)
+"""
+
 
 def open_here(home: Path) -> list[str]:
     """The files of a home's database that this process has open."""
@@ -105,3 +121,11 @@ def test_a_child_of_a_fork_that_could_not_wait_loses_nothing(home: Path, store: 
     for end in (told, tell, asked, ask):
         os.close(end)
     assert sorted(questions(store)) == ["early in the child", "in the parent", "late in the child"]
+
+
+@forks
+@pytest.mark.timeout(90)
+def test_a_child_made_while_another_thread_opens_a_store_that_hangs_can_open_its_own(home: Path, store: Store) -> None:
+    url = f"sqlite:///{home / 'continuum.db'}"
+    ended = subprocess.run([sys.executable, "-c", FORK_WHILE_OPENING, url], capture_output=True, text=True, timeout=80)
+    assert ended.returncode == 0, ended.stderr
