@@ -6,6 +6,9 @@ from datetime import datetime
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
+from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.needs import needs_of
 from continuum.policy import TaskPolicy
@@ -150,7 +153,7 @@ def _judging(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) ->
     from continuum.annotation.backfill import opinion_of
     from continuum.annotation.backfill_price import quote
 
-    found = quote(store, opinion_of(policy), None, None, now=now)
+    found = quote(store, opinion_of(policy), None, None, api_key=_key(), now=now)
     return Judging(
         answers=found.window.missing,
         bound_usd=found.bound_usd,
@@ -158,6 +161,11 @@ def _judging(store: "Store", policy: TaskPolicy, now: Callable[[], datetime]) ->
         test_calls=found.test_calls,
         test_bound_usd=found.test_bound_usd,
     )
+
+
+def _key() -> SecretStr:
+    """The judge's key; where none is set another in its place, for a price is known without one and nobody is asked."""
+    return load_settings().judge_api_key or SecretStr("none is set")
 
 
 def _training(store: "Store", policy: TaskPolicy, new: int) -> Training:
@@ -193,7 +201,7 @@ def _guarding(store: "Store", policy: TaskPolicy) -> Guarding | None:
     cases = [(asked, answer) for asked, answer in answers if answer is not None]
     try:
         opinion = opinion_of(policy)
-        bound = bound_usd([opinion.annotator(store).judge], cases, opinion.criteria)
+        bound = bound_usd([opinion.annotator(store, _key()).judge], cases, opinion.criteria)
     except ConfigurationError:
         bound = None
     scaled = None if bound is None or not cases else bound / len(cases) * 2 * items

@@ -69,13 +69,18 @@ def test_what_the_guard_will_ask_for_is_said_to_be_beside_the_price(store: Store
     assert ", and what the guard will ask for beside it; nothing was asked" in line
 
 
-def test_a_judge_that_cannot_be_asked_has_no_price(store: Store) -> None:
-    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="gpt-4o-mini"), **BASE))
+def test_a_price_is_known_before_there_is_a_key_and_the_key_is_told_to_be_missing(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="gpt-4o-mini", budget_usd=5), **BASE))
     store.interactions.add(interactions(60))
+    GoldenDataset.from_task("support", store=store)
 
-    (line,) = [one for one in forecast(store, "support").lines() if one.startswith("in all")]
+    ahead = forecast(store, "support")
 
-    assert line == "in all: what judging would cost is not known; nothing was asked and nothing is spent"
+    assert ahead.judging is not None
+    assert ahead.guarding is not None
+    assert 0 < (ahead.judging.bound_usd or 0) < (ahead.bound_usd or 0) < 5
+    assert (ahead.guarding.bound_usd or 0) > 0
+    assert "set OPENAI_API_KEY" in " ".join(ahead.stops)
 
 
 def test_three_times_the_answers_cost_about_three_times_as_much(store: Store, endpoint: StubEndpoint) -> None:
