@@ -277,13 +277,15 @@ async def _task(store: "Store", name: str, settings: Settings, now: Callable[[],
         found.append(_finding(f"{name}: driver", "ok", f"{state.driver}, seen {state.driver_seen_at:%Y-%m-%d %H:%M} UTC"))
     if policy.judge.model and "judge" not in lacks:
         found += await _judge(name, policy, settings, now)
+    if policy.judge.model:
+        found.append(_price(name, policy.judge.model, policy, settings))
     if "base_model" not in lacks:
         found += _base_model(name, policy, settings)
     return found
 
 
 async def _judge(name: str, policy: TaskPolicy, settings: Settings, now: Callable[[], datetime]) -> Iterable[Finding]:
-    from continuum.models.endpoint import OPENAI_URL, EndpointModel
+    from continuum.models.endpoint import OPENAI_URL
 
     model, key = policy.judge.model or "", settings.judge_api_key
     base_url = policy.judge.base_url or settings.judge_base_url
@@ -308,20 +310,23 @@ async def _judge(name: str, policy: TaskPolicy, settings: Settings, now: Callabl
             found.append(_finding("clock", "warn", f"{off.total_seconds():.0f} s off the endpoint's; set it by NTP"))
         else:
             found.append(_finding("clock", "ok", "as the endpoint's"))
-    if base_url or key:
-        from continuum.models.chat import Usage
-
-        cost = EndpointModel(model, base_url=base_url, api_key=key).cost_usd(Usage(1_000_000, 0))
-        if cost is not None:
-            found.append(_finding(f"{name}: price", "ok", f"${cost:g} for a million tokens that {excerpt(model, 60)} reads"))
-        elif policy.judge.budget_usd is not None:
-            cure = f"continuum tasks set {name} judge.budget_usd=null, or name a judge with a price"
-            found.append(
-                _finding(f"{name}: price", "fail", f"no price is known for {model!r}, so its budget cannot be kept: {cure}")
-            )
-        else:
-            found.append(_finding(f"{name}: price", "warn", f"no price is known for {model!r}; what it costs is not counted"))
     return found
+
+
+def _price(name: str, model: str, policy: TaskPolicy, settings: Settings) -> Finding:
+    """What the judge costs; it is known without a key."""
+    from continuum.models.chat import Usage
+    from continuum.models.endpoint import OPENAI_URL, EndpointModel
+
+    address = policy.judge.base_url or settings.judge_base_url or OPENAI_URL
+    cost = EndpointModel(model, base_url=address).cost_usd(Usage(1_000_000, 0))
+    what = f"{name}: price"
+    if cost is not None:
+        return _finding(what, "ok", f"${cost:g} for a million tokens that {excerpt(model, 60)} reads")
+    if policy.judge.budget_usd is None:
+        return _finding(what, "warn", f"no price is known for {model!r}; what it costs is not counted")
+    cure = f"continuum tasks set {name} judge.budget_usd=null, or name a judge with a price"
+    return _finding(what, "fail", f"no price is known for {model!r}, so its budget cannot be kept: {cure}")
 
 
 def _base_model(name: str, policy: TaskPolicy, settings: Settings) -> Iterable[Finding]:

@@ -89,6 +89,15 @@ async def test_a_budget_without_a_price_fails(store: Store) -> None:
     assert "judge.budget_usd=null" in price.words
 
 
+async def test_a_price_is_told_though_the_key_is_missing(store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", judge=JudgePolicy(model="gpt-4o-mini", budget_usd=5)))
+
+    seen = await found("support")
+
+    assert seen["support: judge"].state == "fail"
+    assert (seen["support: price"].state, "for a million tokens" in seen["support: price"].words) == ("ok", True)
+
+
 async def test_a_clock_that_is_off_is_told_by_the_endpoints(store: Store) -> None:
     async with endpoint("judge") as base_url:
         store.tasks.register(judged_at(base_url))
