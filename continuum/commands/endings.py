@@ -16,7 +16,7 @@ INCOMPLETE = 3
 INTERRUPTED = 130
 LONGEST_NAME = 200
 CODES = {
-    DONE: "done; `guard`: approved",
+    DONE: "done; `guard`: approved; `gateway`, `serve`, `label --page`: told to stop, by Ctrl-C too",
     FAILED: "refused or failed, or whoever read the output went away; `guard`: blocked; `doctor`: something fails",
     WRONG_USAGE: "wrong usage; `backfill`: nothing was begun; `guard`: inconclusive",
     NOTHING_DECIDED: "`guard`: nothing was decided, be it wrong usage or an error; `backfill`: some of it is missing",
