@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 LONGEST_LINE = 400
 COLUMNS = {
     "models": ("model", "metric", "mean", "items"),
-    "turns": ("version", "less", "metric", "gain", "items", "$ a point"),
-    "fresh": ("version", "less", "metric", "claimed", "fresh or corrected", "basis"),
-    "beside": ("what", "model", "value", "difference", "against", "measured on"),
+    "turns": ("version", "metric", "gain", "items", "$ a point"),
+    "fresh": ("version", "metric", "claimed", "fresh or corrected", "basis"),
+    "beside": ("what", "value", "difference", "measured on"),
 }
 """Sections of the report that are tables here, and those of their columns that fit beside the key; the page has all of them."""
+WITHIN = {"less": ("version", "less"), "against": ("difference", "against"), "model": ("what", "of")}
+"""Columns whose words stand in another one, and behind which word: a narrow column breaks its lines."""
 NAMES = {"models": "scores", "fresh": "promoted"}
 """What a table is called where that is not its section's key."""
 NOTES = "notes"
@@ -96,6 +98,10 @@ def section_table(section: "Section | None", heads: Sequence[str]) -> dg.TableMe
     if section is None:
         return None
     rows = [dict(zip(section.heads, (cell.text for cell in row), strict=True)) for row in section.rows]
+    for row in rows:
+        for head, (whole, word) in WITHIN.items():
+            if whole in row and row.get(head, "-") != "-":
+                row[whole] += f" {word} {row[head]}"
     shown = [head for head in section.heads if not heads or head in heads or head.startswith("against ")]
     return rows_table([{head: row[head] for head in shown} for row in rows])
 

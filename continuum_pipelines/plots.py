@@ -94,7 +94,7 @@ def means_plot(means: "Mapping[str, Estimate]", title: str, *, line: Container[s
     drawn = f"<path d='{path}' stroke='{ACCENT}' stroke-width='2'/>"
     joined = f"<polyline points='{','.join(joint)}' fill='none' stroke='{FAINT}'/>" if len(joint) > 1 else ""
     bodies = (joined + drawn + names + numbers, joined + drawn + names, drawn + names, drawn)
-    return fitting([f"<g text-anchor='middle'>{body}</g>" for body in bodies], title)
+    return fitting([f"<g text-anchor='middle'>{body}</g>" for body in bodies], title, adorned=1)
 
 
 def picture(body: str, title: str, *, width: int = WIDTH, height: int = HEIGHT, captioned: bool = True) -> str:
