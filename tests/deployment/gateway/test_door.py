@@ -1,6 +1,7 @@
 """What the gateway's own HTTP server refuses, said to it byte by byte, and how long it waits."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -324,12 +325,14 @@ def test_no_noise_keeps_others_from_being_served(noise: list[bytes]) -> None:
     async def try_it() -> None:
         async with a_door(limits=Limits(head_s=0.05, body_s=0.05, idle_s=0.05)) as (_, port):
             _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.writelines(noise)
+            writer.write(b"".join(noise))
             reader, other = await asyncio.open_connection("127.0.0.1", port)
             other.write(HELLO)
             async with asyncio.timeout(5):
                 assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             for one in (writer, other):
                 one.close()
+                with contextlib.suppress(ConnectionError):
+                    await one.wait_closed()
 
     asyncio.run(try_it())
