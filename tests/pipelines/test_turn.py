@@ -103,7 +103,7 @@ def test_a_turn_leads_interactions_to_a_canary_and_can_be_repeated(
     assert store.tasks.get("support").trained_through == store.interactions.last_sequence("support")
     assert first.statuses["learning_curve"].startswith("action_match, 0 to 1: ")
     assert any("golden items" in note for note in notes)
-    assert shown["loss"].startswith("![training loss](data:image/svg+xml,")
+    assert shown["loss"].startswith("![loss of the batches, nats a token, to step ")
     assert (shown["checkpoint"], shown["adapter"], shown["mlflow_run"]) == (model.id, model.uri, model.mlflow_run_id)
 
     assert main(["support"]) == 0
