@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import SecretStr, field_validator
 
@@ -156,11 +156,14 @@ class Continuum:
             return await turn(self.config.task, store=self.store, on_progress=on_progress)
 
     def _register(self) -> None:
+        self.store.tasks.change(self.config.task, self._made_of)
+
+    def _made_of(self, stored: dict[str, Any]) -> TaskPolicy:
         try:
-            stored = self.store.tasks.get(self.config.task).policy if self.config.task in self.store.tasks.names() else None
+            before = TaskPolicy(**stored) if stored else None
         except ConfigurationError:
-            stored = None  # One that cannot be read is replaced.
-        self.store.tasks.register(self.config.to_policy(stored))
+            before = None  # One that cannot be read is replaced.
+        return self.config.to_policy(before)
 
     def _status(self) -> Status:
         if self.config.task not in self.store.tasks.names():
@@ -340,7 +343,10 @@ def claimed(store: "Store", task: str, holder: str | None = None) -> Iterator[No
     def renew() -> None:
         while not done.wait(CLAIM_LASTS.total_seconds() / 4):
             with unless_away(f"the claim of {task!r} is renewed the next time"):
-                store.tasks.claim(task, me, lasts=CLAIM_LASTS)
+                if not store.tasks.claim(task, me, lasts=CLAIM_LASTS):
+                    # After a sleep of the machine, say. What both write is decided by the store, row by row, as everywhere.
+                    logger.warning("task %s: this turn was away too long, and another driver has begun one beside it", task)
+                    return
 
     keeper = threading.Thread(target=renew, name=f"claim-{task}", daemon=True)
     keeper.start()

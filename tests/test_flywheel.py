@@ -2,14 +2,15 @@ import asyncio
 import contextlib
 import sqlite3
 import threading
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import event
 
-from continuum import Continuum, ContinuumConfig, interaction
+from continuum import Continuum, ContinuumConfig, flywheel, interaction
 from continuum.config import load_settings
 from continuum.errors import ConfigurationError
 from continuum.fine_tuning import FineTuneConfig
@@ -206,6 +207,23 @@ def test_of_many_drivers_at_once_one_has_the_claim(store: Store) -> None:
         driver.join()
 
     assert len(won) == 1
+
+
+def test_a_turn_that_slept_through_its_claim_says_so_and_leaves_it_to_the_next(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(flywheel, "CLAIM_LASTS", timedelta(milliseconds=80))
+    store.tasks.ensure("support")
+    hour = timedelta(hours=1)
+
+    with claimed(store, "support", "the first"):
+        assert store.tasks.claim("support", "the next", lasts=hour, now=lambda: datetime.now(UTC) + hour)
+        give_up = time.monotonic() + 30
+        while "another driver has begun one beside it" not in caplog.text and time.monotonic() < give_up:
+            time.sleep(0.01)
+
+    assert caplog.text.count("another driver has begun one beside it") == 1
+    assert store.tasks.get("support").claimed_by == "the next"
 
 
 async def test_watching_notes_its_presence_and_tries_a_shortage_once(store: Store) -> None:
