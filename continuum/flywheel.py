@@ -10,7 +10,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -268,10 +268,24 @@ async def deploy_if_allowed(policy: TaskPolicy, model: Checkpoint, verdict: Verd
     return Decision(action=action, reason=f"{verdict.status}: {record.state}, {serves}", deployment=record)
 
 
-async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30, on_progress: Progress = silent) -> None:
+async def watch(
+    task: str,
+    *,
+    store: "Store | None" = None,
+    every_s: float = 30,
+    on_progress: Progress = silent,
+    on_turn: Callable[[TurnReport], object] | None = None,
+) -> None:
     """Turn the wheel whenever `auto_train_when` new interactions have come, and lead the task's deployments, until cancelled.
 
     Late feedback is looked for beside it: what it reopens counts as new, and verdicts that it reopens are given again.
+
+    Args:
+        task: whose wheel.
+        store: where everything is.
+        every_s: seconds from one look to the next.
+        on_progress: told how far a turn is.
+        on_turn: told what each turn came to.
     """
     opened = store or default_store()
     # Beside the turns, of which one may take hours: a candidate before real traffic is looked at meanwhile.
@@ -289,7 +303,7 @@ async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30,
                     await catch_up(opened, task, on_progress=on_progress)
                 # A turn that waits leaves the mark where it was; it is tried again when more has come, or another policy is set.
                 stand = (opened.interactions.last_sequence(task), opened.reopenings.count(task), opened.tasks.raw_policy(task))
-                if due(opened, task) and stand != tried and await _turned(opened, task, on_progress):
+                if due(opened, task) and stand != tried and await _turned(opened, task, on_progress, on_turn):
                     tried = stand
             await asyncio.sleep(every_s)
     finally:
@@ -298,7 +312,9 @@ async def watch(task: str, *, store: "Store | None" = None, every_s: float = 30,
             await leading
 
 
-async def _turned(store: "Store", task: str, on_progress: Progress) -> bool:
+async def _turned(
+    store: "Store", task: str, on_progress: Progress, on_turn: Callable[[TurnReport], object] | None = None
+) -> bool:
     """Turn a task, and tell what came of it; False where the same turn may come to something else a little later."""
     try:
         report = await turn(task, store=store, on_progress=on_progress)
@@ -307,6 +323,8 @@ async def _turned(store: "Store", task: str, on_progress: Progress) -> bool:
         logger.warning("task %s is not turned: %s", task, error)
         return not error.passing
     logger.info("task %s: %s (%s)", task, report.outcome, report.reason)
+    if on_turn is not None:
+        on_turn(report)
     return True
 
 

@@ -119,6 +119,33 @@ def test_what_is_no_number_is_null_and_what_steers_a_terminal_is_escaped(capsys:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["watch", "--every", "1s"], {"ticks"}),
+        (["turn", "support", "--watch"], {"outcome", "reason", "seconds"}),
+        (["label", "support", "--page", "--port", "0"], {"url", "labeller"}),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_command_that_stays_prints_a_document_a_line(arguments: list[str], told: set[str], store: Store) -> None:
+    store.tasks.register(TaskPolicy(task="support", auto_train_when=2, base_model="none"))
+    store.interactions.add(interactions(3))
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from continuum.cli import main; main()", *arguments, "--json"], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout is not None
+        try:
+            first = json.loads(process.stdout.readline())
+        finally:
+            process.send_signal(signal.SIGINT)
+        rest = [json.loads(line) for line in process.stdout.read().splitlines()]
+
+    assert told <= first.keys()
+    assert all(told <= one.keys() or one.get("kind") == "Interrupted" for one in rest)
+
+
+@pytest.mark.parametrize(
     ("arguments", "asked"),
     [(["gateway"], "/healthz"), (["gateway", "--workers", "2"], "/healthz"), (["serve"], "/v1/models")],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

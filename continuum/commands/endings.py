@@ -42,7 +42,8 @@ def tell(error: Exception | str, kind: str | None = None) -> None:
 def tell_programs(error: str, kind: str) -> None:
     """The half of `tell` that is for programs, where people have been told."""
     if speaks_json.get():
-        print_json({"error": error, "kind": kind})
+        # In a line: what stays has printed lines before.
+        print_json({"error": error, "kind": kind}, in_a_line=True)
 
 
 def told_of_file(error: OSError) -> bool:

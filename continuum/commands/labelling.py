@@ -39,13 +39,13 @@ def label(
     """Score and correct answers; the judge's opinion is shown after yours."""
     from continuum.annotation.labelling import Labelling
 
-    if as_json and not show:
-        raise typer.BadParameter("--json goes with --show: labelling itself is a conversation")
+    if as_json and not (show or page):
+        raise typer.BadParameter("--json goes with --show or --page: labelling in a terminal is a conversation")
     labelling = Labelling(default_store(), task, queue, labeller=labeller, overlap=overlap)
     if show:
         _show(labelling, as_json)
     elif page:
-        run(_serve(labelling, host, port))
+        run(_serve(labelling, host, port, as_json))
     else:
         _in_terminal(labelling)
 
@@ -66,7 +66,7 @@ def _in_terminal(labelling: "Labelling") -> None:
     )
 
 
-async def _serve(labelling: "Labelling", host: str, port: int) -> None:
+async def _serve(labelling: "Labelling", host: str, port: int, as_json: bool) -> None:
     from continuum.annotation.label_page.server import LabelPage
     from continuum.deployment.serving import stop_signal
     from continuum.loopback import is_loopback
@@ -78,7 +78,12 @@ async def _serve(labelling: "Labelling", host: str, port: int) -> None:
         )
     stop = stop_signal()
     async with LabelPage(labelling, host=host, port=port) as page:
-        say(f"label {labelling.task} as {labelling.labeller} at {page.url}\nvotes are stored as they are cast; Ctrl-C ends it")
+        if as_json:
+            print_json({"url": page.url, "task": labelling.task, "labeller": labelling.labeller}, in_a_line=True)
+        else:
+            say(
+                f"label {labelling.task} as {labelling.labeller} at {page.url}\nvotes are stored as they are cast; Ctrl-C ends it"
+            )
         await stop.wait()
 
 

@@ -17,7 +17,8 @@ This page is written from the commands: `python -m continuum.commands.page > doc
 ## For scripts
 
 - `--json` prints one JSON document on stdout and nothing else there; progress and warnings go to stderr. What is no number is
-  `null`. A server prints it in one line, with the address that it is found at, as soon as it listens.
+  `null`. What stays prints a document in each line: a server the address that it is found at,
+  `turn --watch` each turn, `watch` each look.
 - An error is a line on stderr and, with `--json`, `{"error": "...", "kind": "..."}` on stdout. The kind is the name of the
   error's class (`ConfigurationError`, `NotEnoughData`, `StoreError`, ...), `UsageError` where the line was not understood, or
   `Interrupted`. What nobody foresaw has a traceback on stderr beside it.

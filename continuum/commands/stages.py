@@ -1,5 +1,6 @@
 """The stages by hand, and the whole turn."""
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -16,6 +17,7 @@ from continuum.store import default_store
 from continuum.timespan import utc_now
 
 if TYPE_CHECKING:
+    from continuum.flywheel import TurnReport
     from continuum.training.trainer import TrainingResult
 
 SHOWN_VIOLATIONS = 5
@@ -154,8 +156,6 @@ def turn(
 
     if watch and dry_run:
         raise typer.BadParameter("--dry-run does nothing, and --watch stays; leave one of them out")
-    if watch and as_json:
-        raise typer.BadParameter("--json prints one turn's report, and --watch stays; leave one of them out")
     store = default_store()
     if dry_run:
         from continuum.forecast import forecast
@@ -167,10 +167,15 @@ def turn(
     ask_for_terms(store, policy, providers_ahead(store, policy))
     with bar("turning") as on_progress:
         if watch:
-            run(flywheel.watch(task, on_progress=on_progress))
+            run(flywheel.watch(task, on_progress=on_progress, on_turn=partial(_tell_turn, as_json=as_json, stays=True)))
         report = run(flywheel.turn(task, on_progress=on_progress))
+    _tell_turn(report, as_json=as_json)
+
+
+def _tell_turn(report: "TurnReport", *, as_json: bool, stays: bool = False) -> None:
+    """What a turn came to; in a line of its own where another may follow."""
     if as_json:
-        print_json(report)
+        print_json(report, in_a_line=stays)
         return
     say(f"{report.outcome}: {report.reason}")
     say("seconds: " + ", ".join(f"{name} {seconds:g}" for name, seconds in report.seconds.items()))

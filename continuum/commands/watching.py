@@ -45,8 +45,8 @@ def watch(
 
     It does what the Dagster sensor does, and both may run. Killed, it leaves the traffic as it is; the next one goes on.
     """
-    if as_json and (live or not once):
-        raise typer.BadParameter("--json prints one look: add --once, and leave --live out")
+    if as_json and live:
+        raise typer.BadParameter("--json prints looks, and --live shows them; leave one of them out")
     pause = parse_span(every)
     # A look at one moment has nothing to wait for.
     store = brought_in() if once or (read_only and not _has_screen()) else _store_when_it_answers(pause)
@@ -79,11 +79,11 @@ def _lead_in_lines(view: "View", leading: Any, *, once: bool, live: bool, as_jso
     def on_round(found: "Round") -> None:
         lines(found)
         view.on_round(found)
+        if as_json:
+            print_json(found, in_a_line=not once)
 
     with bar("judging") as on_progress:
         run(leading(on_round=on_round, look=_looking(on_progress)))
-    if as_json:
-        print_json(lines.last)
     if live:
         run(_show(view, once=True))
     if lines.failed:
@@ -135,14 +135,12 @@ class _Lines:
     def __init__(self, *, chatty: bool, say: Callable[[str], None]) -> None:
         self._chatty = chatty
         self._say = say
-        self.last: Round | None = None
         self._said: dict[str, tuple[object, ...]] = {}
         self._trouble: str | None = None
         self.failed = False
         """Whether anything could not be done."""
 
     def __call__(self, found: "Round") -> None:
-        self.last = found
         if found.trouble != self._trouble and found.trouble is not None:
             complain(f"{found.at:%H:%M:%S} nothing could be led, the traffic stays as it is: {found.trouble}")
         self._trouble = found.trouble
