@@ -175,6 +175,11 @@ def _machine(home: Path) -> Iterator[Finding]:
         yield _finding("home", "fail", f"{there} is a file, and must be a folder; set CONTINUUM_HOME to another place")
     elif not os.access(there, os.W_OK):
         yield _finding("home", "fail", f"{there} cannot be written; set CONTINUUM_HOME to a folder that can")
+    elif os.name == "posix" and home.exists() and home.stat().st_mode & 0o007:
+        # A group may share a home on purpose.
+        yield _finding(
+            "home", "warn", f"every user of this machine can look into {home}, where captured words lie: chmod o= {home}"
+        )
 
 
 def _memory() -> int:

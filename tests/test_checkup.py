@@ -185,6 +185,16 @@ async def test_a_task_that_is_named_and_is_not_there_fails_though_no_store_is(ho
     assert not home.exists()
 
 
+@pytest.mark.parametrize(("mode", "told"), [(0o700, False), (0o770, False), (0o755, True), (0o701, True)])
+async def test_a_home_that_every_user_can_look_into_is_told(mode: int, told: bool, home: Path, store: Store) -> None:
+    home.chmod(mode)
+
+    seen = await found()
+
+    assert ("home" in seen) is told
+    assert not told or (seen["home"].state, f"chmod o= {home}" in seen["home"].words) == ("warn", True)
+
+
 async def test_a_home_that_is_a_file_fails_with_what_to_set(home: Path) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
     home.write_text("")
