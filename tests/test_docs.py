@@ -35,6 +35,7 @@ PAGES = [
     ROOT / "GETTING_STARTED.md",
     ROOT / "CHANGELOG.md",
     ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 MARKDOWN = [*PAGES, *(page for folder in ("deploy", "examples") for page in sorted((ROOT / folder).rglob("*.md")))]
