@@ -81,7 +81,7 @@ def metric_chart(curve: "LearningCurve", metric: str, place: int) -> str:
     ]
     parts += [_whisker(x.at(point.examples), *(y.at(end) for end in _ends(point, metric))) for point in line]
     parts += _names([(x.at(point.examples), y.at(point.means[metric].mean), point.model) for point in named_first(line)])
-    parts += [_level(y.at(point.means[metric].mean), point.model) for point in others]
+    parts += [_level(y.at(point.means[metric].mean), of_how_many(curve, point, metric)) for point in others]
     said = ", ".join(f"{point.model} {point.means[metric].mean:.2f}" for point in [*others, *line])
     drawing = _drawing(WIDTH, HEIGHT, f"{metric} by examples: {said}", "".join(parts))
     return f'<figure class="s{place % SERIES}"><h3>{escape(excerpt(metric))}, 0 to 1</h3>{drawing}</figure>'
@@ -91,6 +91,12 @@ def continued(curve: "LearningCurve", metric: str) -> list[tuple[Point, Point]]:
     """Each version with the one that it was continued from: those are joined, and never two that both went on from a third."""
     known = {point.model: point for point in curve.points if metric in point.means}
     return [(known[one.before], known[one.model]) for one in curve.turns if {one.before, one.model} <= known.keys()]
+
+
+def of_how_many(curve: "LearningCurve", point: Point, metric: str) -> str:
+    """A model's name, and of how many items its mean is where it has no score for all."""
+    found = point.means[metric].items
+    return point.model if found == curve.items else f"{point.model}, of {found} items"
 
 
 def named_first(line: Sequence[Point]) -> list[Point]:

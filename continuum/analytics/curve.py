@@ -179,7 +179,7 @@ class LearningCurve:
             judge=measures.judge_name,
             beside=beside,
             attributions=tuple(attributions),
-            notes=(*notes, *silences(found), *_notes(chosen, result, measures, budget), *unexplained, *standing),
+            notes=(*notes, *silences(found), *_notes(chosen, result, measures, budget, len(items)), *unexplained, *standing),
             seed=seed,
             **vars(result),
         )
@@ -287,13 +287,20 @@ def _settled(
     return chosen, items, notes
 
 
-def _notes(chosen: Sequence[Contender], found: "Compared", measures: Measures, budget: Budget) -> list[str]:
+def _notes(chosen: Sequence[Contender], found: "Compared", measures: Measures, budget: Budget, size: int) -> list[str]:
     notes, names = [], {contender.name for contender in chosen}
     costs = {point.model: point.cost_usd for point in found.points}
     if any(costs[name] == 0 for name in names - {PRODUCTION}):
         notes.append(LOCAL_COST_NOTE)
     if PRODUCTION in names and costs[PRODUCTION] is None:
         notes.append("no cost was captured for production's answers, so it is not on the cost-quality frontier")
+    known = next((point.means for point in found.points if point.model == PRODUCTION), {})
+    asked = max((mean.items for mean in known.values()), default=size)
+    if asked < size:
+        notes.append(
+            f"production answered {asked} of the {size} items, and its mean is of those alone: compare it by the differences, "
+            "which are of the same items"
+        )
     if PRODUCTION in names and "action_match" in measures.metrics:
         notes.append("where a reference is production's own answer that a person approved, production matches by construction")
     if NEAREST in names:

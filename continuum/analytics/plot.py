@@ -8,7 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from continuum.analytics.charts import continued, named_first
+from continuum.analytics.arms import PRODUCTION, Point
+from continuum.analytics.charts import continued, named_first, of_how_many
 
 if TYPE_CHECKING:
     from continuum.analytics.curve import LearningCurve
@@ -34,6 +35,7 @@ def draw(curve: "LearningCurve", path: Path) -> Path:
 
 
 def _draw_quality(axes: Axes, curve: "LearningCurve") -> None:
+    named: list[tuple[Point, Place]] = []
     for n, metric in enumerate(curve.metrics):
         colour = f"C{n % 10}"
         line = [point for point in curve.points if metric in point.means and (point.examples or point.model == "base")]
@@ -46,12 +48,20 @@ def _draw_quality(axes: Axes, curve: "LearningCurve") -> None:
         axes.errorbar(x, [found.mean for found in means], yerr=errors, fmt="o", capsize=3, color=colour, label=metric)
         for both in continued(curve, metric):
             axes.plot([point.examples for point in both], [point.means[metric].mean for point in both], color=colour)
-        for point, place in _apart([(one, (one.examples, one.means[metric].mean)) for one in named_first(line)]):
-            axes.annotate(point.model, place, textcoords="offset points", xytext=(5, 5), fontsize=8)
+        named += [(one, (one.examples, one.means[metric].mean)) for one in named_first(line)]
         for point in curve.points:
             if not point.examples and point.model != "base" and metric in point.means:
-                axes.axhline(point.means[metric].mean, color=colour, linestyle=":", label=f"{metric}, {point.model}")
+                style = ":" if point.model == PRODUCTION else "-."
+                axes.axhline(
+                    point.means[metric].mean,
+                    color=colour,
+                    linestyle=style,
+                    label=f"{metric}, {of_how_many(curve, point, metric)}",
+                )
         _draw_projection(axes, curve, metric, colour)
+    # Two metrics of one version may lie upon each other.
+    for point, place in _apart(named):
+        axes.annotate(point.model, place, textcoords="offset points", xytext=(5, 5), fontsize=8)
     axes.set(xlabel="curated examples learned from", ylabel="score (0 to 1)", ylim=(-0.02, 1.02))
     axes.legend(fontsize=8)
 
@@ -79,6 +89,7 @@ def _draw_cost(axes: Axes, curve: "LearningCurve") -> None:
     front = [standing for standing in curve.frontier if standing.on_frontier]
     axes.plot([s.cost_usd for s in front], [s.quality for s in front], color="C0", linewidth=1, drawstyle="steps-post")
     axes.margins(x=0.25)
+    axes.locator_params(axis="x", nbins=5)
     # No query costs less than nothing.
     axes.set_xlim(left=-0.04 * axes.get_xlim()[1])
     axes.set(xlabel="US$ a query", ylabel="mean of the metrics (0 to 1)", ylim=(-0.02, 1.02))

@@ -177,9 +177,9 @@ def _frontiers(curve: "LearningCurve") -> Iterator[Section]:
     yield Section(
         "frontier",
         "Cost and quality",
-        f"Quality is the mean of the metrics on the {items} items that all of these have every score for. A model is on the "
-        "frontier unless another is at least as good and at most as dear, and better in one; the chance is its share of "
-        "resamples of the golden groups.",
+        f"Quality is the mean of the metrics on the {items} of {curve.items} items that all of these have every score for. A "
+        "model is on the frontier unless another is at least as good and at most as dear, and better in one; the chance is its "
+        "share of resamples of the golden groups.",
         ("model", "quality", "US$ a query", "on the frontier", "chance"),
         tuple(_standing(one) for one in curve.frontier),
         () if curve.frontier else ("no model has both a cost and a quality",),

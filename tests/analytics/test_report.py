@@ -20,10 +20,11 @@ from continuum.judging.scripted import ScriptedJudge
 from continuum.models.budget import Budget
 from continuum.records import Message, VerdictStatus
 from continuum.rubric import Criterion
+from continuum.splits.golden_growth import hold_out
 from continuum.statistics.means import Estimate
 from continuum.store.database import Store
 from continuum.tracking.tracker import FolderTracker
-from tests.analytics.wheel import TASK, Starred, begin, judged, star_judge, train, turned
+from tests.analytics.wheel import TASK, Starred, begin, captured, judged, star_judge, train, turned
 
 
 class Page(HTMLParser):
@@ -186,6 +187,20 @@ async def test_versions_are_joined_with_what_they_were_continued_from_and_not_wi
     joined = [[(a.model, b.model) for a, b in continued(one, "helpfulness")] for one in (curve, siblings)]
 
     assert joined == [[("base", "v1"), ("v1", "v2"), ("v2", "v3")], [("base", "v1"), ("v1", "v2"), ("v1", "v3")]]
+
+
+async def test_a_production_that_answered_only_some_of_the_questions_is_not_drawn_as_if_it_had_answered_all(store: Store) -> None:
+    policy = begin(store)
+    train(store, 1)
+    captured(store, 200, start=400, model=f"{TASK}-v1", variant="stable")
+    assert hold_out(store, policy) is not None
+
+    curve = await LearningCurve.compute(TASK, store=store, judge=star_judge(), answerer=Starred())
+
+    asked = next(point for point in curve.points if point.model == "production").means["helpfulness"].items
+    assert 0 < asked < curve.items
+    assert any(note.startswith(f"production answered {asked} of the {curve.items} items") for note in curve.notes)
+    assert f"production, of {asked} items" in curve.to_html()
 
 
 async def test_a_version_that_the_guard_has_blocked_is_said_to_be(store: Store) -> None:
