@@ -9,7 +9,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-NOBODYS = (".localhost", ".local", ".internal")
+NOBODYS = (".localhost", ".local", ".internal", ".test", ".home.arpa")
 """Ends of names that nobody can register: no public name service answers for them."""
 
 

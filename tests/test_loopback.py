@@ -16,7 +16,16 @@ def test_the_name_in_a_host_header_is_read_as_browsers_write_it() -> None:
     "header",
     [
         *("localhost", "localhost:8787", "LOCALHOST", "app.localhost:8787", "127.0.0.1:8787", "[::1]:8787", "192.168.0.4"),
-        *("gateway", "gateway:8787", "laptop.local", "host.docker.internal:8787", "localhost.", None),
+        *(
+            "gateway",
+            "gateway:8787",
+            "laptop.local",
+            "host.docker.internal:8787",
+            "app.test",
+            "box.home.arpa",
+            "localhost.",
+            None,
+        ),
     ],
 )
 def test_a_name_that_nobody_can_register_is_no_strangers(header: str | None) -> None:
