@@ -268,6 +268,7 @@ async def test_the_receipt_holds_nothing_of_her_and_its_hash_is_of_all_the_rest(
     assert receipt.sealed() == receipt
     assert receipt.model_copy(update={"troubles": ("x",)}).sealed().sha256 != receipt.sha256
     assert any("backups" in place for place in receipt.out_of_reach)
+    assert any("answered other users in live traffic" in place for place in receipt.out_of_reach)
 
 
 async def test_what_could_not_be_done_is_told_and_the_same_command_does_it(world: World, home: Path, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ OUT_OF_REACH = (
     "what was exported: `continuum export`, `continuum dataset export`, audit files, saved reports and golden sets",
     "logs of the providers that were asked, as production model, judge or embedder, and of the batch endpoints",
     "models that another server still holds in memory or on its disk, until it unloads them; merged models that were copied",
+    "what models that had learned from it answered other users in live traffic, and judges wrote of other users' questions",
     "the application's own logs, traces and databases",
     "logs of Dagster's runs in a bucket or on another machine, and deleted runs of MLflow until `mlflow gc`",
     "blocks of the disk that a file system or an SSD has not written over yet",
