@@ -41,6 +41,7 @@ from continuum.store.claims import holder_name
 from continuum.store.outages import unless_away
 from continuum.strict import Policy
 from continuum.timespan import utc_now
+from continuum.tracking.tracker import tracker_of
 from continuum.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -221,7 +222,7 @@ async def turn(task: str, *, store: "Store | None" = None, on_progress: Progress
             if record is not None:
                 mark_learned(opened, record)
         with clock.phase("guard"):
-            guard = RegressionGuard.for_task(policy, store=opened)
+            guard = RegressionGuard.for_task(policy, store=opened, tracker=tracker_of(checkpoint, load_settings()))
             verdict = await guard.evaluate(candidate_model=checkpoint, on_progress=on_progress)
         with clock.phase("deploy"):
             decision = await deploy_if_allowed(policy, checkpoint, verdict, store=opened)

@@ -92,15 +92,18 @@ def guard(
 
 
 def _guarded(model: Checkpoint, golden: str | None, audit_out: Path | None, audit_items: int) -> Verdict:
+    from continuum.config import load_settings
     from continuum.guard.audit import write_audit
     from continuum.guard.guard import RegressionGuard
     from continuum.splits.golden import GoldenDataset
+    from continuum.tracking.tracker import tracker_of
 
     store = default_store()
     asked = GoldenDataset.load(golden, store=store) if golden else GoldenDataset.latest(model.task, store=store)
     if asked is not None:
         complain(f"{asked.name}: {len(asked)} items; {asked.shows()}")
-    guarding = RegressionGuard.for_task(store.tasks.get(model.task).policy, golden_dataset=asked, store=store)
+    policy, tracker = store.tasks.get(model.task).policy, tracker_of(model, load_settings())
+    guarding = RegressionGuard.for_task(policy, golden_dataset=asked, store=store, tracker=tracker)
 
     def draw(found: "Measurement") -> None:
         if audit_out is None:

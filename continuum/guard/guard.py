@@ -19,8 +19,7 @@ from continuum.guard.capability import GENERAL
 from continuum.guard.evidence import evidence_of, verdict_of
 from continuum.guard.measuring import Measurement, Session, measure
 from continuum.guard.pairs import CHECKS, DEFAULT_MIN_DELTA
-from continuum.guard.reading import figures
-from continuum.guard.report import files_of
+from continuum.guard.report import log_beside
 from continuum.guard.ruling import rule_on
 from continuum.judging.criteria import BUILT_IN, OVERALL
 from continuum.judging.judge import Judge
@@ -232,7 +231,7 @@ class RegressionGuard:
         store.verdicts.add(verdict)
         await asyncio.to_thread(put_proof, store, verdict, golden)
         if self.tracker is not None and candidate_model.mlflow_run_id is not None:
-            self.tracker.log_verdict(verdict, candidate_model.mlflow_run_id, files_of(verdict), figures(verdict))
+            await asyncio.to_thread(log_beside, self.tracker, candidate_model.mlflow_run_id, verdict)
         return verdict
 
     def _constraints(self, policy: TaskPolicy, model: Checkpoint) -> list[Constraint]:

@@ -1,10 +1,11 @@
 """A verdict for people: Markdown for Dagster, a table for the terminal; the page is in `guard/html.py`."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from continuum.errors import ConfigurationError
+from continuum.errors import ConfigurationError, StoreError
 from continuum.excerpts import excerpt, prose
 from continuum.guard import reading
 from continuum.guard.pairs import Gate, Outcome
@@ -15,9 +16,14 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from continuum.tracking.tracker import Tracker
+
+logger = logging.getLogger(__name__)
+
 __all__ = [
     "files_of",
     "headline",
+    "log_beside",
     "permission",
     "print_verdict",
     "report_form",
@@ -109,6 +115,14 @@ def write_report(verdict: Verdict, path: str | Path) -> Path:
 def files_of(verdict: Verdict) -> dict[str, str]:
     """The reports that a tracker shows beside a run, by file name."""
     return {f"report{ending}": report_form(f"report{ending}")(verdict) for ending in (".html", ".md")}
+
+
+def log_beside(tracker: "Tracker", run_id: str, verdict: Verdict) -> None:
+    """Log a verdict in the run of its candidate's training. Where that fails it is told, and the verdict stands: it is stored."""
+    try:
+        tracker.log_verdict(verdict, run_id, files_of(verdict), reading.figures(verdict))
+    except StoreError as error:
+        logger.warning("verdict %s is not logged beside its candidate's training: %s", verdict.id, error)
 
 
 def to_json(verdict: Verdict) -> str:

@@ -6,6 +6,7 @@ A tracker remembers; it decides nothing. The store knows which checkpoint serves
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,6 +97,13 @@ def open_tracker(settings: Settings) -> Tracker:
     except ImportError as error:
         raise MissingExtra.of(error, "Tracking") from error
     return MlflowTracker(settings.mlflow_tracking_uri, artifacts=settings.home / "mlartifacts")
+
+
+def tracker_of(model: Checkpoint, settings: Settings) -> Tracker | None:
+    """The tracker that knows a model; None where its training was logged nowhere, or MLflow is not installed here."""
+    with suppress(MissingExtra):
+        return open_tracker(settings) if model.mlflow_run_id is not None else None
+    return None
 
 
 class FolderTracker:

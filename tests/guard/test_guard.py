@@ -445,6 +445,32 @@ async def test_the_verdict_is_logged_to_the_tracker(store: Store, judge: Scripte
     assert "<svg" in (tmp_path / "runs" / tracked.run_id / "report.html").read_text()
 
 
+class AwayTracker(FolderTracker):
+    """A tracker whose server does not answer."""
+
+    def log_verdict(self, *arguments: object, **named: object) -> None:
+        raise StoreError("MLflow at http://mlflow:5000 failed").may_pass()
+
+
+async def test_a_verdict_stands_though_its_tracker_is_away(
+    store: Store, judge: ScriptedJudge, tmp_path, caplog: pytest.LogCaptureFixture
+) -> None:
+    answerer = RuledAnswerer({"support-v1": lambda n: scored(5)})
+    guard = RegressionGuard(
+        golden_set(60, lambda n: scored(4)),
+        ["helpfulness"],
+        judge=judge,
+        answerer=answerer,
+        store=store,
+        tracker=AwayTracker(tmp_path),
+    )
+
+    verdict = await guard.evaluate(candidate_model=a_checkpoint(mlflow_run_id="run"))
+
+    assert store.verdicts.get(verdict.id) == verdict
+    assert f"verdict {verdict.id} is not logged beside its candidate's training" in caplog.text
+
+
 async def test_progress_is_told_to_the_end(store: Store, judge: ScriptedJudge) -> None:
     seen = []
     guard = RegressionGuard(

@@ -7,7 +7,7 @@ import pytest
 from continuum.config import load_settings
 from continuum.errors import StoreError
 from continuum.records import Checkpoint, Verdict, VerdictStatus
-from continuum.tracking.tracker import FolderTracker, Tracker, open_tracker
+from continuum.tracking.tracker import FolderTracker, Tracker, open_tracker, tracker_of
 
 HISTORY = (
     {"step": 1, "loss": 2.0, "learning_rate": 1e-3, "ewc_penalty": 0.0, "l2_distance": 0.0},
@@ -50,6 +50,11 @@ CURVE_FIGURES = {"curve v1 helpfulness": 0.5}
 REPORTS = {"report.html": "<!doctype html>", "report.md": "# Blocked"}
 SLICE = "delta_accuracy@../refunds/\u202e<b>"
 FIGURES = {"mde_accuracy": 0.04, SLICE: -0.5, SLICE + "!": -0.25, "x" * 400: 1.0, "nats_candidate_general text": 2.5}
+
+
+def test_a_model_that_was_logged_has_a_tracker_and_another_has_none(checkpoint: Checkpoint, home: Path) -> None:
+    assert tracker_of(checkpoint, load_settings()) is None
+    assert tracker_of(checkpoint.model_copy(update={"mlflow_run_id": "run"}), load_settings()) is not None
 
 
 def test_a_folder_remembers_runs_aliases_and_verdicts(checkpoint: Checkpoint, tmp_path: Path):
