@@ -9,13 +9,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from continuum.records import Checkpoint
 from continuum.store.database import Store, open_store
 
 
 def pytest_configure() -> None:
-    """What runs the suite is not to be felt in it."""
+    """What runs the suite is not to be felt in it, and how fast it runs neither."""
+    settings.register_profile("continuum", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("continuum")
     # pytest-xdist tells its workers a width, which a console that is made now would keep, whatever a test says later.
     os.environ.pop("COLUMNS", None)
     # A shell's background job ignores SIGINT; Dagster would then ignore SIGTERM too, and so would all that it starts.

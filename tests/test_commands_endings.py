@@ -174,7 +174,7 @@ def test_a_database_that_fails_is_said_in_a_line_and_not_by_a_traceback(store: S
 
 
 def test_what_nobody_foresaw_is_a_traceback_for_people_and_a_document_for_programs(store: Store) -> None:
-    added = "from continuum import cli; cli.app.command('divide')(lambda json=False: 1 / 0); cli.main()"
+    added = "from continuum import cli\ndef divide(json: bool = False): 1 / 0\ncli.app.command()(divide)\ncli.main()"
 
     for asked, told in ((["--json"], {"error": "division by zero", "kind": "ZeroDivisionError"}), ([], None)):
         line = [sys.executable, "-c", added, "divide", *asked]

@@ -481,7 +481,7 @@ DEEDS = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(deeds=DEEDS, seed=st.integers(0, 2**16))
 def test_whatever_the_order_no_late_feedback_is_lost(store: Store, deeds: list[str], seed: int) -> None:
     wheel = Wheel(store, seed)

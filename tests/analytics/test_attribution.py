@@ -305,7 +305,7 @@ def test_a_label_is_one_line_that_does_nothing_to_a_terminal_and_names_the_inten
         assert one.cluster.isprintable()
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     deltas=st.lists(st.integers(-4, 4), min_size=32, max_size=32),
     random=st.randoms(use_true_random=False),
@@ -328,7 +328,7 @@ def test_the_order_of_items_changes_nothing_and_the_same_seed_gives_the_same_ans
         assert ends[0] - 1e-9 <= cluster.gain.mean <= ends[1] + 1e-9
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.sampled_from([0.0, 0.25, 0.5, 1.0]), min_size=32, max_size=32))
 def test_where_before_and_after_are_equal_no_cluster_gained(store: Store, tmp_path: Path, scores: list[float]) -> None:
     candidate = store.checkpoints.get("c1") or learn(store, tmp_path, 1, lessons(TOPICS))

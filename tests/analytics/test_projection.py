@@ -31,7 +31,7 @@ def test_intervals_hold_the_truth_nine_times_in_ten_and_miss_by_less_than_carryi
     assert np.mean(error) < 0.7 * np.mean(carried)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.lists(st.floats(0, 1), min_size=4, max_size=9), st.floats(0, 0.3), st.integers(1, 10_000), st.integers(1, 10))
 def test_whatever_the_versions_scored_the_interval_is_one(means: list[float], error: float, first: int, times: int) -> None:
     examples = [first * (n + 1) for n in range(len(means))]

@@ -93,7 +93,7 @@ CONSIDERED = st.lists(
 
 
 @given(CONSIDERED)
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_the_probability_on_record_is_the_highest_rate_an_interaction_was_ever_considered_at(
     store: Store, rounds: list[tuple[float, int, int]]
 ) -> None:

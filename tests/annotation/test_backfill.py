@@ -294,7 +294,7 @@ async def test_a_process_killed_at_any_judgement_is_followed_by_one_that_asks_no
     assert store.judgements.count(claims=True) == 0
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     failing=st.sets(st.integers(0, 9), max_size=9),
     begins=st.integers(0, 9),

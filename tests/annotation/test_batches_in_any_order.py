@@ -107,7 +107,6 @@ def disturbed(seed: int, twice: float, weak: float) -> Callable[[Lines], Lines]:
 @settings(
     max_examples=25,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(

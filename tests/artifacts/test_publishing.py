@@ -44,7 +44,7 @@ def test_an_artifact_comes_back_as_it_was(bucket: str, tmp_path: Path) -> None:
     assert published("checkpoints", "support") == [uri]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(files=TREES)
 def test_any_tree_of_files_is_the_same_in_another_home(
     files: dict[str, bytes], bucket: str, monkeypatch: pytest.MonkeyPatch

@@ -108,7 +108,7 @@ def test_the_same_seed_draws_the_same_sets():
 # --- the rivals ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000), shift=st.floats(-0.1, 0.05), min_delta=st.sampled_from([0.0, -0.02]))
 def test_the_unpaired_z_test_is_scipys_normal_tail(seed: int, shift: float, min_delta: float):
     scores = GAUSSIAN.draw(np.random.default_rng(seed), 1, 60, shift)

@@ -147,7 +147,7 @@ def test_captured_text_is_neither_markup_nor_link_nor_front_matter(attack: str) 
     assert not set(hostile) & set("\x1b\x00\x07\u202e\u200b")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(), max_size=300))
 def test_no_text_gets_out_of_its_quotes(text: str) -> None:
     assert len(excerpt(text)) <= LENGTH

@@ -44,7 +44,7 @@ def plain_greedy(vectors: np.ndarray, weights: np.ndarray, size: int) -> list[in
     return chosen
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows=st.integers(2, 40), copies=st.integers(1, 3), seed=st.integers(0, 999), share=st.floats(0.1, 1), low=st.floats(0, 1))
 def test_lazy_greedy_takes_what_plain_greedy_takes(rows: int, copies: int, seed: int, share: float, low: float) -> None:
     vectors = np.repeat(unit_rows(rows, dimensions=5, seed=seed), copies, axis=0)
@@ -54,7 +54,7 @@ def test_lazy_greedy_takes_what_plain_greedy_takes(rows: int, copies: int, seed:
     assert facility_location(vectors, weights, size) == plain_greedy(vectors, weights, size)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rows=st.integers(2, 60), copies=st.integers(1, 3), seed=st.integers(0, 999), batch=st.integers(1, 20))
 def test_the_farthest_row_is_found_without_comparing_all(rows: int, copies: int, seed: int, batch: int) -> None:
     vectors = np.repeat(unit_rows(rows, dimensions=5, seed=seed), copies, axis=0)

@@ -144,7 +144,7 @@ async def test_a_hook_that_is_slow_garbled_elsewhere_or_gone_is_no_yes_and_its_p
 
 
 @given(share=st.floats(0.01, 1), approved=st.floats(0, 1))
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 def test_a_share_that_was_approved_is_not_asked_about_again(share: float, approved: float) -> None:
     record = RECORD.model_copy(update={"approved_traffic": approved})
     assert not is_asked("none", record, share)

@@ -120,7 +120,7 @@ class Play:
             assert hours >= 2 or after.reason == "why", "a step before its time needs somebody's reason"
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(done=st.lists(deeds, min_size=3, max_size=14))
 @example(done=[("deploy", "canary", 1.0), ("deploy", "canary", 1.0), ("rollback", "", 0), ("rollback", "", 0)])
 @example(

@@ -54,7 +54,7 @@ def test_a_text_is_embedded_once(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.text(max_size=30), max_size=8), st.lists(st.text(max_size=30), max_size=8))
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_cold_and_warm_vectors_are_equal_bit_for_bit(tmp_path: Path, first: list[str], second: list[str]) -> None:
     texts = [*first, *second]
     warm = CachedEmbedder(HashedEmbedder(), tmp_path)

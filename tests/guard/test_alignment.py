@@ -323,7 +323,7 @@ WORDS = st.sampled_from(list(Word))
 
 
 @given(st.lists(st.tuples(WORDS, WORDS, st.booleans(), st.booleans()), max_size=60), st.none() | st.floats(0.001, 0.999))
-@hypothesis_settings(deadline=None, max_examples=60)
+@hypothesis_settings(max_examples=60)
 def test_whatever_was_found_nothing_passes_unsaid(words: list[tuple[Word, Word, bool, bool]], limit: float | None) -> None:
     trials = trials_of([a_constraint(len(words) + 1, 1)])
     tried = []

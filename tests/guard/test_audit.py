@@ -183,7 +183,7 @@ def test_hostile_answers_compute_nothing_in_a_spreadsheet(tmp_path: Path) -> Non
 
 
 @given(st.text(alphabet=st.sampled_from("=+-@＝;,|\t\n\r '\"a1"), max_size=30))
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 def test_no_text_puts_a_formula_behind_what_may_be_the_end_of_a_cell(text: str) -> None:
     table = StringIO()
     csv.writer(table, quoting=csv.QUOTE_ALL).writerows([["id", "answer"], ["answer-1", cell(f"answer: {text}")]])

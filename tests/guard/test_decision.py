@@ -4,7 +4,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.guard.decision import Check, Rule, decide, number
@@ -304,7 +304,6 @@ def status(data: list[Pairs], limits: Rule) -> VerdictStatus:
     return rule_on(decide(data, limits), GuardPolicy(require_significance=limits.require_significance)).status
 
 
-@settings(deadline=None)
 @given(RUNS, st.randoms())
 def test_the_order_of_items_and_metrics_changes_no_digit(runs: list[list[tuple[float, float]]], random: Random) -> None:
     data = measured(runs)
@@ -327,7 +326,6 @@ def test_the_order_of_items_and_metrics_changes_no_digit(runs: list[list[tuple[f
     assert first == second
 
 
-@settings(deadline=None)
 @given(RUNS, st.floats(-0.3, 0.0), st.booleans())
 def test_a_candidate_that_is_nowhere_worse_is_never_blocked(
     runs: list[list[tuple[float, float]]], min_delta: float, significance: bool
@@ -338,7 +336,6 @@ def test_a_candidate_that_is_nowhere_worse_is_never_blocked(
     assert status(measured(better), limits) != VerdictStatus.BLOCKED
 
 
-@settings(deadline=None)
 @given(RUNS, st.floats(-0.5, 0.2), st.floats(0, 0.3), st.booleans())
 def test_asking_for_more_never_turns_blocked_into_approved(
     runs: list[list[tuple[float, float]]], min_delta: float, more: float, significance: bool

@@ -76,7 +76,7 @@ def test_hostile_words_are_shown_and_do_nothing(words: str) -> None:
     assert not set("\u202e\u2066\u200b\x1b\x00\x07").intersection(page.text)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(max_size=80))
 def test_no_words_at_all_change_the_page(words: str) -> None:
     harmless(Page(to_html(a_measured_verdict(fall=0.3, size=40, answer=words, constraint=words or "x", slices=(words, None)))))

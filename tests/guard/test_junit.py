@@ -96,7 +96,7 @@ def test_hostile_words_leave_the_document_valid(words: str) -> None:
     read(verdict)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(max_size=80))
 def test_any_words_leave_the_document_valid(words: str) -> None:
     read(a_measured_verdict(fall=0.3, size=40, answer=words, constraint=words or "x", slices=(words, None)))

@@ -110,7 +110,7 @@ def test_no_item_is_left_out_and_no_score_is_rounded() -> None:
     assert differences(verdict) == []
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from([1e-16, -1e-9, 0.01, -0.5]))
 def test_whatever_number_is_altered_is_noticed(data: st.DataObject, change: float) -> None:
     path = data.draw(st.sampled_from(places()[0]))
@@ -119,7 +119,7 @@ def test_whatever_number_is_altered_is_noticed(data: st.DataObject, change: floa
         require_reproducible(altered(path, change))
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data(), st.sampled_from([1e-16, -1e-9, 0.01, -0.5]))
 def test_a_number_that_is_worked_out_cannot_be_altered_with_its_fingerprint(data: st.DataObject, change: float) -> None:
     path = data.draw(st.sampled_from(places()[1]))

@@ -63,7 +63,7 @@ def test_every_criterion_gets_a_whole_score_and_a_reason_whatever_the_model_writ
     assert judgement.cost_usd == 0
 
 
-@settings(deadline=None, max_examples=6)
+@settings(max_examples=6)
 @given(st.lists(st.text(max_size=80), max_size=3), st.text(max_size=80))
 def test_no_content_makes_it_unparseable(judge: LocalJudge, said: list[str], answer: str) -> None:
     judgement = asyncio.run(judge.judge([user(text) for text in said], assistant(answer), TWO))

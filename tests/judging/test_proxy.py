@@ -229,7 +229,7 @@ roles = st.sampled_from(["system", "user", "assistant", "tool", "else"])
 messages = st.builds(lambda role, text, made: Message(role=role, content=text, tool_calls=made), roles, words, st.none() | calls)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.lists(messages, max_size=6), messages)
 def test_whatever_is_captured_has_the_same_finite_features(conversation: list[Message], response: Message) -> None:
     found = measured(conversation, response)

@@ -14,7 +14,7 @@ from continuum.store.database import Store
 call = st.tuples(st.integers(1, 50_000), st.floats(0, 1), st.sampled_from(["settle", "unknown", "release", "cancel", "fail"]))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(calls=st.lists(call, min_size=50, max_size=80), limit=st.integers(0, 500_000), seed=st.integers(0, 2**16))
 def test_fifty_calls_at_once_never_overspend_whatever_becomes_of_them(
     calls: list[tuple[int, float, str]], limit: int, seed: int

@@ -77,7 +77,7 @@ def held_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return an_artifact(tmp_path_factory.mktemp("held") / "artifact")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.data())
 def test_whatever_byte_of_whatever_file_is_flipped_the_file_is_named(held_once: Path, data: st.DataObject):
     known = verify_artifact(held_once)

@@ -32,14 +32,14 @@ PICKLABLE = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(PICKLABLE, st.integers(0, pickle.HIGHEST_PROTOCOL))
 def test_a_pickle_of_anything_in_any_protocol_is_known_by_its_bytes(value: Any, protocol: int):
     assert is_pickle(pickle.dumps(value, protocol=protocol))
     assert is_pickle(pickle.dumps(value, protocol=protocol) + b"and more behind it")
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.recursive(st.none() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
 def test_json_is_never_taken_for_a_pickle(value: Any):
     held = {"value": value}
@@ -131,7 +131,7 @@ def test_plain_files_pass(tmp_path: Path):
     require_no_pickle(tmp_path)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_safetensors_file_of_another_length_than_its_header_says_is_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

@@ -133,7 +133,7 @@ def test_a_file_that_was_added_to_a_model_is_named(line: ProvenLine) -> None:
         verified(line)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(at=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_a_proof_with_any_bit_turned_is_no_proof(line: ProvenLine, at: float, bit: int) -> None:
     held = line.proof_file.read_bytes()

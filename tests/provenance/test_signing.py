@@ -53,7 +53,7 @@ def test_what_the_key_signed_checks_with_its_public_half(key: tuple[Path, str]) 
     assert not is_of(Signature("zz", signature.value), HEAD)
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.integers(0, 511), whose=st.booleans())
 def test_a_signature_with_any_bit_turned_is_none(key: tuple[Path, str], place: int, whose: bool) -> None:
     signature = sign(HEAD, key[0])

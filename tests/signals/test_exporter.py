@@ -164,7 +164,7 @@ def taken_back(found: list[Interaction], format: Any) -> list[Interaction]:
 
 
 @pytest.mark.parametrize("format", FORMATS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(found=st.lists(found_interactions, max_size=3))
 def test_any_interaction_comes_back_as_it_was(format: Any, found: list[Interaction]) -> None:
     assert [as_kept(one) for one in taken_back(found, format)] == [as_kept(one) for one in found]

@@ -138,7 +138,7 @@ anything = st.recursive(
 
 
 @given(anything, anything)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_is_asked_and_answered_the_application_gets_it_back(home: object, asked: Any, answered: Any) -> None:
     handle = capture(lambda messages, other: answered, task="hostile", durability="memory")
 

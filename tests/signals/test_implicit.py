@@ -116,7 +116,7 @@ def test_an_id_that_stands_for_a_whole_service_tells_nothing(store: Store, share
     assert found(store, *calls, later=timedelta(hours=3)) == {}
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_the_order_in_which_calls_reached_the_store_changes_nothing(store: Store, random: random.Random) -> None:
     talks = (

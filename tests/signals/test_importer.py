@@ -225,7 +225,7 @@ def test_a_file_that_is_not_there_and_a_bad_task_are_the_callers_to_mend(store: 
         import_file(tmp_path / "nothing.jsonl", task="no good!")
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.binary(max_size=80) | st.dictionaries(st.sampled_from(list(a_row())), st.text() | st.integers() | st.none())))
 def test_whatever_a_file_holds_each_line_is_added_there_or_refused(store: Store, write: Write, content: list[Any]) -> None:
     report = import_file(write(*content), store=store, format="plain")

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.similarity.minhash import LARGEST_BUCKET, candidates, resemblance, signatures
@@ -8,7 +8,6 @@ from continuum.similarity.minhash import LARGEST_BUCKET, candidates, resemblance
 SENTENCE = "i was charged twice for the same order and would like to have the second payment returned"
 
 
-@settings(deadline=None)
 @given(st.lists(st.text(max_size=40), max_size=12), st.integers(1, 5))
 def test_a_sketch_depends_on_the_text_alone_however_texts_are_batched(texts: list[str], size: int) -> None:
     parts = [signatures(texts[begin : begin + size]) for begin in range(0, len(texts), size)]

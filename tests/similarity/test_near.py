@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.similarity.near import Answered, keepers, near_pairs, same_text
@@ -61,7 +61,6 @@ def test_a_chain_of_small_changes_does_not_swallow_its_ends() -> None:
     assert all(same_text(chain[keeper], chain[position], 0.95) for position, keeper in enumerate(kept_as))
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from([LONG, LONG + " please", LONG.replace("twice", "twcie"), "no", "yes", "where is it"]), max_size=12)
 )

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.similarity.languages import ENGLISH, FRENCH, GERMAN, OTHER, SPANISH, Language
@@ -111,7 +111,6 @@ def test_numbers_are_read_in_their_order_with_sign_and_decimals() -> None:
     assert signs("50% of $3 is, well: 'little'!") == "%$"
 
 
-@settings(deadline=None)
 @given(st.text("ab 1", max_size=20), st.text("ab 1", max_size=20))
 def test_what_two_texts_share_at_their_ends_is_put_aside_without_loss(left: str, right: str) -> None:
     ours, theirs = difference(left, right)

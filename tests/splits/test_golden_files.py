@@ -204,7 +204,7 @@ ITEM = st.builds(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(ITEM, min_size=1, max_size=4, unique_by=lambda item: item.interaction_id))
 def test_any_items_come_back_as_they_were(tmp_path_factory: pytest.TempPathFactory, items: list[GoldenItem]) -> None:
     golden = a_set(*sorted(items, key=lambda item: item.interaction_id))

@@ -122,7 +122,7 @@ def test_one_question_of_each_dialogue_comes_before_the_second_of_any() -> None:
     assert len({item.group for item in drawn}) == 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=1, max_size=40),
     st.integers(0, 45),
@@ -229,7 +229,7 @@ def test_files_that_are_gone_are_written_anew_unless_somebody_brought_items(stor
         GoldenDataset.from_task("support")
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(st.integers(1, 12), min_size=1, max_size=3), st.integers(2, 12), st.booleans())
 def test_however_it_grows_nothing_golden_is_on_the_training_side_and_nothing_leaves(
     empty_database: Path, tmp_path_factory: pytest.TempPathFactory, sizes: list[int], cap: int, confirm: bool

@@ -59,7 +59,7 @@ def shares_a_beginning(left: Interaction, right: Interaction, rows: list[Interac
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(arrivals(), st.data())
 def test_no_interaction_changes_its_side_and_none_is_tied_to_the_other(
     cycles: list[list[Interaction]], data: st.DataObject
@@ -84,7 +84,7 @@ def test_no_interaction_changes_its_side_and_none_is_tied_to_the_other(
         before = sides.side
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(arrivals())
 def test_no_dialogue_of_one_side_begins_as_one_of_the_other(cycles: list[list[Interaction]]) -> None:
     rows: list[Interaction] = []
@@ -101,7 +101,7 @@ def test_no_dialogue_of_one_side_begins_as_one_of_the_other(cycles: list[list[In
             assert not shares_a_beginning(golden, other, rows)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(arrivals(), st.randoms(use_true_random=False))
 def test_deciding_again_decides_nothing_new_whatever_the_order(cycles: list[list[Interaction]], random: Random) -> None:
     rows: list[Interaction] = []
@@ -118,7 +118,7 @@ def test_deciding_again_decides_nothing_new_whatever_the_order(cycles: list[list
     assert again == first
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(arrivals(), st.data())
 def test_what_is_deleted_moves_nothing_that_stays(cycles: list[list[Interaction]], data: st.DataObject) -> None:
     rows: list[Interaction] = []

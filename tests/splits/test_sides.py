@@ -38,7 +38,7 @@ def traffic(draw: st.DrawFn) -> list[Interaction]:
     return [drawn_row(draw, number, TURNS) for number in range(draw(st.integers(1, 25)))]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(traffic(), st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_does_not_matter(rows: list[Interaction], random) -> None:
     shuffled = random.sample(rows, len(rows))
@@ -46,7 +46,7 @@ def test_the_order_of_the_rows_does_not_matter(rows: list[Interaction], random) 
     assert sides_of(shuffled) == sides_of(rows)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(traffic())
 def test_no_group_is_on_two_sides(rows: list[Interaction]) -> None:
     sides = sides_of(rows)
@@ -58,7 +58,7 @@ def test_no_group_is_on_two_sides(rows: list[Interaction]) -> None:
     assert all(len(found) == 1 for found in by_group.values())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(traffic())
 def test_no_training_row_is_the_beginning_of_a_golden_dialogue_or_goes_on_from_one(rows: list[Interaction]) -> None:
     sides = sides_of(rows)
@@ -71,7 +71,7 @@ def test_no_training_row_is_the_beginning_of_a_golden_dialogue_or_goes_on_from_o
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(traffic(), st.lists(st.integers(1, 25), min_size=1, max_size=4), st.data())
 def test_growth_never_trains_on_what_was_measured_nor_measures_what_was_trained_on(
     rows: list[Interaction], steps: list[int], data: st.DataObject

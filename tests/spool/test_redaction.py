@@ -117,7 +117,7 @@ def test_the_json_a_tool_answers_with_and_custom_calls_are_redacted() -> None:
         max_leaves=12,
     )
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_json_is_json_afterwards_and_a_second_time_changes_nothing(value: object) -> None:
     message = {"role": "tool", "content": json.dumps([value])}
     once = redacted(message)

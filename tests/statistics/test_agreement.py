@@ -126,7 +126,7 @@ units = st.lists(st.lists(st.none() | st.integers(1, 5), min_size=2, max_size=4)
 )
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(units, st.sampled_from(["nominal", "ordinal", "interval"]), st.randoms())
 def test_alpha_is_one_at_most_and_no_order_matters(ratings, level, random) -> None:
     alpha = krippendorff_alpha(ratings, level)
@@ -135,7 +135,7 @@ def test_alpha_is_one_at_most_and_no_order_matters(ratings, level, random) -> No
     assert krippendorff_alpha(shuffled, level) == pytest.approx(alpha)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(units, st.integers(2, 9), st.integers(-3, 3))
 def test_alpha_does_not_change_with_the_scale(ratings, factor: int, shift: int) -> None:
     scaled = [[None if rating is None else factor * rating + shift for rating in unit] for unit in ratings]
@@ -143,7 +143,6 @@ def test_alpha_does_not_change_with_the_scale(ratings, factor: int, shift: int) 
         assert krippendorff_alpha(scaled, level) == pytest.approx(krippendorff_alpha(ratings, level))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(1, 5), st.integers(1, 5)), min_size=1, max_size=30))
 def test_kappa_is_the_same_whoever_comes_first(pairs) -> None:
     a, b = map(list, zip(*pairs, strict=True))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.statistics.changes import fallen, reference_below
@@ -54,7 +54,6 @@ def test_nothing_seen_is_nothing_fallen() -> None:
     assert (found.scores, found.evidence, found.at) == (0, 0.0, None)
 
 
-@settings(deadline=None)
 @given(SCORES, st.floats(min_value=0, max_value=1))
 def test_a_lower_reference_is_never_sooner_alarmed(scores: list[float], reference: float) -> None:
     strict = fallen(scores, reference=reference, healthy=100).at
@@ -63,7 +62,6 @@ def test_a_lower_reference_is_never_sooner_alarmed(scores: list[float], referenc
     assert lax is None or (strict is not None and strict <= lax)
 
 
-@settings(deadline=None)
 @given(SCORES, st.floats(min_value=0, max_value=1))
 def test_the_evidence_is_never_negative_and_the_alarm_is_its_crossing(scores: list[float], reference: float) -> None:
     found = fallen(scores, reference=reference, healthy=50)

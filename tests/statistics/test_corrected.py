@@ -53,7 +53,7 @@ def test_a_judge_that_agrees_with_people_makes_the_interval_narrower_than_labels
     assert (one.test, one.labels, one.items, one.groups) == ("PPI++ on group means", 100, 300, 300)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.randoms())
 def test_the_order_of_items_changes_no_digit(seed: int, random: Random) -> None:
     rng = np.random.default_rng(seed)

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -15,7 +15,6 @@ def test_a_share_of_all_is_bounded_by_one():
     assert clopper_pearson_upper(7, 7) == 1.0
 
 
-@settings(deadline=None)
 @given(st.data())
 def test_with_a_true_share_at_the_bound_so_few_are_seen_once_in_twenty(data: st.DataObject):
     trials = data.draw(st.integers(1, 200))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import spearmanr
 
@@ -28,7 +28,6 @@ def test_auroc_is_the_share_of_pairs_in_the_right_order(items: list[tuple[int, b
         assert found == pytest.approx(wins / len(good) / len(bad))
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=3, max_size=40))
 def test_spearman_is_scipys(items: list[tuple[int, int]]) -> None:
     left, right = zip(*items, strict=True)

@@ -180,7 +180,7 @@ some_ratings = st.lists(
 some_truth = st.dictionaries(st.sampled_from([f"i{n}" for n in range(8)]), st.sampled_from([0.0, 1.0]), max_size=4)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(some_ratings, some_truth, st.randoms(use_true_random=False))
 def test_the_order_of_verdicts_changes_nothing_and_probabilities_are_probabilities(ratings, known, random) -> None:
     fit = fit_raters(ratings, known)
@@ -194,7 +194,7 @@ def test_the_order_of_verdicts_changes_nothing_and_probabilities_are_probabiliti
     assert np.isfinite(fit.log_likelihood)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(some_ratings, some_truth)
 def test_names_carry_no_meaning(ratings, known) -> None:
     def item(name: str) -> str:

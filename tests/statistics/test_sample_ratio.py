@@ -5,7 +5,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.statistics.sample_ratio import Counted, sample_ratio
@@ -56,7 +56,6 @@ def test_the_evidence_of_ever_so_many_units_stays_a_number() -> None:
     assert found.p < 1e-100
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(RAMP), COUNTS, COUNTS), max_size=4))
 def test_p_is_a_probability(steps) -> None:
     assert 0 <= sample_ratio([Counted(*step) for step in steps]).p <= 1

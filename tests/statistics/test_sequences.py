@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.statistics.sequences import Difference, Step, Summary, difference, difference_of, summary
@@ -65,7 +65,6 @@ def test_the_width_is_that_of_the_published_formula() -> None:
     assert found.se == pytest.approx(math.sqrt(2 * 0.25 * 206 / 205 / 200))
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES)
 def test_exchanging_the_arms_turns_the_sign(candidate: list[float], stable: list[float]) -> None:
     there, back = compared(candidate, stable), compared(stable, candidate)
@@ -75,7 +74,6 @@ def test_exchanging_the_arms_turns_the_sign(candidate: list[float], stable: list
     assert there.se == pytest.approx(back.se)
 
 
-@settings(deadline=None)
 @given(SCORES, SCORES, st.floats(min_value=0.001, max_value=0.04))
 def test_to_be_surer_is_to_say_less(candidate: list[float], stable: list[float], alpha: float) -> None:
     surer, found = compared(candidate, stable, alpha=alpha), compared(candidate, stable)
@@ -84,7 +82,6 @@ def test_to_be_surer_is_to_say_less(candidate: list[float], stable: list[float],
     assert surer.upper >= found.upper
 
 
-@settings(deadline=None)
 @given(st.lists(st.tuples(SCORES, SCORES), min_size=1, max_size=4), st.randoms())
 def test_the_order_of_the_steps_does_not_matter(arms, random) -> None:
     steps = [Step(summary(candidate), summary(stable)) for candidate, stable in arms]

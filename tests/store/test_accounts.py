@@ -22,7 +22,7 @@ step = st.one_of(
 )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=25))
 def test_an_account_is_never_overdrawn_and_its_reservations_sum_to_what_it_holds(store: Store, steps: list[tuple]) -> None:
     with store.engine.begin() as connection:

@@ -152,7 +152,7 @@ def test_who_commits_while_another_erases_leaves_a_commitment_or_a_tombstone_and
 # --- rows to the byte ----------------------------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     text=st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"]), max_size=40),
     latency=st.floats(allow_nan=False, allow_infinity=False) | st.none(),

@@ -28,7 +28,7 @@ def test_what_was_stored_is_read_back_as_it_was(store: Store) -> None:
     assert store.interactions.get(written.id) == written
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(question=words, answer=words, name=words)
 def test_any_text_survives_the_store(store: Store, question: str, answer: str, name: str) -> None:
     written = an_interaction(question, answer, user_id=name, tags={"name": name})

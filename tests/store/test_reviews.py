@@ -184,7 +184,7 @@ def test_the_counts_say_who_did_what(store: Store) -> None:
     assert counts.passes == {"ada": 1, "ben": 0}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     steps=st.lists(
         st.tuples(st.integers(0, 2), st.sampled_from(["ada", "ben"]), st.sampled_from(["vote", "pass", "undo"])), max_size=20

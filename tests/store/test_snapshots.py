@@ -265,7 +265,7 @@ step = st.one_of(
 
 
 @pytest.mark.slow
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(step, max_size=8), since=st.integers(0, 5), length=st.integers(0, 5))
 def test_with_snapshots_and_without_a_scan_gives_the_same(
     store: Store, monkeypatch: pytest.MonkeyPatch, steps: list, since: int, length: int

@@ -1,6 +1,6 @@
 from collections import Counter
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.fine_tuning import FineTuneConfig
@@ -22,7 +22,6 @@ def named(kind: str, count: int) -> list[tuple[str, int]]:
     return [(kind, n) for n in range(count)]
 
 
-@settings(deadline=None)
 @given(general=st.integers(0, 30), **COUNTS)
 def test_every_batch_has_its_share_of_what_holds_the_model(
     new: int, replay: int, probes: int, general: int, batch_size: int, epochs: float, seed: int
@@ -43,7 +42,6 @@ def test_every_batch_has_its_share_of_what_holds_the_model(
     assert sum(kind == "new" for kind, _ in schedule.rows) >= epochs * new - 1e-6
 
 
-@settings(deadline=None)
 @given(parts=st.sampled_from([(1, 2), (2, 1), (2, 2), (3, 1)]), times=st.integers(1, 4))
 def test_a_batch_can_always_be_shared_out_among_processes_and_parts(parts: tuple[int, int], times: int):
     processes, accumulation = parts

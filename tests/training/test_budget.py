@@ -3,7 +3,7 @@ import random
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.errors import TrainingDiverged
@@ -54,7 +54,6 @@ def test_where_no_lambda_keeps_the_budget_the_one_that_loses_least_is_taken_and_
     assert len(asked) == 3
 
 
-@settings(deadline=None)
 @given(st.floats(1e-4, 0.9), st.floats(1, 1e5), st.floats(0.3, 3), st.floats(0, 1))
 def test_of_a_loss_that_falls_with_lambda_no_smaller_rung_would_have_kept_the_budget(
     budget: float, half: float, power: float, most: float
@@ -71,7 +70,6 @@ def test_of_a_loss_that_falls_with_lambda_no_smaller_rung_would_have_kept_the_bu
     assert len(asked) <= 3
 
 
-@settings(deadline=None)
 @given(st.integers(0, 10_000), st.floats(0.05, 0.5), st.integers(1, 20))
 def test_of_a_loss_that_jumps_the_chosen_rung_kept_the_budget_and_the_one_below_did_not(seed: int, budget: float, rungs: int):
     ladder = tuple(float(n) for n in range(rungs))

@@ -96,7 +96,7 @@ def gradients(model: PeftModel, value: torch.Tensor) -> list[torch.Tensor]:
     return list(torch.autograd.grad(value, parameters))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(rank=st.integers(1, 5), seed=st.integers(0, 1000), strength=st.floats(0.1, 1e4))
 def test_the_penalty_is_the_fisher_weighted_square_of_the_change_however_small_the_change(rank: int, seed: int, strength: float):
     model = adapted(rank, seed)

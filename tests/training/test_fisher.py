@@ -113,7 +113,7 @@ def test_the_square_of_a_batchs_mean_gradient_is_several_times_too_small_and_dep
     assert estimate(adapted(seed=1), batch_size=12).trace == pytest.approx(right, rel=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     examples=st.integers(1, 4),
     tokens=st.integers(1, 40),

@@ -2,7 +2,7 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.errors import StoreError
@@ -116,7 +116,6 @@ def test_evidence_names_the_rows_whatever_their_order():
     assert Line([("v1", other)]).matrix().columns[0].ids_sha256 == LINE.matrix().columns[0].ids_sha256
 
 
-@settings(deadline=None)
 @given(st.lists(st.lists(st.floats(0, 20), min_size=1, max_size=6), min_size=1, max_size=5))
 def test_whatever_was_measured_probabilities_are_between_none_and_all(turns: list[list[float]]):
     versions = [

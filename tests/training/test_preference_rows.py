@@ -72,7 +72,7 @@ def test_a_pair_whose_answers_read_alike_teaches_nothing(tokenizer: PreTrainedTo
     assert encode_pairs(tokenizer, [a_pair("it arrives on monday at noon", "it arrives on monday at night")], 3) == []
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(
     asked=st.text(max_size=60),
     answers=st.tuples(st.text(max_size=60), st.text(max_size=60)),
@@ -96,7 +96,7 @@ def a_config(**fields: Any) -> FineTuneConfig:
     return FineTuneConfig(**({"batch_size": 8, "preference_epochs": 3} | fields))
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     count=st.integers(1, 50),
     batch=st.sampled_from([4, 8, 16]),

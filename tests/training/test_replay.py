@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.errors import StoreError
@@ -21,7 +21,6 @@ def held(buffer: ReplayBuffer) -> Counter[str]:
     return Counter(row.dataset for row in buffer.rows if row.kind == "task")
 
 
-@settings(deadline=None)
 @given(turns=st.lists(st.integers(0, 30), max_size=5), size=st.integers(0, 20), seed=st.integers(0, 5))
 def test_the_buffer_never_outgrows_its_size_and_keeps_only_what_it_was_given(turns: list[int], size: int, seed: int):
     buffer, given_rows = ReplayBuffer(), {}
@@ -37,7 +36,6 @@ def test_the_buffer_never_outgrows_its_size_and_keeps_only_what_it_was_given(tur
     assert all(given_rows[example.interaction_id] == example for example in kept)
 
 
-@settings(deadline=None)
 @given(counts=st.lists(st.integers(1, 40), min_size=1, max_size=5), size=st.integers(0, 60), seed=st.integers(0, 5))
 def test_every_dataset_keeps_an_equal_part_or_all_that_it_has(counts: list[int], size: int, seed: int):
     buffer, start = ReplayBuffer(), 0
@@ -54,7 +52,6 @@ def test_every_dataset_keeps_an_equal_part_or_all_that_it_has(counts: list[int],
     assert sum(kept) >= min(size, counts[-1])
 
 
-@settings(deadline=None)
 @given(order=st.permutations(range(24)), size=st.integers(0, 24), seed=st.integers(0, 3))
 def test_what_is_kept_does_not_depend_on_the_order_in_which_it_came(order: list[int], size: int, seed: int):
     new = [an_example(f"question {n}", intent=f"intent {n % 5}") for n in range(24)]
@@ -66,7 +63,6 @@ def test_what_is_kept_does_not_depend_on_the_order_in_which_it_came(order: list[
     assert straight == shuffled
 
 
-@settings(deadline=None)
 @given(counts=st.lists(st.integers(1, 60), min_size=1, max_size=8), size=st.integers(1, 60))
 def test_every_kind_of_question_keeps_its_share_and_one_row_where_there_is_room(counts: list[int], size: int):
     new = [an_example(f"question {c} {n}", cluster=c) for c, count in enumerate(counts) for n in range(count)]

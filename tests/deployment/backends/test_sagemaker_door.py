@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.deployment.backends.sagemaker_door import Unframed, place_of, request_for, unwrapped
@@ -78,7 +78,6 @@ async def test_a_stream_that_breaks_off_is_an_error(runtime: Runtime) -> None:
 
 
 @given(pieces=st.lists(st.binary(max_size=60), min_size=1, max_size=6), cut=st.integers(1, 40))
-@settings(deadline=None)
 def test_wherever_a_stream_is_cut_the_same_bytes_come_out(pieces: list[bytes], cut: int) -> None:
     framed = frame({":message-type": "event", ":event-type": "initial-response"}, b"{}")
     framed += b"".join(frame(EVENT, piece) for piece in pieces)

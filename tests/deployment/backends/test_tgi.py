@@ -2,7 +2,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
@@ -98,7 +98,6 @@ async def test_a_key_is_asked_for_where_the_server_generates(server: Tgi, tmp_pa
 TOKENS = st.lists(st.builds(Token, st.integers(0, 3), st.floats(-20, 0)), max_size=6)
 
 
-@settings(deadline=None)
 @given(TOKENS, TOKENS)
 def test_how_far_two_answers_are_apart_is_a_distance(one: list[Token], other: list[Token]) -> None:
     assert farthest(one, one) == 0

@@ -4,7 +4,6 @@ from collections.abc import Callable
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from continuum.deployment.gateway.breaker import Breaker, Breakers, Trip, answered
@@ -180,7 +179,6 @@ def test_an_error_is_shown_in_part_and_only_the_last_ones(a_breaker: Callable[..
 
 
 @given(told=st.lists(st.booleans(), max_size=80), rate=st.floats(0.05, 1.0), least=st.integers(1, 30))
-@runs(deadline=None)
 def test_within_a_window_it_opens_at_the_first_error_that_makes_the_share_and_never_before(
     told: list[bool], rate: float, least: int
 ) -> None:
@@ -196,7 +194,6 @@ def test_within_a_window_it_opens_at_the_first_error_that_makes_the_share_and_ne
 
 
 @given(pauses=st.lists(st.floats(0, 40, allow_nan=False), max_size=80))
-@runs(deadline=None)
 def test_it_never_opens_for_what_lies_outside_the_window(pauses: list[float]) -> None:
     clock, trips, at = Clock(), [], []
     breaker = Breaker("support", "support-v1", BreakerPolicy(), trips.append, clock)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from continuum.deployment.gateway import buckets as module
@@ -56,7 +55,6 @@ def started(program: str, file: Path) -> "subprocess.Popen[str]":
     per_minute=st.integers(1, 600),
     pauses=st.lists(st.floats(0, 30, allow_nan=False), max_size=60),
 )
-@runs(deadline=None)
 def test_a_bucket_never_gives_more_than_it_holds_and_what_came_since(per_minute: int, pauses: list[float]) -> None:
     clock = Clock()
     bucket, began, taken = Bucket(per_minute, clock), clock.seconds, 0

@@ -319,7 +319,7 @@ async def test_a_handler_that_fails_closes_the_connection_and_no_other(caplog: p
     assert "could not be answered" in caplog.text
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(noise=st.lists(st.binary(max_size=60), min_size=1, max_size=4))
 def test_no_noise_keeps_others_from_being_served(noise: list[bytes]) -> None:
     async def try_it() -> None:

@@ -195,7 +195,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_stops_nothing(tmp_path: Pat
 
 
 @given(seconds=st.lists(st.floats(0, 500, allow_nan=False), max_size=50), workers=st.integers(1, 4))
-@runs(deadline=None, max_examples=30)
+@runs(max_examples=30)
 def test_buckets_hold_what_is_not_slower_than_their_bound_however_the_requests_were_spread(
     tmp_path_factory: pytest.TempPathFactory, seconds: list[float], workers: int
 ) -> None:

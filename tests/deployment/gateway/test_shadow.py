@@ -10,7 +10,6 @@ from typing import Any
 import aiohttp
 import pytest
 from hypothesis import given
-from hypothesis import settings as runs
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
@@ -286,7 +285,6 @@ async def test_what_is_lost_when_the_gateway_stops_is_counted(
 
 
 @given(unit=st.text(max_size=40), shares=st.tuples(st.floats(0, 1), st.floats(0, 1)))
-@runs(deadline=None)
 def test_a_larger_share_only_adds_to_who_is_drawn(unit: str, shares: tuple[float, float]) -> None:
     small, large = sorted(shares)
     assert is_drawn("d", unit, large) or not is_drawn("d", unit, small)

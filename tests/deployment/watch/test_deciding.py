@@ -1,7 +1,7 @@
 """The rule of the watch: what it does with what is known, and why."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from continuum.deployment.watch.deciding import FEWEST, Decision, decide
@@ -74,7 +74,6 @@ def test_a_ramp_on_a_bad_day_does_not_accuse_the_candidate() -> None:
     assert thrown.action == "rollback"
 
 
-@settings(deadline=None)
 @given(COUNTS, SHARES, COUNTS, SHARES, st.floats(min_value=0.01, max_value=0.5))
 def test_it_rolls_back_only_at_the_limit_and_promotes_only_above_it(n1: int, p1: float, n0: int, p0: float, limit: float) -> None:
     decision = on((n1, p1), (n0, p0), limit)
@@ -86,7 +85,6 @@ def test_it_rolls_back_only_at_the_limit_and_promotes_only_above_it(n1: int, p1:
         assert decision.difference.delta > -limit
 
 
-@settings(deadline=None)
 @given(COUNTS, SHARES, COUNTS, SHARES)
 def test_better_scores_never_turn_a_step_into_a_rollback(n1: int, p1: float, n0: int, p0: float) -> None:
     worse, better = on((n1, p1), (n0, p0)), on((n1, (1 + p1) / 2), (n0, p0))

@@ -105,7 +105,7 @@ def test_each_unit_is_counted_once_where_it_was_first_seen(store: Store) -> None
     assert [(one.share, one.candidate, one.stable) for one in found] == [(0.1, 0, 1), (0.5, 1, 0)]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(st.text(min_size=1), st.floats(0.01, 1), st.floats(0.01, 1))
 def test_who_is_drawn_at_one_rate_is_drawn_at_every_higher_one(unit: str, one: float, other: float) -> None:
     low, high = sorted((one, other))

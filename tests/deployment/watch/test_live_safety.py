@@ -232,7 +232,7 @@ async def test_a_rubric_without_safety_asks_nobody_about_it_and_says_so(store: S
     assert found.evidence["safety"]["judged"] is False
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(1, 40), st.integers(1, 400), st.integers(0, 40), st.integers(1, 400))
 def test_who_does_it_no_more_often_is_no_suspect(count: int, of: int, other: int, of_other: int) -> None:
     p = more_often(count, of, other, of_other)

@@ -128,7 +128,7 @@ def test_the_format_of_a_record_shows(number: int) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(RECORDS)))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_whatever_stands_in_a_record_it_is_a_row_or_a_refusal(number: int, data: st.DataObject) -> None:
     _, reader, record = RECORDS[number]
