@@ -266,7 +266,7 @@ async def deploy_if_allowed(policy: TaskPolicy, model: Checkpoint, verdict: Verd
     record = deployment.record
     action = "live" if record.state is DeploymentState.LIVE else "canary"
     serves = f"serves {record.traffic:.0%} of the traffic" if record.traffic or not record.shadow else "answers in the shadow"
-    return Decision(action=action, reason=f"{verdict.status}: {record.state}, {serves}", deployment=record)
+    return Decision(action=action, reason=f"{verdict.status}, {serves}", deployment=record)
 
 
 async def watch(
